@@ -1,0 +1,57 @@
+import type { TurnFailure, TurnOutcome, Usage } from "./event.ts";
+import type { SpoolRecord } from "./runner-protocol.ts";
+
+/** How to launch an agent: what the runner gets. Secrets are resolved by the host just before. */
+export interface LaunchSpec {
+  sessionUlid: string;
+  runnerId: string;
+  provider: string;
+  /** argv of the agent process (ACP over stdio) */
+  command: string[];
+  cwd: string;
+  env: Record<string, string>;
+  model?: string;
+  systemPrompt?: string;
+  /** the agent's own conversation to go on with */
+  resume?: string;
+  /** `ask`: each permission becomes an approval; `approve-all`, `deny-all`: answered at once; `approve-reads`: reads are allowed, the rest denied */
+  permissionMode: "ask" | "approve-all" | "approve-reads" | "deny-all";
+  stallMs: number;
+}
+
+export interface ProviderCapabilities { steer: "native" | "none"; resume: "exact" | "none"; approvals: boolean; deltas: boolean; cost: "reported" | "none" }
+
+export interface TurnEnd { outcome: TurnOutcome; stopReason?: string; failure?: TurnFailure; usage: Usage; finalMessage: string }
+
+export type ApprovalDecision = "allow" | "allow_always" | "deny" | "deny_stop";
+
+/** Where a driver puts what happens. Throwing never; blocking when the disk is full. */
+export interface Sink { write(record: SpoolRecord): void; raw(line: string): { file: string; offset: number; bytes: number } }
+
+/** A live agent conversation. */
+export interface ProviderSession {
+  readonly providerSessionId: string;
+  readonly pid: number;
+  /** Sends the prompt; resolves at the end of the turn, when the agent holds no unfinished input of ours. */
+  prompt(turnId: string, inputId: string, text: string): Promise<TurnEnd>;
+  interrupt(): Promise<void>;
+  /** False when nothing with this id is open. */
+  respond(approvalId: string, decision: ApprovalDecision): boolean;
+  /** Stop ladder: interrupt, close stdin, TERM, grace, KILL of every descendant, verify. Idempotent. */
+  close(graceMs: number): Promise<void>;
+  /** Resolves when the process is gone. */
+  readonly exited: Promise<{ code: number | null; signal: string | null }>;
+}
+
+/** One driver per agent protocol. */
+export interface ProviderDriver {
+  readonly kind: string;
+  capabilities(): ProviderCapabilities;
+  /** Errors: a ProviderOpenError with a failure class (`not_found`, `handshake`, `auth`, …). */
+  open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession>;
+}
+
+export class ProviderOpenError extends Error {
+  readonly failure: TurnFailure;
+  constructor(failure: TurnFailure) { super(failure.message); this.name = "ProviderOpenError"; this.failure = failure; }
+}

@@ -1,0 +1,34 @@
+import type { Candidate } from "./event.ts";
+
+/** Where a session works. Absolute paths. */
+export interface WorkspacePlan {
+  sessionUlid: string;
+  repositoryPath: string;
+  /** Baton's worktree directory for the session (named by its ULID) */
+  path: string;
+  /** null: detached (reviewer, auditor) */
+  branch: string | null;
+  /** commit-ish the worktree starts at */
+  baseRef: string;
+}
+
+/** Git on one host. All names are checked before git sees them; hooks, fsmonitor and planted filters never run. */
+export interface Workspaces {
+  /** Resolves `repositoryPath` to its top level and HEAD. BatonError INVALID_ARGUMENT with what to do when it is not a git repository (or has no commit). */
+  inspectRepository(repositoryPath: string): Promise<{ path: string; headBranch: string | null; head: string }>;
+  /** Makes the worktree or adopts what a former try left. Idempotent. */
+  prepare(plan: WorkspacePlan): Promise<{ path: string; head: string }>;
+  /** The whole tree (tracked and untracked, not ignored) as a commit on `refs/baton/<session>/<turn>.<attempt>`; branch, index and files stay untouched. `stable: false` after three differing tries. */
+  capture(a: { plan: WorkspacePlan; base: string; turnId: string; attempt: number; at: string }): Promise<Candidate & { stable: boolean }>;
+  /** Moves a detached worktree to a candidate, discarding what is there (after a snapshot if dirty). */
+  checkout(a: { plan: WorkspacePlan; commit: string }): Promise<{ commit: string; tree: string }>;
+  /** Unified diff between two commits or trees. */
+  diff(a: { repositoryPath: string; from: string; to: string; path?: string; maxBytes: number }): Promise<{ diff: string; truncated: boolean; files: { path: string; added: number; deleted: number }[] }>;
+  /** Snapshot ref of a dirty tree, then `worktree remove`. The branch stays. */
+  remove(plan: WorkspacePlan): Promise<{ snapshot: string | null }>;
+}
+
+/** `taskKey` pattern (pm-tools section 3). */
+export const taskKeyPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+/** What we let into a branch name, before git's own check-ref-format. */
+export const branchPattern = /^(?!-)(?!.*(?:\.\.|\/\/|@\{|\.lock(?:\/|$)|\/\.|\.\/))[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$/;
