@@ -1,0 +1,113 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { ApprovalDecision, TurnEnd } from "../contracts/provider.ts";
+import { AttemptLost, Fenced, type HostDeps } from "./deps.ts";
+import type { HeldTurn } from "./held-turn.ts";
+import { closeRunner, type Obtained } from "./obtain-runner.ts";
+import type { SpoolTail, TailRecord } from "./spool-tail.ts";
+import { interrupted } from "./turn.ts";
+
+const pollMs = 250;
+type EndRecord = Extract<TailRecord, { kind: "mark"; mark: "turn.ended" }>;
+
+/** Is this the record that ends the turn? It is committed with the result, never before. */
+export const isEndOf = (record: TailRecord, turnId: string): record is EndRecord => record.kind === "mark" && record.mark === "turn.ended" && record.turnId === turnId;
+
+/** Tails the spool until the turn's end; passes on an abort, a reached limit and answers. Throws AttemptLost when the runner goes away. */
+export async function followTurn(deps: HostDeps, held: HeldTurn, runner: Obtained, tail: SpoolTail, wallMs: number | null): Promise<TurnEnd> {
+  const { turnId } = held.turn;
+  const ending = Promise.withResolvers<void>();
+  let gone = false;
+  let wake = Promise.withResolvers<void>();
+  runner.connection.onNotice((notice) => {
+    if (notice === null) gone = true;
+    wake.resolve();
+  });
+  const stop = () => void interrupt(deps, held, runner, ending.promise).catch((error: unknown) => deps.log.warn({ turnId, error: String(error) }, "interrupt failed"));
+  if (held.abort.signal.aborted) stop();
+  else held.abort.signal.addEventListener("abort", stop, { once: true });
+  const wall = wallMs === null ? null : wallClock(held, wallMs, stop);
+  try {
+    await answerAgain(deps, held, runner);
+    for (;;) {
+      const wasGone = gone;
+      const { records, stopped } = await tail.advance((record) => isEndOf(record, turnId));
+      for (const record of records) await notice(deps, held, runner, record);
+      if (stopped && isEndOf(stopped, turnId)) return held.limitReached ? { ...stopped.end, outcome: "limit" } : stopped.end;
+      if (held.drop.signal.aborted) throw new Fenced("dropped");
+      if (records.length > 0) continue;
+      if (wasGone) {
+        if (held.abort.signal.aborted) return interrupted();
+        throw new AttemptLost("the runner is gone", true);
+      }
+      await Promise.race([wake.promise, sleep(pollMs)]);
+      wake = Promise.withResolvers<void>();
+    }
+  } finally {
+    held.abort.signal.removeEventListener("abort", stop);
+    ending.resolve();
+    if (wall) clearInterval(wall);
+  }
+}
+
+/** Protocol interrupt first; an agent that does not end its turn gets the runner's stop ladder. */
+async function interrupt(deps: HostDeps, held: HeldTurn, runner: Obtained, ending: Promise<void>): Promise<void> {
+  await runner.connection.request({ cmd: "interrupt", turnId: held.turn.turnId });
+  const ended = await Promise.race([ending.then(() => true), sleep(deps.config.stopGraceMs).then(() => false)]);
+  if (!ended) await closeRunner(deps, runner, held.abort.signal.aborted ? "abort" : "limit");
+}
+
+/** Counts the agent's own time on a monotonic clock, not the time it waits for people. */
+function wallClock(held: HeldTurn, wallMs: number, stop: () => void): NodeJS.Timeout {
+  let used = 0;
+  let last = performance.now();
+  const timer = setInterval(() => {
+    const now = performance.now();
+    if (held.waiting === 0) used += now - last;
+    last = now;
+    if (used < wallMs || held.limitReached) return;
+    held.limitReached = true;
+    stop();
+  }, 500);
+  return timer;
+}
+
+async function notice(deps: HostDeps, held: HeldTurn, runner: Obtained, record: TailRecord): Promise<void> {
+  if (record.kind !== "event" || record.event.type !== "approval.requested") return;
+  const { approvalId, requestKey } = record.event.data as { approvalId: string; requestKey: string };
+  // An answer that never reached the killed agent serves the identical request of the same turn, once.
+  const waiting = await deps.store.approvals.undelivered(held.turn.sessionUlid);
+  const same = waiting.find((row) => row.requestKey === requestKey && row.turnId === held.turn.turnId && row.approvalId !== approvalId);
+  if (same?.decision) {
+    await answer(deps, held, approvalId, same.decision as ApprovalDecision, runner);
+    await deps.store.approvals.delivered(same.approvalId);
+    return;
+  }
+  holdForAnswer(deps, held);
+}
+
+/** Answers given while no worker was there. */
+async function answerAgain(deps: HostDeps, held: HeldTurn, runner: Obtained): Promise<void> {
+  for (const row of await deps.store.approvals.undelivered(held.turn.sessionUlid)) {
+    if (row.turnId === held.turn.turnId && row.decision) await answer(deps, held, row.approvalId, row.decision as ApprovalDecision, runner);
+  }
+}
+
+/** The agent waits for somebody: its slot goes to another turn. */
+function holdForAnswer(deps: HostDeps, held: HeldTurn): void {
+  held.waiting += 1;
+  if (held.waiting === 1) deps.slots.release();
+}
+
+/** Gives an answer to the agent; true when the runner had such a request open. */
+export async function answer(deps: HostDeps, held: HeldTurn, approvalId: string, decision: ApprovalDecision, runner?: Obtained): Promise<boolean> {
+  const connection = runner?.connection ?? held.connection;
+  if (!connection) return false;
+  if (held.waiting > 0) {
+    if (held.waiting === 1) await deps.slots.acquire(held.drop.signal);
+    held.waiting -= 1;
+  }
+  const reply = await connection.request({ cmd: "respond", approvalId, decision });
+  if (!reply.ok || reply.applied === false) return false;
+  await deps.store.approvals.delivered(approvalId);
+  return true;
+}

@@ -1,0 +1,25 @@
+import type { RunnerConnection } from "../contracts/runner-protocol.ts";
+import type { HeadRow, InputRow, SessionRow, TurnRow } from "../store/store.ts";
+
+/** A turn that this keeper owns, from its claim to its report. */
+export interface HeldTurn {
+  readonly turn: TurnRow;
+  readonly session: SessionRow;
+  readonly input: InputRow;
+  readonly head: HeadRow;
+  /** taken over from a dead worker, not handed out by Temporal just now */
+  readonly adopted: boolean;
+  /** a user's abort, and nothing else */
+  readonly abort: AbortController;
+  /** fenced, superseded or shutting down: let go, kill nothing */
+  readonly drop: AbortController;
+  /** wall limit reached */
+  limitReached: boolean;
+  /** the agent waits for an approval: no slot, no wall clock */
+  waiting: number;
+  connection: RunnerConnection | null;
+  /** monotonic ms when Temporal first said that the token is unknown */
+  tokenGoneSince: number | null;
+  /** settles when the turn is reported, fenced or dropped */
+  ended: Promise<void>;
+}

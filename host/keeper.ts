@@ -1,0 +1,163 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { RunTurnArgs, TurnResult } from "../contracts/messages.ts";
+import type { TurnEnd } from "../contracts/provider.ts";
+import type { StoredResult, TurnRow } from "../store/store.ts";
+import { AttemptLost, Fenced, type HostDeps } from "./deps.ts";
+import type { HeldTurn } from "./held-turn.ts";
+import { reportAttemptLost, reportResult, turnResult } from "./report.ts";
+import { interrupted, workTurn } from "./turn.ts";
+import { workspacePlan } from "./workspace-plan.ts";
+
+/** Owns this host's running turns: claims them, lets them work, stores and reports their results. */
+export interface Keeper {
+  /** Claims a turn that Temporal handed out; the stored result if there is one, else null: the keeper completes it by its token. */
+  accept(args: RunTurnArgs, taskToken: string): Promise<TurnResult | null | "gone">;
+  /** Takes over every open turn of this host that a dead worker left. */
+  adoptAll(): Promise<number>;
+  readonly held: ReadonlyMap<string, HeldTurn>;
+  /** Lets go of all turns (their runners are stopped by the caller). */
+  dropAll(): Promise<void>;
+}
+
+export function createKeeper(deps: HostDeps): Keeper {
+  const held = new Map<string, HeldTurn>();
+
+  async function claim(a: RunTurnArgs, taskToken: string | null): Promise<HeldTurn | TurnResult | "gone"> {
+    const former = held.get(a.sessionUlid);
+    if (former) {
+      former.drop.abort();
+      await former.ended;
+    }
+    const claimed = await deps.store.turns.claim({ ...a, taskToken, owner: deps.owner, minEpoch: 0 });
+    await deps.stopPoint("claimed");
+    if (claimed.kind === "gone") return "gone";
+    if (claimed.kind === "done") return doneResult(claimed.turn, claimed.lastSeq);
+    const { turn, session, input, head } = claimed;
+    const mine: HeldTurn = { turn, session, input, head, adopted: taskToken === null, abort: new AbortController(), drop: new AbortController(), limitReached: false, waiting: 0, connection: null, tokenGoneSince: null, ended: Promise.resolve() };
+    held.set(a.sessionUlid, mine);
+    mine.ended = runHeld(mine).finally(() => {
+      if (held.get(a.sessionUlid) === mine) held.delete(a.sessionUlid);
+    });
+    return mine;
+  }
+
+  async function runHeld(mine: HeldTurn): Promise<void> {
+    const { turn } = mine;
+    const log = { sessionUlid: turn.sessionUlid, turnId: turn.turnId, attempt: turn.attempt, epoch: mine.head.epoch };
+    deps.log.info(log, mine.adopted ? "turn adopted" : "turn claimed");
+    try {
+      const end = await withSlot(deps, mine, () => workTurn(deps, mine));
+      await finish(deps, mine, end);
+      deps.log.info(log, "turn reported");
+    } catch (error) {
+      if (error instanceof Fenced || mine.drop.signal.aborted) return deps.log.warn({ ...log, why: String(error) }, "turn let go");
+      if (error instanceof AttemptLost) {
+        deps.log.warn({ ...log, why: error.message }, "attempt lost");
+        await lost(deps, turn, error.message);
+        return await reportAttemptLost(deps, turn, error.message, error.respawned);
+      }
+      deps.log.error({ ...log, error: String((error as Error).stack ?? error) }, "turn interrupted by an error; claiming it again");
+      void reclaim(turn);
+    }
+  }
+
+  /** After an error of the store or the disk the same path as after a death: claim, look at what is there, go on. */
+  async function reclaim(turn: TurnRow): Promise<void> {
+    for (let wait = 500; ; wait = Math.min(wait * 2, 5_000)) {
+      await sleep(wait);
+      if (held.has(turn.sessionUlid)) return;
+      try {
+        return await adopt(turn);
+      } catch (error) {
+        deps.log.warn({ sessionUlid: turn.sessionUlid, error: String(error) }, "claiming again failed");
+      }
+    }
+  }
+
+  async function adopt(turn: TurnRow): Promise<void> {
+    const { sessionUlid, generation, turnId, inputId, attempt } = turn;
+    const claimed = await claim({ sessionUlid, generation, turnId, inputId, attempt }, null);
+    if (claimed !== "gone" && "outcome" in claimed) await reportResult(deps, turn, claimed);
+  }
+
+  return {
+    held,
+    async accept(args, taskToken) {
+      const claimed = await claim(args, taskToken);
+      return claimed === "gone" || "outcome" in claimed ? claimed : null;
+    },
+    async adoptAll() {
+      const open = (await deps.store.turns.unreported(deps.config.hostId)).filter((turn) => !held.has(turn.sessionUlid));
+      await Promise.all(open.map((turn) => adopt(turn).catch((error: unknown) => {
+        deps.log.error({ sessionUlid: turn.sessionUlid, error: String(error) }, "adoption failed; repeating");
+        void reclaim(turn);
+      })));
+      return open.length;
+    },
+    async dropAll() {
+      for (const turn of held.values()) turn.drop.abort();
+      await Promise.all([...held.values()].map((turn) => turn.ended));
+    },
+  };
+}
+
+/** A slot for as long as the agent works; an abort while waiting for one ends the turn without an agent. */
+async function withSlot(deps: HostDeps, held: HeldTurn, work: () => Promise<TurnEnd>): Promise<TurnEnd> {
+  try {
+    await deps.slots.acquire(AbortSignal.any([held.abort.signal, held.drop.signal]));
+  } catch {
+    if (held.drop.signal.aborted) throw new Fenced("slot");
+    return interrupted();
+  }
+  try {
+    return await work();
+  } finally {
+    // While it waits for an answer the slot has already been given back.
+    if (held.waiting === 0) deps.slots.release();
+  }
+}
+
+/** Candidate, then the result in Postgres, then Temporal: a kill between any two is repeated by the next owner. */
+async function finish(deps: HostDeps, held: HeldTurn, end: TurnEnd): Promise<void> {
+  const { turn, session, head } = held;
+  const captured = await captureCandidate(deps, held);
+  await deps.stopPoint("captured");
+  const fresh = await deps.store.sessions.get(session.sessionUlid);
+  const stored: StoredResult = {
+    outcome: end.outcome, usage: end.usage, providerSessionId: fresh?.providerSessionId ?? null,
+    ...(end.failure ? { failure: end.failure } : {}),
+    ...(captured ? { candidate: captured.candidate, stable: captured.stable } : {}),
+  };
+  const done = await deps.store.turns.complete({
+    sessionUlid: turn.sessionUlid, epoch: head.epoch, owner: deps.owner, turnId: turn.turnId, result: stored, finalMessage: end.finalMessage,
+    ...(end.stopReason ? { stopReason: end.stopReason } : {}),
+  });
+  await deps.stopPoint("completed");
+  if (!done) throw new Fenced("complete");
+  await reportResult(deps, turn, turnResult(turn, done.result, done.lastSeq));
+  await deps.stopPoint("reported");
+}
+
+async function captureCandidate(deps: HostDeps, held: HeldTurn) {
+  const { session, turn, input } = held;
+  if (session.branchName === null || session.headAtStart === null) return null;
+  try {
+    const { stable, ...candidate } = await deps.workspaces.capture({ plan: workspacePlan(session), base: session.headAtStart, turnId: turn.turnId, attempt: turn.attempt, at: input.createdAt });
+    return { candidate, stable };
+  } catch (error) {
+    const event = { type: "error.raised", turnId: turn.turnId, data: { class: "workspace", message: `The candidate could not be captured: ${(error as Error).message}`.slice(0, 2_000), retryable: false } } as const;
+    await deps.store.events.append(turn.sessionUlid, [{ key: `capture:${turn.turnId}.${turn.attempt}`, event }]);
+    return null;
+  }
+}
+
+/** Records that an attempt ended without a result. */
+export async function lost(deps: HostDeps, turn: TurnRow, reason: string): Promise<void> {
+  const event = { type: "turn.attempt_lost", turnId: turn.turnId, attempt: turn.attempt, data: { reason } } as const;
+  await deps.store.events.append(turn.sessionUlid, [{ key: `lost:${turn.turnId}.${turn.attempt}`, event }]);
+}
+
+function doneResult(turn: TurnRow, lastSeq: number): TurnResult {
+  if (!turn.result) throw new Error(`turn ${turn.turnId} is done without a result`);
+  return turnResult(turn, turn.result, lastSeq);
+}

@@ -1,0 +1,49 @@
+import { createHash } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { EffectiveLaunch } from "../contracts/preset.ts";
+import type { LaunchSpec } from "../contracts/provider.ts";
+import type { SessionRow } from "../store/store.ts";
+import type { HostDeps } from "./deps.ts";
+
+const scriptedAgent = join(import.meta.dirname, "..", "scripted-agent", "main.ts");
+
+/** What the session's stored launch settings come to on this host. `hash` changes when an agent must be started anew. */
+export async function launchSpec(deps: HostDeps, session: SessionRow, runnerId: string): Promise<{ launch: LaunchSpec; hash: string }> {
+  const effective = session.args["effective"] as EffectiveLaunch;
+  const home = join(deps.config.home, "agents", session.sessionUlid);
+  const scripted = effective.providerType === "scripted";
+  if (scripted) await mkdir(home, { recursive: true, mode: 0o700 });
+  const env: Record<string, string> = { ...deps.agentEnv, ...referencedEnv(effective, deps.resolveSecret) };
+  if (scripted) Object.assign(env, { HOME: home }, scenarioEnv(effective.scenario));
+  const command = scripted ? [process.execPath, scriptedAgent] : [...(effective.command ?? [])];
+  const launch: LaunchSpec = {
+    sessionUlid: session.sessionUlid,
+    runnerId,
+    provider: effective.providerType,
+    command: [...(effective.wrapper ?? []), ...command],
+    cwd: session.worktreePath,
+    env,
+    ...(effective.model ? { model: effective.model } : {}),
+    ...(session.systemPrompt ? { systemPrompt: session.systemPrompt } : {}),
+    ...(session.providerSessionId ? { resume: session.providerSessionId } : {}),
+    permissionMode: effective.permissions.mode,
+    stallMs: deps.config.stallMs,
+  };
+  const identity = [launch.command, launch.model ?? "", launch.permissionMode, effective.env ?? [], session.presetRevision];
+  return { launch, hash: createHash("sha256").update(JSON.stringify(identity)).digest("hex") };
+}
+
+function scenarioEnv(scenario: unknown): Record<string, string> {
+  return typeof scenario === "string" ? { BATON_SCENARIO_FILE: scenario } : { BATON_SCENARIO: JSON.stringify(scenario ?? { turns: [[]] }) };
+}
+
+/** Secrets are names until here: the value is read at spawn and stored nowhere. */
+function referencedEnv(effective: EffectiveLaunch, resolve: (ref: string) => string | undefined): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const { name, valueRef } of effective.env ?? []) {
+    const value = resolve(valueRef);
+    if (value !== undefined) found[name] = value;
+  }
+  return found;
+}

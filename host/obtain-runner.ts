@@ -1,0 +1,105 @@
+import { mkdir } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ulid } from "ulid";
+import type { RunnerConnection, RunnerSpec, RunnerStatus } from "../contracts/runner-protocol.ts";
+import type { RunnerRow, SessionRow } from "../store/store.ts";
+import { bootId, isAlive, startTicks } from "./boot-identity.ts";
+import { AttemptLost, Fenced, type HostDeps } from "./deps.ts";
+import { launchSpec } from "./launch-spec.ts";
+import { runnerDirectory, socketDirectory, socketPath, spoolPath } from "./runner-paths.ts";
+
+export interface Obtained { connection: RunnerConnection; status: RunnerStatus; spawned: boolean }
+export interface ClaimOfSession { session: SessionRow; epoch: number }
+
+const uid = process.getuid?.() ?? 0;
+const startGraceMs = 10_000;
+
+/** The session's living runner with our epoch, or null. A runner that is closing is waited for. Throws Fenced when a higher epoch owns it. */
+export async function attachLiving(deps: HostDeps, claim: ClaimOfSession): Promise<Obtained | null> {
+  for (const row of await livingRows(deps, claim.session.sessionUlid)) {
+    const found = await attach(deps, claim, row);
+    if (found) return found;
+  }
+  return null;
+}
+
+/** The session's living runner if its launch is still the wanted one, else a fresh one. */
+export async function obtainRunner(deps: HostDeps, claim: ClaimOfSession): Promise<Obtained> {
+  const living = await attachLiving(deps, claim);
+  if (living) {
+    const wanted = await launchSpec(deps, claim.session, living.status.runnerId);
+    if (living.status.specHash === wanted.hash || living.status.turnId !== null) return living;
+    await closeRunner(deps, living, "spec_changed");
+  }
+  return spawn(deps, claim);
+}
+
+/** Asks a runner to end its agent and itself, and waits until its process is gone. */
+export async function closeRunner(deps: HostDeps, { connection, status }: Obtained, reason: string): Promise<void> {
+  await connection.request({ cmd: "close", reason }).catch(() => undefined);
+  const ticks = startTicks(status.pid);
+  for (let waited = 0; ticks !== null && startTicks(status.pid) === ticks && waited < 30_000; waited += 20) await sleep(20);
+  connection.detach();
+  await deps.store.runners.ended(status.runnerId);
+}
+
+async function livingRows(deps: HostDeps, sessionUlid: string): Promise<RunnerRow[]> {
+  const rows = (await deps.store.runners.live(deps.config.hostId)).filter((row) => row.sessionUlid === sessionUlid);
+  return rows.toSorted((a, b) => b.runnerId.localeCompare(a.runnerId));
+}
+
+async function attach(deps: HostDeps, claim: ClaimOfSession, row: RunnerRow): Promise<Obtained | null> {
+  const known = row.pid > 0;
+  for (let started = Date.now(); ; await sleep(50)) {
+    try {
+      const connection = await deps.runners.attach({ socketPath: row.socketPath, sessionUlid: row.sessionUlid, runnerId: row.runnerId, epoch: claim.epoch, owner: deps.owner });
+      const status = await connection.status();
+      if (!status.closing) return { connection, status, spawned: false };
+      // Its decision to exit is final: wait for the end, then somebody spawns anew.
+      connection.detach();
+      if (Date.now() - started > 30_000) return null;
+      continue;
+    } catch (error) {
+      const code = (error as { code?: string }).code;
+      if (code === "fenced") throw new Fenced("attach");
+      if (code === "closing" && Date.now() - started < 30_000) continue;
+    }
+    // A row without a pid was written just before a spawn that may still be starting up.
+    const mayStart = !known && Date.now() - Date.parse(row.createdAt) < startGraceMs;
+    const alive = known && isAlive({ pid: row.pid, bootId: row.bootId, startTicks: row.startTicks });
+    if (mayStart || (alive && Date.now() - started < startGraceMs)) continue;
+    if (!alive) await deps.store.runners.ended(row.runnerId);
+    return null;
+  }
+}
+
+async function spawn(deps: HostDeps, claim: ClaimOfSession): Promise<Obtained> {
+  const { session, epoch } = claim;
+  const runnerId = ulid();
+  const { launch, hash } = await launchSpec(deps, session, runnerId);
+  const dir = runnerDirectory(deps.config, session.sessionUlid);
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  await mkdir(socketDirectory(deps.config, uid), { recursive: true, mode: 0o700 });
+  const spec: RunnerSpec = {
+    launch, specHash: hash, epoch, owner: deps.owner, uid, instance: deps.config.instance, dir, socketPath: socketPath(deps.config, uid, runnerId),
+    stopGraceMs: deps.config.stopGraceMs, keepAliveMs: deps.config.keepAliveMs, orphanMs: deps.config.orphanMs, maxSpoolBytes: deps.config.maxSpoolBytes, maxEventBytes: deps.config.maxEventBytes,
+  };
+  const row = { runnerId, sessionUlid: session.sessionUlid, hostId: deps.config.hostId, bootId: bootId(), specHash: hash, socketPath: spec.socketPath, spoolPath: spoolPath(dir, runnerId) };
+  // The row first: a runner that nobody has written down could not be found after a kill between spawn and row.
+  await deps.store.runners.upsert({ ...row, pid: 0, startTicks: "" });
+  await deps.stopPoint("runner.spawn.before");
+  // A worker that was frozen until here must not start an agent beside its successor's. (The runner's own epoch check is the last guard.)
+  const owned = await deps.store.turns.owned(deps.owner, [{ sessionUlid: session.sessionUlid, epoch }]);
+  if (owned.length === 0) throw new Fenced("spawn");
+  try {
+    const connection = await deps.runners.spawn(spec);
+    await deps.stopPoint("runner.spawn.after");
+    const status = await connection.status();
+    await deps.store.runners.upsert({ ...row, pid: status.pid, startTicks: startTicks(status.pid) ?? "" });
+    return { connection, status, spawned: true };
+  } catch (error) {
+    await deps.store.runners.ended(runnerId);
+    if ((error as { code?: string }).code === "fenced") throw new Fenced("spawn");
+    throw new AttemptLost(`the runner did not start: ${(error as Error).message}`, true);
+  }
+}

@@ -1,0 +1,118 @@
+import type { TurnEnd } from "../contracts/provider.ts";
+import { noUsage } from "../contracts/event.ts";
+import type { EffectiveLaunch } from "../contracts/preset.ts";
+import type { SessionRow } from "../store/store.ts";
+import { AttemptLost, Fenced, type HostDeps } from "./deps.ts";
+import { followTurn, isEndOf } from "./follow-turn.ts";
+import type { HeldTurn } from "./held-turn.ts";
+import { attachLiving, closeRunner, obtainRunner, type Obtained } from "./obtain-runner.ts";
+import { spoolTail } from "./spool-tail.ts";
+import { workspacePlan } from "./workspace-plan.ts";
+
+/**
+ * Lets an agent work on a claimed turn until it ends, whatever a former owner had already done:
+ * a prompt that is in a spool is never sent again, an end that is in a spool is taken as it is.
+ * Throws Fenced, AttemptLost, or a store error (then the turn is claimed again).
+ */
+export async function workTurn(deps: HostDeps, held: HeldTurn): Promise<TurnEnd> {
+  const { turn, head } = held;
+  const claim = { session: held.session, epoch: head.epoch };
+  const fence = { sessionUlid: turn.sessionUlid, epoch: head.epoch, turnId: turn.turnId, attempt: turn.attempt };
+
+  const living = await attachLiving(deps, claim);
+  if (head.spoolId !== null && head.spoolId !== living?.status.runnerId) {
+    // The head's spool belongs to a runner that is gone: take all of it before the next one's.
+    const rest = spoolTail(deps, fence, head.spoolId, head.spoolOffset);
+    for (let before = -1; before !== rest.offset; ) {
+      before = rest.offset;
+      const { stopped } = await rest.advance((record) => isEndOf(record, turn.turnId));
+      if (stopped && isEndOf(stopped, turn.turnId)) return stopped.end;
+    }
+  }
+  const written = await promptWritten(deps, held);
+  const knowsTurn = living !== null && living.status.promptedTurns.includes(turn.turnId);
+  if (knowsTurn && living) return follow(deps, held, living, fence);
+  if (held.abort.signal.aborted) return interrupted();
+  // The drained spool may have told us of the agent's own conversation.
+  const session = (await deps.store.sessions.get(turn.sessionUlid)) ?? held.session;
+  if (written) {
+    living?.connection.detach();
+    if (held.adopted) throw new AttemptLost("the agent's process ended while no worker looked", !(await wasStopped(deps, held)));
+    if (!session.providerSessionId) return unknownOutcome();
+  } else {
+    await checkoutCandidate(deps, held);
+  }
+  const runner = await obtainRunner(deps, { session, epoch: head.epoch });
+  await sendPrompt(deps, held, runner, written ? continuation(held.input.prompt) : held.input.prompt);
+  return follow(deps, held, runner, fence);
+}
+
+async function follow(deps: HostDeps, held: HeldTurn, runner: Obtained, fence: { sessionUlid: string; epoch: number; turnId: string; attempt: number }): Promise<TurnEnd> {
+  held.connection = runner.connection;
+  const { runnerId } = runner.status;
+  let offset = held.head.spoolId === runnerId ? held.head.spoolOffset : 0;
+  if (held.head.spoolId !== runnerId) {
+    const current = await deps.store.events.head(held.turn.sessionUlid);
+    if (current?.spoolId === runnerId) offset = current.spoolOffset;
+    else if (!(await deps.store.turns.switchSpool({ sessionUlid: fence.sessionUlid, epoch: fence.epoch, owner: deps.owner, spoolId: runnerId }))) throw new Fenced("switch spool");
+  }
+  try {
+    const end = await followTurn(deps, held, runner, spoolTail(deps, fence, runnerId, offset), wallLimitMs(held.session));
+    // After an abort no process of the agent's tree may stay, also none that it hid in another session of the system.
+    if (held.abort.signal.aborted) await closeRunner(deps, runner, "abort");
+    return end;
+  } catch (error) {
+    if (error instanceof Fenced) runner.connection.detach();
+    throw error;
+  } finally {
+    held.connection = null;
+  }
+}
+
+async function sendPrompt(deps: HostDeps, held: HeldTurn, runner: Obtained, text: string): Promise<void> {
+  const { turn, head, input } = held;
+  const fence = { sessionUlid: turn.sessionUlid, epoch: head.epoch, owner: deps.owner, turnId: turn.turnId };
+  const started = await deps.store.turns.start({ ...fence, runnerId: runner.status.runnerId, pid: runner.status.pid, ...(input.checkout ? { candidate: input.checkout.commit } : {}) });
+  if (!started || !(await deps.store.turns.promptSent(fence))) throw new Fenced("prompt");
+  await deps.stopPoint("prompt.sent");
+  const reply = await runner.connection.request({ cmd: "prompt", turnId: turn.turnId, inputId: input.inputId, text });
+  await deps.stopPoint("prompt.told");
+  if (reply.ok) return;
+  if (reply.error === "fenced") throw new Fenced("prompt");
+  throw new AttemptLost(`the runner refused the prompt: ${reply.message}`, reply.error !== "closing");
+}
+
+async function promptWritten(deps: HostDeps, held: HeldTurn): Promise<boolean> {
+  const input = await deps.store.inputs.get(held.input.inputId);
+  return input?.state === "delivered" || input?.state === "consumed";
+}
+
+/** Was this attempt ended on purpose (Ctrl-C), so that it does not count? */
+async function wasStopped(deps: HostDeps, held: HeldTurn): Promise<boolean> {
+  const lost = await deps.store.events.read(held.turn.sessionUlid, { sinceSeq: 0, limit: 1_000, types: ["turn.attempt_lost"], turnId: held.turn.turnId });
+  return lost.some((event) => event.attempt === held.turn.attempt && (event.data as { reason?: string }).reason === "shutdown");
+}
+
+/** A reviewer looks at exactly one candidate: its worktree is moved there before the prompt. */
+async function checkoutCandidate(deps: HostDeps, held: HeldTurn): Promise<void> {
+  const wanted = held.input.checkout;
+  if (!wanted) return;
+  const data = await deps.workspaces.checkout({ plan: workspacePlan(held.session), commit: wanted.commit });
+  const event = { type: "candidate.checked_out", data, turnId: held.turn.turnId, attempt: held.turn.attempt } as const;
+  await deps.store.events.append(held.turn.sessionUlid, [{ key: `checkout:${held.turn.turnId}.${held.turn.attempt}`, event }]);
+}
+
+const wallLimitMs = (session: SessionRow): number | null => {
+  const seconds = (session.args["effective"] as EffectiveLaunch).limits?.wallSeconds;
+  return seconds === undefined ? null : seconds * 1_000;
+};
+
+const continuation = (prompt: string): string =>
+  `Your process was interrupted in the middle of this task and has been started again in the same workspace. Look at what you have already done, do not repeat it, and finish.\n\nThe task was:\n${prompt}`;
+
+export const interrupted = (): TurnEnd => ({ outcome: "interrupted", usage: noUsage, finalMessage: "" });
+
+const unknownOutcome = (): TurnEnd => ({
+  outcome: "unknown", usage: noUsage, finalMessage: "",
+  failure: { class: "outcome_unknown", message: "The agent's process ended after it had the prompt and it cannot resume its conversation. Look at the workspace, then send an input to go on.", retryable: false },
+});
