@@ -12,3 +12,18 @@ export interface Preset {
   /** sha256 of the parsed file */
   sha256: string;
 }
+
+/** What a host needs to launch a session's agent: the preset with the caller's overrides, as stored in `SessionRow.args.effective`. Never a secret's value. */
+export interface EffectiveLaunch {
+  providerType: Preset["providerType"];
+  /** argv of an ACP agent; absent for `scripted`, whose agent the host knows */
+  command?: string[];
+  /** argv that goes before the agent's */
+  wrapper?: string[];
+  model?: string;
+  /** a scripted agent's file or inline scenario */
+  scenario?: unknown;
+  env?: { name: string; valueRef: string }[];
+  permissions: Preset["permissions"];
+  limits: { wallSeconds?: number };
+}

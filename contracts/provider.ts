@@ -25,8 +25,8 @@ export interface TurnEnd { outcome: TurnOutcome; stopReason?: string; failure?: 
 
 export type ApprovalDecision = "allow" | "allow_always" | "deny" | "deny_stop";
 
-/** Where a driver puts what happens. Throwing never; blocking when the disk is full. */
-export interface Sink { write(record: SpoolRecord): void; raw(line: string): { file: string; offset: number; bytes: number } }
+/** Where a driver puts what happens. Throwing never; `blocked` is a promise to wait for before more is read from the agent (the disk is full), else null. */
+export interface Sink { write(record: SpoolRecord): void; raw(line: string): { file: string; offset: number; bytes: number }; blocked?(): Promise<void> | null }
 
 /** A live agent conversation. */
 export interface ProviderSession {

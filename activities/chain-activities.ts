@@ -1,0 +1,72 @@
+import { ulid } from "ulid";
+import type { Config } from "../contracts/config.schema.ts";
+import type { ChainActivities, VerdictView } from "../contracts/messages.ts";
+import type { ChainRow, Store, VerdictRow } from "../store/store.ts";
+import { configOf } from "./chain-config.ts";
+import { auditPrompt, findingsPrompt, repairPrompt, reviewPrompt } from "./chain-prompts.ts";
+import type { PromptFacts } from "./chain-prompts.ts";
+import { effect, present } from "./failure.ts";
+import { evaluate } from "./gates.ts";
+import { effectiveDecision, parseVerdict } from "./parse-verdict.ts";
+import { openRoleSession } from "./role-session.ts";
+
+const prompts = { review: reviewPrompt, audit: auditPrompt, findings: findingsPrompt, repair: repairPrompt } as const;
+
+/** Effects of the chain workflow. Each may run twice or at the same time as its twin: the rows decide. */
+export function createChainActivities(deps: { store: Store; config: Config }): ChainActivities {
+  const { store, config } = deps;
+  const chainOf = async (chainId: string): Promise<ChainRow> => present(await store.chains.get(chainId), `Chain ${chainId}`);
+  return {
+    openRoleSession: (a) => effect(() => openRoleSession(deps, a)),
+    recordChainInput: ({ chainId, sessionUlid, key, kind, round, candidate }) => effect(async () => {
+      const chain = await chainOf(chainId);
+      const prompt = prompts[kind](await promptFacts(store, chain, round, candidate ?? null));
+      const requestId = `chain:${chainId}/${key}`;
+      // The fingerprint is the key's alone: the prompt of a repeat may read newer rows, the first one stays.
+      const { ids } = await store.recordRequest({ principal: chain.principal, scope: "chain-input", key: `${chainId}/${key}`, fingerprint: "chain-input.1" },
+        { principal: chain.principal, actor: `chain:${chainId}`, action: `chain.${kind}`, target: sessionUlid, detail: { round } },
+        async (tx) => {
+          const checkout = kind === "review" || kind === "audit" ? candidate ?? null : null;
+          const { row } = await store.inputs.insert(tx, { inputId: ulid(), sessionUlid, prompt, delivery: "queue", source: "chain", requestId, checkout, limit: config.inputQueue });
+          return { inputId: row.inputId };
+        });
+      return ids;
+    }),
+    recordVerdict: ({ chainId, sessionUlid, turnId, role, round, candidate }) => effect(async () => {
+      // Given through a door during the turn: that one counts, whatever the message says.
+      const given = (await store.chains.verdicts(chainId)).filter((v) => v.sessionUlid === sessionUlid && v.turnId === turnId).at(-1);
+      if (given !== undefined) return given.tree === candidate.tree ? view(given) : null;
+      const turn = present(await store.turns.get(sessionUlid, turnId), `Turn ${turnId}`);
+      const parsed = parseVerdict(turn.finalMessage ?? "");
+      if (parsed === null) return null;
+      return view(await store.chains.recordVerdict({ chainId, sessionUlid, turnId, role, round, ...parsed, decision: effectiveDecision(parsed.decision, parsed.findings), tree: candidate.tree }));
+    }),
+    evaluateGates: ({ chainId, round, tree, stage }) => effect(async () => {
+      const chain = await chainOf(chainId);
+      const gates = evaluate(configOf(chain), await store.chains.verdicts(chainId), { round, tree, stage });
+      await store.chains.setGates(chainId, gates);
+      await store.events.append(chain.executorUlid, gates.map(({ name, passed, why }) => ({ key: `gate/${chainId}/${round}/${tree}/${stage}/${name}`, event: { type: passed ? "gate.passed" : "gate.failed", data: { name, why } } })));
+      return gates;
+    }),
+    startRound: ({ chainId, round, candidate }) => effect(async () => {
+      const { executorUlid } = await chainOf(chainId);
+      await store.chains.setRound(chainId, round, candidate);
+      await store.events.append(executorUlid, [{ key: `chain.round/${chainId}/${round}`, event: { type: "chain.round_started", data: { chainId, round } } }]);
+    }),
+    finishChain: ({ chainId, reason, why }) => effect(async () => {
+      const { executorUlid } = await chainOf(chainId);
+      await store.chains.finish(chainId, reason, why);
+      await store.events.append(executorUlid, [{ key: `chain.ended/${chainId}`, event: { type: "chain.ended", data: { chainId, reason } } }]);
+    }),
+  };
+}
+
+async function promptFacts(store: Store, chain: ChainRow, round: number, candidate: PromptFacts["candidate"]): Promise<PromptFacts> {
+  const [task, verdicts] = await Promise.all([store.tasks.get(chain.taskKey), store.chains.verdicts(chain.chainId)]);
+  return { task, taskKey: chain.taskKey, round, maxRounds: configOf(chain).maxRounds, candidate, verdicts, gates: chain.gates };
+}
+
+function view(v: VerdictRow): VerdictView {
+  const decision = effectiveDecision(v.decision, v.findings);
+  return { decision, score: v.score, findings: v.findings.length, blockers: v.findings.filter((f) => f.severity === "blocker").length, tree: v.tree };
+}

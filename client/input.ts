@@ -1,0 +1,107 @@
+import { ulid } from "ulid";
+import type { Delivery } from "../contracts/event.ts";
+import { BatonError } from "../contracts/failures.ts";
+import { pmStatus, sessionState } from "../contracts/session-status.ts";
+import type { ApprovalRow, SessionRow, Store } from "../store/store.ts";
+import type { Caller } from "./caller.ts";
+import type { Deps } from "./deps.ts";
+import { checkPrompt } from "./launch-plan.ts";
+import { actorOf, type Args, findSession, record, requestKey, storedAnswer } from "./requests.ts";
+import { loadFacts } from "./session-view.ts";
+import type { StoredArgs } from "./start-workflow.ts";
+import { generationId } from "./workflow-ids.ts";
+
+export interface InputArgs { sessionUlid: string; prompt: string; clientRequestId?: string; delivery?: Delivery; actor?: string }
+export interface RunArgs { sessionUlid: string; prompt?: string; clientRequestId?: string; actor?: string }
+export interface InputAnswer { data: Record<string, unknown>; next: { tool: string; args: Record<string, unknown>; why: string }[] }
+
+/** A type, not an interface: it must fit `Record<string, unknown>`. */
+type InputIds = { inputId: string | null; approvalId: string | null; position: number };
+
+/** Gives a session a message. With exactly one open question or plan and no `delivery`, the message is its answer; free text never grants a permission. */
+export async function input(deps: Deps, caller: Caller, args: InputArgs, action: "input" | "run" = "input", sent: Args = { ...args }): Promise<InputAnswer> {
+  checkPrompt(args.prompt);
+  const store = await deps.getStore();
+  const row = await findSession(store, args.sessionUlid);
+  if (args.delivery === "steer") {
+    const repeat = (delivery: string, why: string) => ({ tool: "pm_session", args: { action: "input", sessionUlid: row.sessionUlid, prompt: args.prompt, delivery }, why });
+    throw new BatonError("UNSUPPORTED_BY_PROVIDER", `${row.provider} agents take no message in the middle of a turn.`, { field: "delivery", allowed: ["queue", "interrupt"], next: [repeat("queue", "after the turn"), repeat("interrupt", "end the turn, then this")] });
+  }
+  const open = await store.approvals.list({ sessionUlid: row.sessionUlid, state: "open", limit: 50 });
+  const question = onlyQuestion(open);
+  const delivery = args.delivery ?? "queue";
+  const { ids, replayed } = await record<InputIds>(store, caller, { action, args: sent, target: row.sessionUlid }, async (tx) => {
+    const actor = actorOf(caller, { ...args });
+    if (question && args.delivery === undefined) {
+      const { applied } = await store.approvals.answer(tx, { approvalId: question.approvalId, decision: args.prompt, by: caller.principal, actor });
+      // Somebody else answered in between: then this is a message like any other.
+      if (applied) return { inputId: null, approvalId: question.approvalId, position: 0 };
+    }
+    await wakeIfClosed(store, tx, row);
+    const inserted = await store.inputs.insert(tx, { inputId: ulid(), sessionUlid: row.sessionUlid, prompt: args.prompt, delivery, source: actor, requestId: null, limit: deps.options.inputQueue });
+    return { inputId: inserted.row.inputId, approvalId: null, position: inserted.position };
+  });
+  if (ids.inputId !== null) await deliver(deps, store, ids.inputId);
+  return answer(store, row.sessionUlid, ids, delivery, open, replayed);
+}
+
+/** Asks for a turn. Without a prompt: the one that the launch composed, else "Continue." Error: CONFLICT_STATE while a turn runs. */
+export async function run(deps: Deps, caller: Caller, args: RunArgs): Promise<InputAnswer> {
+  const store = await deps.getStore();
+  const row = await findSession(store, args.sessionUlid);
+  const { facts, turns, pending } = await loadFacts(store, row);
+  const { state } = sessionState(facts);
+  const prompt = args.prompt ?? (turns.length === 0 ? (row.args as unknown as StoredArgs).firstPrompt : undefined) ?? "Continue.";
+  // A repeat is answered as it was, whatever runs now.
+  const repeated = await storedAnswer(store, requestKey(caller, "run", { ...args }));
+  if (!repeated && (pending.length > 0 || (facts.turn && facts.turn.state !== "done"))) {
+    throw new BatonError("CONFLICT_STATE", "A turn runs or is about to: send an input, it is taken up after it.", { currentState: state, next: [{ tool: "pm_session", args: { action: "input", sessionUlid: row.sessionUlid, prompt }, why: "queue it" }] });
+  }
+  const result = await input(deps, caller, { ...args, prompt, delivery: "queue" }, "run", { ...args });
+  return { ...result, data: { ...result.data, turnId: result.data["inputId"], status: "RUNNING" } };
+}
+
+/** A closed session goes on as its next generation: compare-and-set, so that of several messages one wakes it and the others join. */
+async function wakeIfClosed(store: Store, tx: Parameters<Store["sessions"]["wake"]>[0], seen: SessionRow): Promise<void> {
+  const row = (await store.sessions.get(seen.sessionUlid)) ?? seen;
+  if (row.closedAt === null) return;
+  if (row.workspace === "failed") throw new BatonError("CONFLICT_STATE", "The session's workspace could not be made, it cannot go on: launch a new one.", { currentState: "failed" });
+  const chain = row.chainId ? await store.chains.get(row.chainId) : null;
+  if (chain?.state === "open") throw new BatonError("CONFLICT_STATE", `The session belongs to chain ${chain.chainId}, which is still open.`, { currentState: "closed" });
+  const woken = await store.sessions.wake(tx, row.sessionUlid, row.generation, generationId(row.workflowId, row.generation + 1));
+  if (woken) return;
+  const now = await store.sessions.get(row.sessionUlid);
+  if (now === null || now.closedAt !== null) throw new BatonError("CONFLICT_STATE", "The session is being closed: try again.", { currentState: "closed", retryable: true });
+}
+
+/** Tells the workflow of a recorded input; starts the generation when nobody has. Repeating it is harmless: the workflow dedupes. */
+async function deliver(deps: Deps, store: Store, inputId: string): Promise<void> {
+  const given = await store.inputs.get(inputId);
+  if (!given || given.state !== "recorded") return;
+  const row = await store.sessions.get(given.sessionUlid);
+  if (!row || row.closedAt !== null) return;
+  if (row.startedAt === null && (row.chainId === null || row.generation > 1)) await deps.starter.session(row);
+  // Also after our own start: the generation's first input may be another's.
+  await deps.starter.signal(row.workflowId, "input", { inputId, delivery: given.delivery });
+  if (given.delivery === "interrupt") await store.hosts.post(null, { hostId: row.hostId, kind: "poke", sessionUlid: row.sessionUlid, body: {} });
+}
+
+async function answer(store: Store, sessionUlid: string, ids: InputIds, delivery: Delivery, open: ApprovalRow[], replayed: boolean): Promise<InputAnswer> {
+  const row = await findSession(store, sessionUlid);
+  const [head, given] = await Promise.all([store.events.head(sessionUlid), ids.inputId === null ? null : store.inputs.get(ids.inputId)]);
+  const { facts } = await loadFacts(store, row);
+  const waits = ids.approvalId === null && open.length > 0;
+  const cursors = { events: head?.lastSeq ?? row.lastSeq, deltas: head?.lastDelta ?? 0 };
+  const next = waits ? open.map((a) => ({ tool: "pm_session", args: { action: "respond", approvalId: a.approvalId, decision: a.options[0]?.id ?? "allow" }, why: a.title })) : [];
+  const data = {
+    sessionUlid, inputId: ids.inputId ?? ids.approvalId, delivery: ids.approvalId ? "answer" : delivery, state: ids.approvalId ? "answered" : waits ? "waiting_for_approval" : (given?.state ?? "recorded"),
+    ...(ids.approvalId ? { approvalId: ids.approvalId } : { position: ids.position }), ...(given?.turnId ? { turnId: given.turnId } : {}),
+    status: pmStatus(sessionState(facts).state), baselineSeq: cursors.events, cursors, ...(replayed ? { replayed: true } : {}),
+  };
+  return { data, next };
+}
+
+function onlyQuestion(open: ApprovalRow[]): ApprovalRow | null {
+  const [first, second] = open;
+  return first && !second && (first.kind === "question" || first.kind === "plan") ? first : null;
+}

@@ -1,0 +1,106 @@
+import { BatonError } from "../contracts/failures.ts";
+import { openStore } from "../store/open-store.ts";
+import type { Store } from "../store/store.ts";
+import type { Caller } from "./caller.ts";
+import { abort, type AbortArgs, close, type CloseArgs, respond, type RespondArgs } from "./control.ts";
+import type { BatonOptions, Deps } from "./deps.ts";
+import { type Health, health } from "./health.ts";
+import { input, type InputAnswer, type InputArgs, run, type RunArgs } from "./input.ts";
+import { launch, type Launched } from "./launch.ts";
+import type { LaunchArgs } from "./launch-plan.ts";
+import { loadPresets } from "./presets.ts";
+import { getChain } from "./read-chains.ts";
+import { type DeltasArgs, events, type EventsArgs, liveDeltas } from "./read-events.ts";
+import { type ApprovalsArgs, getSession, listApprovals, type ListArgs, listSessions, type Page } from "./read-sessions.ts";
+import { createStarter } from "./start-workflow.ts";
+import { changeStatus, type ChangeStatusArgs, createTask, type CreateTaskArgs, getTask, listTasks, type ListTasksArgs } from "./tasks.ts";
+import { lazyTemporal } from "./temporal.ts";
+import { wait, type WaitArgs } from "./wait.ts";
+
+export type { BatonOptions } from "./deps.ts";
+export type { Caller } from "./caller.ts";
+type Data = Record<string, unknown>;
+
+/** The way in to Baton. Every method answers a BatonError when it refuses; UNAVAILABLE while Postgres or Temporal is away. */
+export interface Baton {
+  sessions: {
+    launch(caller: Caller, args: LaunchArgs): Promise<Launched>;
+    start(caller: Caller, args: LaunchArgs): Promise<Launched>;
+    input(caller: Caller, args: InputArgs): Promise<InputAnswer>;
+    run(caller: Caller, args: RunArgs): Promise<InputAnswer>;
+    abort(caller: Caller, args: AbortArgs): Promise<Data>;
+    close(caller: Caller, args: CloseArgs): Promise<Data>;
+    respond(caller: Caller, args: RespondArgs): Promise<Data>;
+    get(args: { sessionUlid?: string; chainId?: string; turnId?: string }): Promise<Data>;
+    list(args: ListArgs): Promise<Page>;
+    approvals(args: ApprovalsArgs): Promise<Data>;
+    events(args: EventsArgs, signal?: AbortSignal): Promise<Data>;
+    liveDeltas(args: DeltasArgs, signal?: AbortSignal): Promise<Data>;
+    wait(args: WaitArgs, signal?: AbortSignal): Promise<Data>;
+  };
+  tasks: {
+    create(caller: Caller, args: CreateTaskArgs): Promise<Data>;
+    get(taskKey: string): Promise<Data>;
+    list(args: ListTasksArgs): Promise<{ data: Data; page?: { nextCursor: string } }>;
+    changeStatus(caller: Caller, args: ChangeStatusArgs): Promise<Data>;
+  };
+  chains: { get(chainId: string): Promise<Data> };
+  presets: { list(): ReturnType<typeof loadPresets> };
+  health(): Promise<Health>;
+  close(): Promise<void>;
+}
+
+/** Opens the SDK. Answers at once: Postgres and Temporal are connected to by the first call that needs them, and again after a failure. */
+export function openBaton(options: BatonOptions): Promise<Baton> {
+  const temporal = lazyTemporal({ address: options.temporalAddress, namespace: options.temporalNamespace });
+  const postgres = lazyStore(options);
+  const deps: Deps = { options, client: temporal.client, getStore: postgres.get, starter: createStarter({ client: temporal.client, getStore: postgres.get, options }) };
+  // Warm, so that the first call does not pay for the connection; a failure is that call's to tell.
+  postgres.get().catch(() => {});
+  return Promise.resolve({
+    sessions: {
+      launch: (caller, args) => launch(deps, caller, args, "launch_task"),
+      start: (caller, args) => launch(deps, caller, args, "start"),
+      input: (caller, args) => input(deps, caller, args),
+      run: (caller, args) => run(deps, caller, args),
+      abort: (caller, args) => abort(deps, caller, args),
+      close: (caller, args) => close(deps, caller, args),
+      respond: (caller, args) => respond(deps, caller, args),
+      get: (args) => getSession(deps, args),
+      list: (args) => listSessions(deps, args),
+      approvals: (args) => listApprovals(deps, args),
+      events: (args, signal) => events(deps, args, signal),
+      liveDeltas: (args, signal) => liveDeltas(deps, args, signal),
+      wait: (args, signal) => wait(deps, args, signal),
+    },
+    tasks: {
+      create: (caller, args) => createTask(deps, caller, args),
+      get: (taskKey) => getTask(deps, taskKey),
+      list: (args) => listTasks(deps, args),
+      changeStatus: (caller, args) => changeStatus(deps, caller, args),
+    },
+    chains: { get: (chainId) => getChain(deps, chainId) },
+    presets: { list: () => loadPresets(options.home) },
+    health: () => health(deps),
+    close: async () => {
+      await postgres.close();
+      await temporal.close();
+    },
+  });
+}
+
+/** The store, opened once; a failed opening is tried again by the next call. */
+function lazyStore(options: BatonOptions): { get(): Promise<Store>; close(): Promise<void> } {
+  let opening: Promise<Store> | null = null;
+  return {
+    get: () => {
+      opening ??= openStore({ databaseUrl: options.databaseUrl, instance: options.instance }).catch((error: unknown) => {
+        opening = null;
+        if (error instanceof BatonError) throw error;
+        throw new BatonError("UNAVAILABLE", "Postgres does not answer: nothing was done. Try again in a moment.", { retryable: true, retryAfterMs: 2_000 });
+      });
+      return opening;
+    },
+    close: async () => { await (await opening?.catch(() => null))?.close(); },
+  };
+}

@@ -1,0 +1,24 @@
+import type { ChainConfig } from "../contracts/chain-config.ts";
+import { BatonError } from "../contracts/failures.ts";
+import type { ChainRow, Store } from "../store/store.ts";
+import type { Deps } from "./deps.ts";
+
+/** A chain with its sessions, gates and verdicts. Error: NOT_FOUND. */
+export async function getChain(deps: Deps, chainId: string): Promise<Record<string, unknown>> {
+  const store = await deps.getStore();
+  const found = await store.chains.get(chainId);
+  if (!found) throw new BatonError("NOT_FOUND", `There is no chain "${chainId}".`, { field: "chainId" });
+  return chainView(store, found);
+}
+
+export async function chainView(store: Store, chain: ChainRow): Promise<Record<string, unknown>> {
+  const [sessions, verdicts] = await Promise.all([store.sessions.list({ limit: 50, chainId: chain.chainId }), store.chains.verdicts(chain.chainId)]);
+  const config = chain.config as unknown as ChainConfig;
+  return {
+    chainId: chain.chainId, workflowId: chain.workflowId, taskKey: chain.taskKey, state: chain.state, reason: chain.reason, why: chain.why, round: chain.round, maxRounds: config.maxRounds,
+    candidate: chain.candidate, createdAt: chain.createdAt, startedAt: chain.startedAt, endedAt: chain.endedAt,
+    sessions: sessions.toReversed().map(({ role, sessionUlid, name, agentHandle, closedAt }) => ({ role, sessionUlid, name, agentHandle, open: closedAt === null })),
+    gates: chain.gates.map(({ name, passed, why }) => ({ name, state: passed ? "passed" : "failed", why })),
+    verdicts: verdicts.map(({ role, sessionUlid, round, decision, score, summary, findings, tree, createdAt }) => ({ role, sessionUlid, round, decision, score, summary, findings, tree, stale: chain.candidate !== null && chain.candidate.tree !== tree, createdAt })),
+  };
+}

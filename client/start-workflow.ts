@@ -1,0 +1,106 @@
+import { type Client, WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from "@temporalio/client";
+import { defineSearchAttributeKey, TypedSearchAttributes } from "@temporalio/common";
+import { BatonError } from "../contracts/failures.ts";
+import { type ChainArgs, engineQueue, hostQueue, type SessionArgs, signalNames, workflowTypes } from "../contracts/messages.ts";
+import type { EffectiveLaunch } from "../contracts/preset.ts";
+import type { ChainRow, SessionRow, Store } from "../store/store.ts";
+import { callTemporal } from "./temporal.ts";
+
+/** Starts workflows and sends them Signals. Every method may be repeated by anybody at any time. */
+export interface Starter {
+  /** Starts the session's current generation and marks it started. Its first input is the stored one, of a later generation the oldest pending one. */
+  session(row: SessionRow): Promise<void>;
+  /** Starts a chain and marks it and its executor started. */
+  chain(chain: ChainRow): Promise<void>;
+  /** false: there is no running workflow of this id */
+  signal(workflowId: string, name: keyof typeof signalNames, body: object): Promise<boolean>;
+}
+
+/** What the door stores in `SessionRow.args` (sessions that a chain opened have `effective` only). `inputId`: the first input; `firstPrompt`: composed, but not asked for yet. */
+export interface StoredArgs { sent?: Record<string, unknown>; fingerprint?: string; effective: EffectiveLaunch; inputId?: string; firstPrompt?: string }
+
+export interface StarterOptions { instance: string; hostBeatTimeoutMs: number; turnAttempts: number }
+
+/** A session workflow's arguments, the same whoever computes them. */
+export function sessionArgs(options: StarterOptions, row: Pick<SessionRow, "sessionUlid" | "generation" | "hostId" | "name" | "provider">, inputId: string | undefined): SessionArgs {
+  return {
+    sessionUlid: row.sessionUlid, generation: row.generation, hostQueue: hostQueue(options.instance, row.hostId), summary: `${row.name} (${row.provider})`,
+    beatTimeoutMs: options.hostBeatTimeoutMs, turnAttempts: options.turnAttempts, ...(inputId === undefined ? {} : { inputId }),
+  };
+}
+
+const keyword = (name: string) => defineSearchAttributeKey(name, "KEYWORD");
+
+/** Whoever sees a row that is not started starts it: the door that wrote it, one that replays it, the sweeper. `getStore` may reject with UNAVAILABLE. */
+export function createStarter(a: { client: Client; getStore: () => Promise<Store>; options: StarterOptions }): Starter {
+  const inTurn = atMost(10);
+
+  async function start(s: { type: string; workflowId: string; row: SessionRow; args: SessionArgs | ChainArgs; chainId?: string }): Promise<void> {
+    const stored = s.row.args as unknown as StoredArgs;
+    const attributes = [
+      { key: keyword("BatonSession"), value: s.row.sessionUlid }, { key: keyword("BatonTask"), value: s.row.taskKey ?? s.row.contextRef },
+      { key: keyword("BatonRole"), value: s.chainId ? "chain" : s.row.role }, ...(s.chainId ? [{ key: keyword("BatonChain"), value: s.chainId }] : []),
+    ];
+    try {
+      await inTurn(() => callTemporal(a.client, () => a.client.workflow.start(s.type, {
+        workflowId: s.workflowId, taskQueue: engineQueue(a.options.instance), args: [s.args],
+        workflowIdReusePolicy: "REJECT_DUPLICATE", workflowIdConflictPolicy: "FAIL",
+        memo: { sessionUlid: s.row.sessionUlid, fingerprint: stored.fingerprint ?? "" },
+        staticSummary: s.args.summary, staticDetails: `Session ${s.row.sessionUlid} (${s.row.name}) on branch ${s.row.branchName ?? "(detached)"}`,
+        typedSearchAttributes: new TypedSearchAttributes(attributes as never),
+      })));
+    } catch (error) {
+      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+      // Our own start whose answer was lost, or another door that saw the same row: success. Anybody else's workflow is not.
+      const found = await callTemporal(a.client, () => a.client.workflow.getHandle(s.workflowId).describe());
+      if (found.memo?.["sessionUlid"] !== s.row.sessionUlid) {
+        throw new BatonError("CONFLICT_STATE", `A workflow "${s.workflowId}" that is not this session's exists in Temporal: use another clientRequestId.`, { field: "clientRequestId" });
+      }
+    }
+  }
+
+  return {
+    session: async (row) => {
+      const store = await a.getStore();
+      const first = row.generation === 1 ? (row.args as unknown as StoredArgs).inputId : (await store.inputs.pending(row.sessionUlid))[0]?.inputId;
+      const args = sessionArgs(a.options, row, first);
+      await start({ type: workflowTypes.session, workflowId: row.workflowId, row, args });
+      await store.sessions.markStarted(row.sessionUlid, row.generation);
+    },
+    chain: async (chain) => {
+      const store = await a.getStore();
+      const row = await store.sessions.get(chain.executorUlid);
+      if (!row) throw new BatonError("NOT_FOUND", `Chain ${chain.chainId} has lost its executor session.`);
+      await start({ type: workflowTypes.chain, workflowId: chain.workflowId, row, args: chain.config["args"] as ChainArgs, chainId: chain.chainId });
+      await store.chains.markStarted(chain.chainId);
+      await store.sessions.markStarted(row.sessionUlid, row.generation);
+    },
+    signal: async (workflowId, name, body) => {
+      try {
+        await callTemporal(a.client, () => a.client.workflow.getHandle(workflowId).signal(signalNames[name], body));
+        return true;
+      } catch (error) {
+        if (error instanceof WorkflowNotFoundError) return false;
+        throw error;
+      }
+    },
+  };
+}
+
+/** A local Temporal falls behind when more starts than this are in flight (DESIGN section 11). */
+function atMost(limit: number): <T>(body: () => Promise<T>) => Promise<T> {
+  let running = 0;
+  const waiting: (() => void)[] = [];
+  return async (body) => {
+    if (running >= limit) await new Promise<void>((resolve) => waiting.push(resolve));
+    else running += 1;
+    try {
+      return await body();
+    } finally {
+      // The slot goes to the next one directly: nobody can slip in between.
+      const next = waiting.shift();
+      if (next) next();
+      else running -= 1;
+    }
+  };
+}

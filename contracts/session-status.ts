@@ -1,0 +1,98 @@
+import type { ApprovalKind, TurnFailure, TurnOutcome } from "./event.ts";
+
+/** What rows say about a session; every status is a pure function of these facts and of nothing else (no clock). */
+export interface SessionFacts {
+  createdAt: string;
+  startedAt: string | null;
+  closedAt: string | null;
+  closeReason: string | null;
+  failed: boolean;
+  workspace: "pending" | "ready" | "failed";
+  lastSeq: number;
+  lastActivityAt: string;
+  /** the newest turn */
+  turn: TurnFact | null;
+  /** open approvals, oldest first */
+  approvals: ApprovalFact[];
+  /** inputs that no turn has taken to its end */
+  pendingInputs: { inputId: string; createdAt: string }[];
+  /** whether the session's host holds a valid lease; null: not known */
+  hostAlive: boolean | null;
+}
+export interface TurnFact { turnId: string; state: "queued" | "running" | "done"; startedAt: string | null; endedAt: string | null; outcome: TurnOutcome | null; failure: TurnFailure | null }
+export interface ApprovalFact { approvalId: string; kind: ApprovalKind; title: string; askedAt: string; options: { id: string; label: string }[] }
+
+export type SessionState = "starting" | "running" | "idle" | "waiting" | "closed" | "failed";
+export type SessionStatus = "RUNNING" | "IDLE" | "CLOSED" | "FAILED";
+export type SessionActivity = "active" | "ready" | "idle" | "waiting_input" | "blocked" | "exited" | null;
+/** `since`: ISO time of the fact that caused it. `reason`: one word or a short sentence. */
+export interface StateView { state: SessionState; since: string; reason: string }
+export interface Attention {
+  kind: "approval" | "question" | "plan" | "gate" | "rounds" | "budget" | "outcome_unknown" | "failed" | "host_lost" | "workspace";
+  since: string;
+  say: string;
+  approvalId?: string;
+  next: { tool: string; args: Record<string, unknown>; why: string }[];
+}
+
+/** Baton's own word for where a session is. */
+export function sessionState(facts: SessionFacts): StateView {
+  if (facts.closedAt !== null) return { state: facts.failed ? "failed" : "closed", since: facts.closedAt, reason: facts.closeReason ?? "closed" };
+  if (facts.failed) return { state: "failed", since: facts.lastActivityAt, reason: facts.closeReason ?? "failed" };
+  if (facts.workspace === "failed") return { state: "failed", since: facts.lastActivityAt, reason: "workspace" };
+  const asked = facts.approvals[0];
+  if (asked) return { state: "waiting", since: asked.askedAt, reason: asked.kind };
+  if (facts.turn && facts.turn.state !== "done") return openTurn(facts, facts.turn);
+  const next = facts.pendingInputs[0];
+  if (facts.startedAt === null) return { state: "starting", since: facts.createdAt, reason: "not started yet" };
+  if (next) return { state: facts.turn ? "running" : "starting", since: next.createdAt, reason: facts.workspace === "pending" ? "workspace" : "input queued" };
+  return { state: "idle", since: facts.turn?.endedAt ?? facts.startedAt, reason: facts.turn ? `turn ${facts.turn.outcome ?? "ended"}` : "no turn yet" };
+}
+
+function openTurn(facts: SessionFacts, turn: TurnFact): StateView {
+  const since = turn.startedAt ?? facts.lastActivityAt;
+  if (facts.hostAlive === false) return { state: "running", since, reason: "waits for its host" };
+  return { state: "running", since, reason: turn.state === "queued" ? "waits for a turn slot" : "turn" };
+}
+
+/** The pm_session word: between turns IDLE; starting and waiting are RUNNING. */
+export function pmStatus(state: SessionState): SessionStatus {
+  if (state === "closed") return "CLOSED";
+  if (state === "failed") return "FAILED";
+  return state === "idle" ? "IDLE" : "RUNNING";
+}
+
+/** What an orchestrator's board shows; null while nothing can be said. */
+export function sessionActivity(facts: SessionFacts): SessionActivity {
+  const { state } = sessionState(facts);
+  if (state === "closed" || state === "failed") return "exited";
+  if (state === "waiting") return facts.approvals.some((a) => a.kind === "question" || a.kind === "plan") ? "waiting_input" : "blocked";
+  if (state === "running") return facts.turn?.state === "queued" ? "ready" : "active";
+  if (state === "idle") return facts.turn ? "idle" : "ready";
+  return null;
+}
+
+/** What waits for somebody, with calls that can be sent as they are. */
+export function sessionAttention(sessionUlid: string, facts: SessionFacts): Attention[] {
+  const found: Attention[] = facts.closedAt === null ? facts.approvals.map((approval) => approvalAttention(approval)) : [];
+  const { state, since } = sessionState(facts);
+  const get = { tool: "pm_session", args: { action: "get", sessionUlid }, why: "what happened" };
+  const turn = facts.turn;
+  if (facts.workspace === "failed") found.push({ kind: "workspace", since: facts.lastActivityAt, say: "The workspace could not be made.", next: [get] });
+  else if (state === "failed") found.push({ kind: "failed", since, say: `The session failed: ${facts.closeReason ?? "see its events"}.`, next: [get] });
+  else if (state === "idle" && turn?.outcome === "unknown") found.push({ kind: "outcome_unknown", since, say: "Nobody can tell whether the agent got the last prompt.", next: [get, again(sessionUlid)] });
+  else if (state === "idle" && turn?.outcome === "failed") found.push({ kind: "failed", since, say: turn.failure?.message ?? "The last turn failed.", next: [get, again(sessionUlid)] });
+  if (turn && turn.state !== "done" && facts.hostAlive === false) found.push({ kind: "host_lost", since: facts.lastActivityAt, say: "The turn waits for its host to come back.", next: [{ tool: "pm_health", args: {}, why: "which hosts are up" }] });
+  return found;
+}
+
+function again(sessionUlid: string): Attention["next"][number] {
+  return { tool: "pm_session", args: { action: "input", sessionUlid, prompt: "Continue." }, why: "let the agent go on" };
+}
+
+function approvalAttention(approval: ApprovalFact): Attention {
+  const kind = approval.kind === "permission" ? "approval" : approval.kind;
+  const decisions = approval.kind === "permission" ? ["allow", "deny"] : approval.options.map((option) => option.id);
+  const next = decisions.map((decision) => ({ tool: "pm_session", args: { action: "respond", approvalId: approval.approvalId, decision }, why: decision }));
+  return { kind, since: approval.askedAt, say: approval.title, approvalId: approval.approvalId, next };
+}

@@ -1,0 +1,37 @@
+import { appendFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Home } from "./home.ts";
+import type { Started } from "./keep-up.ts";
+import { rotate } from "./log-file.ts";
+import { startPostgres } from "./postgres/postgres.ts";
+import { startOf, waitGone } from "./process-identity.ts";
+import { startTemporal } from "./temporal/temporal.ts";
+
+/** The embedded Postgres of a home; `url` is the superuser's, database `postgres`. */
+export async function postgresOf(home: Home, port: number): Promise<Started & { url: string }> {
+  const log = join(home.logs, "postgres.log");
+  rotate(log);
+  const postgres = await startPostgres({
+    dataDir: home.postgresData,
+    port,
+    password: home.postgresPassword,
+    durable: true,
+    dieWithParent: true,
+    log: (line) => {
+      appendFileSync(log, `${line}\n`, { mode: 0o600 });
+    },
+  });
+  return { url: postgres.url, ...asStarted(postgres) };
+}
+
+/** The local Temporal of a home. */
+export async function temporalOf(home: Home, binary: string, port: number, uiPort: number): Promise<Started> {
+  const log = join(home.logs, "temporal.log");
+  rotate(log);
+  return asStarted(await startTemporal({ binary, dbFile: home.temporalDb, port, uiPort, log }));
+}
+
+function asStarted(server: { pid: number; stop(): Promise<void> }): Started {
+  const identity = { pid: server.pid, startedAt: startOf(server.pid) ?? "" };
+  return { identity, ended: waitGone(identity, Number.POSITIVE_INFINITY, 200).then(() => "see its log"), stop: () => server.stop() };
+}

@@ -1,0 +1,76 @@
+import { createHash } from "node:crypto";
+import type { ApprovalDecision, LaunchSpec } from "../contracts/provider.ts";
+import type { SpoolRecord } from "../contracts/runner-protocol.ts";
+import { event, objectOf, textOf } from "./acp-tools.ts";
+import type { Json } from "./acp-tools.ts";
+import { newUlid } from "./ulid.ts";
+
+type Outcome = { outcome: { outcome: "cancelled" } | { outcome: "selected"; optionId: string } };
+interface Pending { answer(decision: ApprovalDecision | "cancelled"): void }
+
+/** The permissions an agent waits for. */
+export interface AcpPermissions {
+  /** Resolves with what the agent is told. `denied` is called before a refusal is sent. */
+  ask(a: { turnId: string; itemId: string; params: Json; denied(): void; stop(): void; write(record: SpoolRecord): void }): Promise<Outcome>;
+  respond(approvalId: string, decision: ApprovalDecision): boolean;
+  /** ACP asks that a client which cancels answers what is open with `cancelled`. */
+  cancelAll(): void;
+  waiting(): boolean;
+}
+
+const cancelled: Outcome = { outcome: { outcome: "cancelled" } };
+const reads = new Set(["read", "search"]);
+
+/** Which of the agent's options means a decision; `deny` falls back to nothing, never to a permission. */
+function optionFor(options: Json[], decision: ApprovalDecision): string | null {
+  const kinds = { allow: ["allow_once", "allow_always"], allow_always: ["allow_always", "allow_once"], deny: ["reject_once", "reject_always"], deny_stop: ["reject_once", "reject_always"] }[decision];
+  for (const kind of kinds) {
+    const found = options.find((one) => one["kind"] === kind);
+    if (found) return textOf(found["optionId"]);
+  }
+  return null;
+}
+
+/** Answers by the session's permission mode; mode `ask` records an approval and waits for `respond`. */
+export function acpPermissions(mode: LaunchSpec["permissionMode"]): AcpPermissions {
+  const pending = new Map<string, Pending>();
+
+  return {
+    ask({ turnId, itemId, params, denied, stop, write }) {
+      const call = objectOf(params["toolCall"]);
+      const options = Array.isArray(params["options"]) ? params["options"].map(objectOf) : [];
+      const finish = (decision: ApprovalDecision | "cancelled"): Outcome => {
+        if (decision === "cancelled") return cancelled;
+        if (decision === "deny" || decision === "deny_stop") denied();
+        if (decision === "deny_stop") stop();
+        const optionId = optionFor(options, decision);
+        return optionId === null ? cancelled : { outcome: { outcome: "selected", optionId } };
+      };
+      if (mode !== "ask") {
+        const allow = mode === "approve-all" || (mode === "approve-reads" && reads.has(textOf(call["kind"])));
+        return Promise.resolve(finish(allow ? "allow" : "deny"));
+      }
+      const approvalId = newUlid();
+      const title = textOf(call["title"]) || "The agent asks for permission";
+      const detail = { tool: textOf(call["name"]) || title, kind: textOf(call["kind"]) || "other", input: call["rawInput"] ?? null, locations: call["locations"] ?? [], content: call["content"] ?? [] };
+      const requestKey = createHash("sha256").update(JSON.stringify([detail.tool, detail.kind, detail.input])).digest("hex");
+      const offered = (["allow", "allow_always", "deny", "deny_stop"] as const).flatMap((id) => {
+        const kind = { allow: "allow_once", allow_always: "allow_always", deny: "reject_once", deny_stop: "reject_once" }[id];
+        const label = textOf(options.find((one) => one["kind"] === kind)?.["name"]);
+        if (id === "allow_always" && label === "") return [];
+        return [{ id, label: id === "deny_stop" ? "Deny and stop the turn" : label || id, kind }];
+      });
+      return new Promise((resolve) => {
+        pending.set(approvalId, { answer(decision) { pending.delete(approvalId); resolve(finish(decision)); } });
+        write(event("approval.requested", { approvalId, kind: "permission", title, detail, options: offered, requestKey }, { turnId, itemId }));
+      });
+    },
+    respond(approvalId, decision) {
+      const waiting = pending.get(approvalId);
+      waiting?.answer(decision);
+      return waiting !== undefined;
+    },
+    cancelAll() { for (const waiting of [...pending.values()]) waiting.answer("cancelled"); },
+    waiting: () => pending.size > 0,
+  };
+}

@@ -1,0 +1,170 @@
+import { noUsage } from "../contracts/event.ts";
+import type { TurnFailure } from "../contracts/event.ts";
+import { ProviderOpenError } from "../contracts/provider.ts";
+import type { LaunchSpec, ProviderDriver, ProviderSession, Sink, TurnEnd } from "../contracts/provider.ts";
+import type { SpoolRecord } from "../contracts/runner-protocol.ts";
+import { errorSaidAsMessage, failureOf } from "./acp-failure.ts";
+import { openConversation } from "./acp-handshake.ts";
+import { costOf, turnMapping, usageOf } from "./acp-mapping.ts";
+import type { TurnMapping } from "./acp-mapping.ts";
+import { acpPermissions } from "./acp-permissions.ts";
+import { event, objectOf, textOf } from "./acp-tools.ts";
+import type { Json } from "./acp-tools.ts";
+import { startAgent } from "./agent-process.ts";
+import { deltaCoalescer } from "./delta-coalescer.ts";
+import { RpcError, rpcPeer } from "./json-rpc-peer.ts";
+import { stallWatch } from "./stall-watch.ts";
+import { stopLadder } from "./stop-ladder.ts";
+
+interface OpenTurn { turnId: string; mapping: TurnMapping; interrupted: boolean; stalled: boolean }
+
+/** Drives any agent that speaks ACP version 1 over stdio. */
+export const acpDriver: ProviderDriver = {
+  kind: "acp",
+  capabilities: () => ({ steer: "none", resume: "exact", approvals: true, deltas: true, cost: "reported" }),
+  open,
+};
+
+async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
+  let turn: OpenTurn | null = null;
+  let closing: Promise<void> | null = null;
+  let lastHeard = performance.now();
+  let rawRef: { file: string; offset: number; bytes: number } | undefined;
+  /** Of the whole conversation, as the agent counts it; a turn costs the difference. */
+  let cost = 0;
+  const permissions = acpPermissions(spec.permissionMode);
+  const out = deltaCoalescer((record) => sink.write(record));
+
+  /** Where the fact came from goes with it, so that it can be mapped again. */
+  const write = (record: SpoolRecord): void => out.write(record.kind === "event" && rawRef ? { ...record, event: { ...record.event, rawRef } } : record);
+  const unparsed = (text: string, reason: string): void => write(event("line.unparsed", { text: text.slice(0, 4_096), reason }, { turnId: turn?.turnId }));
+
+  const peer = rpcPeer({
+    send: (line) => agent.send(line),
+    unparsed,
+    onNotification(method, params) {
+      if (method !== "session/update") { if (!method.startsWith("_") && !method.startsWith("$/")) unparsed(JSON.stringify({ method, params }), `an unknown notification: ${method}`); return; }
+      const update = objectOf(params["update"]);
+      cost = costOf(update) ?? cost;
+      // Outside a turn there is only the replay of an old conversation: it was recorded when it happened.
+      turn?.mapping.update(update).forEach(write);
+    },
+    async onRequest(method, params) {
+      if (method !== "session/request_permission") throw new RpcError(-32601, `${method} is not offered`, undefined);
+      const asking = turn;
+      if (!asking || asking.interrupted) return { outcome: { outcome: "cancelled" } };
+      const toolCallId = textOf(objectOf(params["toolCall"])["toolCallId"]);
+      [...asking.mapping.flush(), ...asking.mapping.tools.upsert(objectOf(params["toolCall"]), true)].forEach(write);
+      return permissions.ask({
+        turnId: asking.turnId, itemId: asking.mapping.tools.itemId(toolCallId), params, write,
+        denied: () => asking.mapping.tools.denied(toolCallId), stop: () => void interrupt(),
+      });
+    },
+  });
+
+  const agent = await startAgent(spec, {
+    line(text) {
+      lastHeard = performance.now();
+      rawRef = sink.raw(text);
+      try { peer.receive(text); } catch (error) { unparsed(text, `the driver failed on it: ${(error as Error).message}`); }
+      rawRef = undefined;
+    },
+    tooLong: (start) => { lastHeard = performance.now(); unparsed(start, "a line above 8 MB"); },
+    beforeRead: () => sink.blocked?.() ?? null,
+  });
+
+  let conversationId = "";
+  const exited = agent.exited.then((exit) => {
+    const failure = agentExited(exit, agent.stderrTail());
+    write(event("process.exited", { pid: agent.pid, ...exit, stderrTail: agent.stderrTail().slice(-4_096), expected: closing !== null }, { turnId: turn?.turnId }));
+    out.flush();
+    permissions.cancelAll();
+    peer.fail(new ProviderOpenError(failure));
+    return exit;
+  });
+
+  async function interrupt(): Promise<void> {
+    if (!turn || turn.interrupted) return;
+    turn.interrupted = true;
+    permissions.cancelAll();
+    peer.notify("session/cancel", { sessionId: conversationId });
+  }
+
+  /** Idempotent: a second caller waits for the first ladder. */
+  function close(graceMs: number): Promise<void> {
+    closing ??= (async () => {
+      await interrupt();
+      const left = await stopLadder({ child: agent.child, exited, sessionUlid: spec.sessionUlid, runnerId: spec.runnerId, graceMs });
+      if (left.length > 0) write(event("notice.raised", { message: `these processes of the agent could not be ended: ${left.map((one) => one.pid).join(", ")}` }));
+      out.flush();
+    })();
+    return closing;
+  }
+
+  let first: string | undefined;
+  try {
+    const { notices, ...opened } = await openConversation(peer, spec, () => lastHeard);
+    conversationId = opened.providerSessionId;
+    if (!opened.resumed) first = spec.systemPrompt;
+    write(event("session.agent_ready", opened));
+    for (const message of notices) write(event("notice.raised", { message }));
+  } catch (error) {
+    await close(2_000);
+    throw error instanceof ProviderOpenError ? error : new ProviderOpenError(failureOf(error));
+  }
+
+  async function prompt(turnId: string, _inputId: string, text: string): Promise<TurnEnd> {
+    const current: OpenTurn = { turnId, mapping: turnMapping(turnId), interrupted: false, stalled: false };
+    turn = current;
+    const costBefore = cost;
+    lastHeard = performance.now();
+    const watch = stallWatch({
+      stallMs: spec.stallMs, lastHeard: () => lastHeard, paused: () => permissions.waiting(),
+      notice: (message) => write(event("notice.raised", { message }, { turnId })),
+      stalled() { current.stalled = true; void interrupt(); },
+      hopeless: () => void close(2_000),
+    });
+    const parts = [...(first === undefined ? [] : [first]), text].map((part) => ({ type: "text", text: part }));
+    first = undefined;
+    let answer: Json = {};
+    let failure: TurnFailure | undefined;
+    try { answer = objectOf(await peer.request("session/prompt", { sessionId: conversationId, prompt: parts })); }
+    catch (error) { failure = error instanceof ProviderOpenError ? error.failure : failureOf(error); }
+    watch.stop();
+    current.mapping.end().forEach(write);
+    turn = null;
+    const tokens = usageOf(answer);
+    const usage = { ...noUsage, ...tokens, costMicros: Math.max(0, cost - costBefore) };
+    if (tokens || usage.costMicros > 0) write(event("usage.reported", usage, { turnId }));
+    out.flush();
+    return turnEnd({ answer, failure, finalMessage: current.mapping.finalMessage(), usage, interrupted: current.interrupted, stalled: current.stalled });
+  }
+
+  return { get providerSessionId() { return conversationId; }, pid: agent.pid, prompt, interrupt, respond: (id, decision) => permissions.respond(id, decision), close, exited };
+}
+
+function agentExited(exit: { code: number | null; signal: string | null }, stderr: string): TurnFailure {
+  const how = exit.signal === null ? `with code ${exit.code}` : `by ${exit.signal}`;
+  const said = stderr.trim().slice(-1_000);
+  return { class: "agent_exited", message: `the agent ended ${how}${said ? `: ${said}` : ""}`, retryable: true };
+}
+
+/** What the agent's last answer means. Our own interrupt explains any end but a normal one. */
+function turnEnd(a: { answer: Json; failure: TurnFailure | undefined; finalMessage: string; usage: TurnEnd["usage"]; interrupted: boolean; stalled: boolean }): TurnEnd {
+  const stopReason = textOf(a.answer["stopReason"]);
+  const base = { usage: a.usage, finalMessage: a.finalMessage, ...(stopReason ? { stopReason } : {}) };
+  const failed = (failure: TurnFailure): TurnEnd => ({ ...base, outcome: "failed", failure });
+  if (a.stalled && stopReason !== "end_turn") return failed({ class: "stalled", message: "the agent said nothing for too long and was interrupted", retryable: true });
+  if (a.interrupted && stopReason !== "end_turn") return { ...base, outcome: "interrupted" };
+  if (a.failure) return failed(a.failure);
+  switch (stopReason) {
+    case "end_turn": {
+      const said = usageOf(a.answer) === null ? errorSaidAsMessage(a.finalMessage) : null;
+      return said ? failed(said) : { ...base, outcome: "completed" };
+    }
+    case "cancelled": return { ...base, outcome: "interrupted" };
+    case "max_tokens": case "max_turn_requests": return { ...base, outcome: "limit" };
+    case "refusal": return failed({ class: "refusal", message: "the agent refused the prompt", retryable: false });
+    default: return failed({ class: "protocol", message: `the agent ended the turn with ${stopReason ? `an unknown reason: ${stopReason}` : "no reason"}`, retryable: false });
+  }
+}

@@ -1,0 +1,59 @@
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ProviderOpenError } from "../contracts/provider.ts";
+import type { LaunchSpec } from "../contracts/provider.ts";
+import { lineReader } from "./json-lines.ts";
+import { markerNames } from "./process-tree.ts";
+
+export interface AgentProcess {
+  child: ChildProcess;
+  pid: number;
+  /** Resolves when the process is gone and what it said has been read. */
+  exited: Promise<{ code: number | null; signal: string | null }>;
+  stderrTail(): string;
+  send(line: string): void;
+}
+
+const lineCapBytes = 8 << 20;
+const tailCharacters = 16 << 10;
+
+/**
+ * Starts the agent with exactly `spec.env` and the marker, in a session of its own: a terminal's Ctrl-C and an agent's
+ * `kill 0` stay where they belong.
+ * Errors: ProviderOpenError `not_found` when there is no such program or directory.
+ */
+export async function startAgent(spec: LaunchSpec, on: { line(text: string): void; tooLong(start: string): void; beforeRead(): Promise<void> | null }): Promise<AgentProcess> {
+  const [program = "", ...args] = spec.command;
+  const child = spawn(program, args, {
+    cwd: spec.cwd, detached: true, stdio: ["pipe", "pipe", "pipe"],
+    env: { ...spec.env, [markerNames.session]: spec.sessionUlid, [markerNames.runner]: spec.runnerId },
+  });
+  const { stdin, stdout, stderr } = child;
+  let tail = "";
+  stderr.setEncoding("utf8").on("data", (piece: string) => { tail = (tail + piece).slice(-tailCharacters); });
+  // A write to an agent that just died is no error of ours: `exited` says what happened.
+  for (const stream of [stdin, stdout, stderr]) stream.on("error", () => undefined);
+  const reader = lineReader({ capBytes: lineCapBytes, line: on.line, tooLong: on.tooLong });
+  const drained = (async () => {
+    try {
+      for await (const piece of stdout) {
+        reader.push(piece as Buffer);
+        // The disk is full: the agent is read on only when there is room, and stops by itself when its pipe is full.
+        await on.beforeRead();
+      }
+    } catch { /* the pipe broke with the agent */ }
+    reader.end();
+  })();
+  const exited = (once(child, "exit") as Promise<[number | null, string | null]>).then(async ([code, signal]) => {
+    // A detached child of the agent may hold its stdout open for ever.
+    await Promise.race([drained, sleep(500)]);
+    return { code, signal };
+  });
+  exited.catch(() => undefined);
+  try { await once(child, "spawn"); } catch (error) {
+    throw new ProviderOpenError({ class: "not_found", message: `cannot start ${program}: ${(error as Error).message}`, retryable: false });
+  }
+  return { child, pid: child.pid ?? -1, exited, stderrTail: () => tail, send: (line) => { if (stdin.writable) stdin.write(line + "\n"); } };
+}

@@ -1,0 +1,26 @@
+import type { ChildProcess } from "node:child_process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { descendants, killUntilNone, lives, markedProcesses, startTicks } from "./process-tree.ts";
+import type { ProcessRef } from "./process-tree.ts";
+
+/**
+ * Ends an agent and everything it started: closes its stdin and sends TERM, waits `graceMs` for it, then kills what is left of
+ * its tree and whatever carries its marker. The protocol's own interrupt comes before, it is the driver's.
+ * @returns processes that would not die within 10 s; empty is success
+ */
+export async function stopLadder(a: { child: ChildProcess; exited: Promise<unknown>; sessionUlid: string; runnerId: string; graceMs: number }): Promise<ProcessRef[]> {
+  const pid = a.child.pid ?? -1;
+  const start = startTicks(pid);
+  const known: ProcessRef[] = start === null ? [] : [{ pid, start }];
+  // Before the agent dies: its children keep their parent only until then.
+  const below = descendants(known);
+  a.child.stdin?.end();
+  a.child.kill("SIGTERM");
+  const late = new AbortController();
+  await Promise.race([a.exited, sleep(a.graceMs, undefined, { signal: late.signal }).catch(() => undefined)]);
+  late.abort();
+  return killUntilNone(
+    () => [...known, ...below, ...markedProcesses(a.sessionUlid, (runnerId) => runnerId === a.runnerId)].filter(lives),
+    10_000,
+  );
+}

@@ -1,0 +1,152 @@
+// Makes a bare clone runnable. Plain JavaScript: any Node from 20 reads it; everything behind it runs on the Node 24 of node_modules.
+import { spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+
+const checkout = import.meta.dirname;
+const at = (...parts) => join(checkout, ...parts);
+
+const commands = {
+  start: { script: "local/main.ts", what: "Baton and all it needs, until Ctrl-C" },
+  demo: { script: "local/demo.ts", what: "the main job, once, in a scratch repository" },
+  mcp: { script: "mcp-gateway/stdio-main.ts", what: "an MCP server on stdin and stdout, for an MCP host's configuration" },
+  test: {
+    flags: ["--experimental-vm-modules", "--disable-warning=ExperimentalWarning"],
+    script: "node_modules/jest/bin/jest.js",
+    what: "all tests, or those whose path is given",
+  },
+  check: { script: "local/check.ts", what: "types, lint, format, dead code" },
+  bundle: { script: "workers/bundle.ts", what: "the workflow bundle, ahead of time" },
+};
+
+const [name = "start", ...rest] = process.argv.slice(2);
+const command = commands[name];
+if (command === undefined) {
+  const lines = Object.entries(commands).map(([key, { what }]) => `  node start.mjs ${key.padEnd(8)}${what}`);
+  console.error(`There is no command ${JSON.stringify(name)}. There are:\n${lines.join("\n")}`);
+  process.exit(2);
+}
+await install();
+runUnderOwnNode();
+
+/** `npm ci` when the lock file is not the one that node_modules was made from. Talks on stderr only: stdout is the MCP host's. */
+async function install() {
+  const wanted = createHash("sha256")
+    .update(readFileSync(at("package-lock.json")))
+    .digest("hex");
+  if (stamp() === wanted) return;
+  const running = batonOfThisCheckout();
+  if (running !== null && existsSync(at("node_modules/.bin/node"))) {
+    console.error(`The dependencies changed, but the Baton with pid ${running} runs from this checkout: stop it first to install them.`);
+    return;
+  }
+  await locked(at(".baton/install.lock"), () => {
+    if (stamp() === wanted) return; // another start did it while we waited
+    console.error("Installing dependencies (npm ci): about a minute …");
+    const done = spawnSync("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: checkout, stdio: ["ignore", 2, 2] });
+    if (done.status !== 0) {
+      console.error(`npm ci failed${done.error ? `: ${done.error.message}` : ""}. Baton needs npm and a registry once; then run the same command again.`);
+      process.exit(1);
+    }
+    writeFileSync(at("node_modules/.baton-stamp"), wanted);
+  });
+}
+
+function stamp() {
+  try {
+    return readFileSync(at("node_modules/.baton-stamp"), "utf8").trim();
+  } catch {
+    return null;
+  }
+}
+
+/** pid of the living Baton that runs from this checkout, by run.json of its home; or null. */
+function batonOfThisCheckout() {
+  const run = readRun();
+  return run !== null && run.checkout === checkout && alive(run.pid) ? run.pid : null;
+}
+
+function readRun() {
+  try {
+    return JSON.parse(readFileSync(join(process.env.BATON_HOME || join(homedir(), ".baton"), "run.json"), "utf8"));
+  } catch {
+    return null;
+  }
+}
+
+function alive(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error.code === "EPERM";
+  }
+}
+
+/** One installation at a time: the directory is the lock, and one whose maker is dead is taken over. */
+async function locked(path, body) {
+  mkdirSync(at(".baton"), { recursive: true });
+  for (;;) {
+    try {
+      mkdirSync(path);
+      break;
+    } catch (error) {
+      if (error.code !== "EEXIST") throw error;
+    }
+    let holder = NaN;
+    try {
+      holder = Number(readFileSync(join(path, "pid"), "utf8"));
+    } catch {
+      /* just made, or just removed */
+    }
+    // without a pid after a while: its maker died between the two steps
+    if (Number.isNaN(holder)) {
+      await pause(500);
+      if (!existsSync(join(path, "pid"))) rmSync(path, { recursive: true, force: true });
+      continue;
+    }
+    if (!alive(holder)) rmSync(path, { recursive: true, force: true });
+    else await pause(200);
+  }
+  writeFileSync(join(path, "pid"), String(process.pid));
+  try {
+    body();
+  } finally {
+    rmSync(path, { recursive: true, force: true });
+  }
+}
+
+function pause(ms) {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
+}
+
+/** Runs the command under Node 24 and ends as it ends. */
+function runUnderOwnNode() {
+  const node = at("node_modules/.bin/node");
+  const child = spawn(node, [...(command.flags ?? []), at(command.script), ...rest], {
+    stdio: "inherit",
+    env: environment(),
+    cwd: name === "mcp" ? process.cwd() : checkout,
+  });
+  // the terminal sends Ctrl-C to the child too: passing it on would make one into two, and two mean "now"
+  process.on("SIGINT", () => {});
+  for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+  child.on("error", (error) => {
+    console.error(`${node} does not start: ${error.message}. Remove node_modules and run this again.`);
+    process.exit(1);
+  });
+  child.on("exit", (code, signal) => process.exit(code ?? 128 + ({ SIGHUP: 1, SIGINT: 2, SIGKILL: 9, SIGTERM: 15 }[signal] ?? 1)));
+}
+
+/** An MCP server on stdio speaks to the Baton that runs on this home. */
+function environment() {
+  if (name !== "mcp") return process.env;
+  const run = readRun();
+  if (run === null) return process.env;
+  return { BATON_URL: run.url, BATON_TOKEN_FILE: run.tokenFile, DATABASE_URL: run.databaseUrl, TEMPORAL_ADDRESS: run.temporalAddress, ...process.env };
+}

@@ -1,0 +1,84 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import pg from "pg";
+import { isConnectionTrouble, isContention, translated } from "./database-errors.ts";
+import type { Tx } from "./store.ts";
+
+/** One pool with the settings that keep a frozen process from holding a row lock against its successor. */
+export interface Database {
+  readonly pool: pg.Pool;
+  /** the one NOTIFY channel of this instance */
+  readonly channel: string;
+  /** one transaction; `body` may run several times (contention), so it must have no other effects */
+  transaction<T>(body: (tx: Tx) => Promise<T>): Promise<T>;
+  /** rows with camelCase names */
+  rows<T>(sql: string, values?: unknown[]): Promise<T[]>;
+  row<T>(sql: string, values?: unknown[]): Promise<T | null>;
+}
+
+const settings = "-c idle_in_transaction_session_timeout=5000 -c lock_timeout=3000 -c statement_timeout=15000 -c synchronous_commit=on -c timezone=UTC";
+const tries = 6;
+
+/** Opens the pool (lazily: Postgres may be away). `instance` names the channel. */
+export function openDatabase(options: { databaseUrl: string; instance: string; maxConnections?: number }): Database {
+  const pool = new pg.Pool({ connectionString: options.databaseUrl, max: options.maxConnections ?? 10, options: settings, types: { getTypeParser }, connectionTimeoutMillis: 5_000, keepAlive: true, application_name: "baton" });
+  // A dying Postgres raises 'error' on idle clients (the pool's) and on clients in use (their own): unheard, either ends the process.
+  pool.on("error", () => {});
+  pool.on("connect", (client) => { client.on("error", () => {}); });
+  return {
+    pool,
+    channel: `baton_${options.instance}`,
+    transaction: (body) => retried(() => once(pool, body)),
+    async rows<T>(sql: string, values?: unknown[]) { return (await retried(() => pool.query(sql, values))).rows.map(camel) as T[]; },
+    async row<T>(sql: string, values?: unknown[]) { return ((await retried(() => pool.query(sql, values))).rows.map(camel)[0] ?? null) as T | null; },
+  };
+}
+
+async function once<T>(pool: pg.Pool, body: (tx: Tx) => Promise<T>): Promise<T> {
+  const tx = await pool.connect().catch((error: unknown) => { throw translated(error, "no"); });
+  let committing = false;
+  try {
+    await tx.query("begin");
+    const result = await body(tx);
+    committing = true;
+    const done = await tx.query("commit");
+    // a body that swallowed an error: Postgres answers COMMIT with ROLLBACK
+    if (done.command === "ROLLBACK") throw new Error("The transaction had failed and was rolled back");
+    tx.release();
+    return result;
+  } catch (error) {
+    const broken = isConnectionTrouble(error) || (await tx.query("rollback").then(() => false, () => true));
+    tx.release(broken);
+    throw isConnectionTrouble(error) ? translated(error, committing ? "unknown" : "no") : error;
+  }
+}
+
+async function retried<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isContention(error) || attempt === tries) throw translated(error, "unknown");
+      await sleep(Math.random() * 20 * 2 ** attempt);
+    }
+  }
+}
+
+/** bigint as number (counts and offsets stay below 2^53), times as ISO 8601 UTC with milliseconds. */
+const getTypeParser = ((oid: number, format?: "text" | "binary") => {
+  if (oid === 20) return Number;
+  if (oid === 1184) return (text: string) => new Date(text).toISOString();
+  return pg.types.getTypeParser(oid, format as "text");
+}) as typeof pg.types.getTypeParser;
+
+/** A row's column names as ours: `session_ulid` → `sessionUlid`. Values are left alone. */
+export function camel(row: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(row).map(([name, value]) => [name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase()), value]));
+}
+
+/** One row inside a transaction, camelCase, or null. */
+export async function txRow<T>(tx: Tx, sql: string, values: unknown[]): Promise<T | null> {
+  return (await tx.query<Record<string, unknown>>(sql, values)).rows.map(camel)[0] as T ?? null;
+}
+export async function txRows<T>(tx: Tx, sql: string, values: unknown[]): Promise<T[]> {
+  return (await tx.query<Record<string, unknown>>(sql, values)).rows.map(camel) as T[];
+}

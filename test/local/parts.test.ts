@@ -1,0 +1,105 @@
+import { spawn } from "node:child_process";
+import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { lockHome } from "../../local/home-lock.ts";
+import { prepareHome } from "../../local/home.ts";
+import { keepUp } from "../../local/keep-up.ts";
+import { endLeftovers } from "../../local/leftovers.ts";
+import { startPart } from "../../local/part.ts";
+import { choosePorts, holderOf } from "../../local/ports.ts";
+import { isAlive, startOf } from "../../local/process-identity.ts";
+import type { RunFile } from "../../local/run-file.ts";
+import { onPath } from "../../local/temporal/binary.ts";
+import { temporaryDirectory } from "../support/temp-directory.ts";
+import { until } from "../support/until.ts";
+
+const directory = temporaryDirectory();
+
+test("a process is known by pid and start, not by pid alone", () => {
+  const me = { pid: process.pid, startedAt: startOf(process.pid) ?? "" };
+  expect(isAlive(me)).toBe(true);
+  expect(isAlive({ ...me, startedAt: "another:1" })).toBe(false);
+});
+
+test("leftovers of a dead supervisor end, a stranger with a reused pid does not", async () => {
+  const left = spawn("sleep", ["60"]);
+  const stranger = spawn("sleep", ["60"]);
+  const parts = { host: { pid: left.pid ?? 0, startedAt: startOf(left.pid ?? 0) ?? "" }, engine: { pid: stranger.pid ?? 0, startedAt: "former boot:1" } };
+  await endLeftovers({ parts } as unknown as RunFile);
+  expect(startOf(left.pid ?? 0)).toBeNull();
+  expect(startOf(stranger.pid ?? 0)).not.toBeNull();
+  stranger.kill("SIGKILL");
+});
+
+test("a home is private, and its secrets stay the same", () => {
+  const path = join(directory, "home");
+  mkdirSync(path);
+  chmodSync(path, 0o755);
+  const first = prepareHome(path);
+  const token = readFileSync(first.tokenFile, "utf8");
+  expect(prepareHome(path).postgresPassword).toBe(first.postgresPassword);
+  expect(readFileSync(first.tokenFile, "utf8")).toBe(token);
+  expect(Buffer.from(token.trim(), "base64url")).toHaveLength(32);
+  expect(statSync(path).mode & 0o777).toBe(0o700);
+  expect(statSync(first.tokenFile).mode & 0o777).toBe(0o600);
+});
+
+test("one lock per home, free again when it is released", async () => {
+  const one = await lockHome(join(directory, "a"));
+  expect(await lockHome(join(directory, "a"))).toBeNull();
+  const other = await lockHome(join(directory, "b"));
+  expect(other).not.toBeNull();
+  other?.release();
+  one?.release();
+  const again = await lockHome(join(directory, "a"));
+  expect(again).not.toBeNull();
+  again?.release();
+});
+
+test("a busy port is refused with the name of its holder", async () => {
+  const server = createServer();
+  const port = await new Promise<number>((resolve) => server.listen(0, "127.0.0.1", () => resolve((server.address() as { port: number }).port)));
+  expect(holderOf(port)).toContain(`pid ${process.pid} `);
+  await expect(choosePorts(port, ["gateway"])).rejects.toThrow(new RegExp(`Port ${port} .* pid ${process.pid} .*BATON_PORT`));
+  await new Promise((resolve) => server.close(resolve));
+});
+
+test("a part that dies is started again; a stop is final", async () => {
+  const script = join(directory, "part.mjs");
+  writeFileSync(script, "console.log('noise'); console.log('ready ' + JSON.stringify({ pid: process.pid })); setInterval(() => {}, 1000);");
+  const log = join(directory, "part.log");
+  const pids: (number | null)[] = [];
+  const kept = await keepUp({
+    name: "part",
+    say: () => {},
+    changed: (identity) => {
+      pids.push(identity?.pid ?? null);
+    },
+    start: () => startPart({ script, env: { PATH: process.env["PATH"] }, log }),
+  });
+  const first = pids[0] ?? 0;
+  process.kill(first, "SIGKILL");
+  const second = await until("the second process", () => pids.length >= 3 && pids[2]);
+  expect(second).not.toBe(first);
+  expect(readFileSync(log, "utf8")).toContain(`ready {"pid":${second}}`);
+  await kept.stop(2_000);
+  expect(startOf(second)).toBeNull();
+  await new Promise((resolve) => setTimeout(resolve, 600));
+  expect(pids.at(-1)).toBeNull();
+});
+
+test("a part that cannot start says why", async () => {
+  const script = join(directory, "broken.mjs");
+  writeFileSync(script, "console.error('no such thing as luck'); process.exit(3);");
+  await expect(startPart({ script, env: { PATH: process.env["PATH"] }, log: join(directory, "broken.log") })).rejects.toThrow(
+    /code 3[\s\S]*no such thing as luck/,
+  );
+});
+
+test("a program is found on PATH only if it can be run", () => {
+  writeFileSync(join(directory, "tool"), "#!/bin/sh\n", { mode: 0o644 });
+  expect(onPath("tool", { PATH: directory })).toBeNull();
+  chmodSync(join(directory, "tool"), 0o755);
+  expect(onPath("tool", { PATH: `/nowhere:${directory}` })).toBe(join(directory, "tool"));
+});

@@ -1,0 +1,94 @@
+import { SearchAttributeType, TypedSearchAttributes, defineSearchAttributeKey } from "@temporalio/common";
+import { ParentClosePolicy, condition, getExternalWorkflowHandle, log, startChild, workflowInfo } from "@temporalio/workflow";
+import { signalNames } from "../contracts/messages.ts";
+import type { ChainArgs, SessionArgs, TurnEnded } from "../contracts/messages.ts";
+import { small } from "./message-size.ts";
+import type { ChainEnd } from "./round-rules.ts";
+import type { session } from "./session.ts";
+
+export type Role = "executor" | "reviewer" | "auditor";
+
+/** A session of the chain. `ended`: why its workflow is over; null while it lives. */
+export interface Member { role: Role; workflowId: string; sessionUlid: string; ended: string | null }
+
+/** What a chain workflow knows. `turns` holds each end that a session told of, by `<session>/<turn>`. */
+export interface ChainState {
+  readonly args: ChainArgs;
+  readonly members: Member[];
+  readonly turns: Map<string, TurnEnded>;
+  /** why the chain is to end before its time: an abort, a close, a cancel */
+  stopped: ChainEnd | null;
+}
+
+/** Unwinds the chain's body with the end that was decided somewhere below it. */
+export class ChainStop extends Error {
+  readonly end: ChainEnd;
+  constructor(end: ChainEnd) { super(end.why); this.name = "ChainStop"; this.end = end; }
+}
+
+/** Starts a session as a child. Its id is derived from the chain's, so a second one cannot be. */
+export async function startMember(state: ChainState, role: Role, workflowId: string, args: SessionArgs): Promise<Member> {
+  stopIfAsked(state);
+  const member: Member = { role, workflowId, sessionUlid: args.sessionUlid, ended: null };
+  const handle = await startChild<typeof session>("session", {
+    workflowId, args: [small({ ...args, chainWorkflowId: workflowInfo().workflowId })],
+    parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
+    staticSummary: args.summary.slice(0, 200), memo: { sessionUlid: args.sessionUlid },
+    typedSearchAttributes: labels(state, role, args.sessionUlid),
+  });
+  state.members.push(member);
+  // Not awaited: whoever waits for a turn of this member looks at `ended`.
+  handle.result().then((end) => { member.ended = end.reason; }, (error: unknown) => { member.ended = String(error).slice(0, 300); });
+  return member;
+}
+
+/** Sends a recorded input to a session. Error: ChainStop when the session is over. */
+export async function send(member: Member, inputId: string): Promise<void> {
+  if (member.ended !== null) throw sessionOver(member);
+  try {
+    await getExternalWorkflowHandle(member.workflowId).signal(signalNames.input, { inputId });
+  } catch {
+    throw sessionOver(member);
+  }
+}
+
+/** The end of the turn that the input opens. Races with the session's end, a stop and the deadline, each a ChainStop. */
+export async function turnOf(state: ChainState, member: Member, inputId: string): Promise<TurnEnded> {
+  const key = turnKey(member.sessionUlid, inputId);
+  const seconds = state.args.turnDeadlineSeconds;
+  const inTime = await condition(() => state.turns.has(key) || member.ended !== null || state.stopped !== null, seconds * 1_000);
+  stopIfAsked(state);
+  // The news of the turn may come together with the session's end: the turn counts.
+  const turn = state.turns.get(key);
+  if (turn !== undefined) return turn;
+  if (!inTime) throw new ChainStop({ reason: "failed", why: `The turn of the ${member.role} did not end within ${seconds} s` });
+  throw sessionOver(member);
+}
+
+/** Error: ChainStop when somebody asked the chain to end. */
+export function stopIfAsked(state: ChainState): void {
+  if (state.stopped !== null) throw new ChainStop(state.stopped);
+}
+
+/** Asks every session to close and waits up to 60 s: a host that is away must not hold the chain's end for ever. */
+export async function closeMembers(state: ChainState, reason: string): Promise<void> {
+  const open = state.members.filter((m) => m.ended === null);
+  await Promise.all(open.map((m) => getExternalWorkflowHandle(m.workflowId).signal(signalNames.close, { reason: `chain ended: ${reason}` })
+    .catch((error: unknown) => log.info("A session of the chain did not take the close", { workflowId: m.workflowId, error: String(error) }))));
+  await condition(() => open.every((m) => m.ended !== null), "60s");
+}
+
+/** Key of a turn's end in `ChainState.turns`. */
+export function turnKey(sessionUlid: string, turnId: string): string { return `${sessionUlid}/${turnId}`; }
+
+function sessionOver(member: Member): ChainStop {
+  return new ChainStop({ reason: "aborted", why: `The session of the ${member.role} ended before its turn${member.ended === null ? "" : ` (${member.ended})`}` });
+}
+
+function labels(state: ChainState, role: Role, sessionUlid: string): TypedSearchAttributes {
+  const keyword = (name: string, value: string) => ({ key: defineSearchAttributeKey(name, SearchAttributeType.KEYWORD), value });
+  return new TypedSearchAttributes([
+    keyword("BatonSession", sessionUlid), keyword("BatonTask", state.args.taskKey), keyword("BatonRole", role),
+    keyword("BatonChain", state.args.chainId), keyword("BatonState", "starting"),
+  ]);
+}

@@ -1,0 +1,136 @@
+import { CancellationScope, allHandlersFinished, condition, defineQuery, defineSignal, isCancellation, log, setCurrentDetails, setHandler, workflowInfo } from "@temporalio/workflow";
+import { queryNames, signalNames } from "../contracts/messages.ts";
+import type { ChainArgs, TurnEnded } from "../contracts/messages.ts";
+import type { Candidate } from "../contracts/event.ts";
+import { records, verifierOn } from "./chain-activities.ts";
+import { ChainStop, closeMembers, send, startMember, stopIfAsked, turnKey, turnOf } from "./chain-members.ts";
+import type { ChainState, Member } from "./chain-members.ts";
+import { askVerdict } from "./chain-roles.ts";
+import { allPassed, endByProgress, endByRounds, endByTurn, endByVerdicts, stableCandidate } from "./round-rules.ts";
+import type { ChainEnd } from "./round-rules.ts";
+
+/** Executor, reviewers and auditor for one task, in rounds. Its sessions are its children. Never continues as new: rounds are few. */
+export async function chain(args: ChainArgs): Promise<ChainEnd> {
+  const state: ChainState = { args, members: [], turns: new Map(), stopped: null };
+  handleMessages(state);
+  // A cancel stops the body at its next wait; closing the children and the record of the end are out of its reach.
+  CancellationScope.current().cancelRequested.catch(() => stop(state, "the chain was cancelled"));
+  return CancellationScope.nonCancellable(async () => {
+    const end = await decide(state);
+    details(state, `ending: ${end.reason}`);
+    await closeMembers(state, end.reason);
+    await records.finishChain({ chainId: args.chainId, ...end });
+    await condition(allHandlersFinished);
+    details(state, `${end.reason}: ${end.why.slice(0, 300)}`);
+    return end;
+  });
+}
+
+function handleMessages(state: ChainState): void {
+  setHandler(defineSignal<[TurnEnded]>(signalNames.turnEnded), (turn) => {
+    // The first news of a turn stays; a repeat changes nothing.
+    const key = turnKey(turn.sessionUlid, turn.turnId);
+    if (!state.turns.has(key)) state.turns.set(key, turn);
+  });
+  for (const name of [signalNames.abort, signalNames.close]) {
+    setHandler(defineSignal<[unknown]>(name), (body) => {
+      const reason = (body as { reason?: unknown } | null | undefined)?.reason;
+      stop(state, typeof reason === "string" && reason !== "" ? reason.slice(0, 500) : "somebody stopped the chain");
+    });
+  }
+  setHandler(defineQuery(queryNames.state), () => ({ stopped: state.stopped, members: state.members, turns: [...state.turns.values()] }));
+}
+
+function stop(state: ChainState, why: string): void { state.stopped ??= { reason: "aborted", why }; }
+
+async function decide(state: ChainState): Promise<ChainEnd> {
+  try {
+    return await rounds(state);
+  } catch (error) {
+    if (error instanceof ChainStop) return error.end;
+    log.error("The chain failed", { error: String(error) });
+    const cause = (error as { cause?: unknown }).cause;
+    return { reason: "failed", why: (cause instanceof Error ? cause.message : String(error)).slice(0, 500) };
+  }
+}
+
+async function rounds(state: ChainState): Promise<ChainEnd> {
+  const { chainId, maxRounds, executor: executorArgs } = state.args;
+  if (executorArgs.inputId === undefined) return { reason: "failed", why: "The executor has no first input" };
+  details(state, "round 1: executor");
+  await records.startRound({ chainId, round: 1 });
+  const executor = await startMember(state, "executor", `${workflowInfo().workflowId}/executor`, executorArgs);
+  let candidate = await candidateOf(state, executor, executorArgs.inputId);
+  for (let round = 1; ; round += 1) {
+    // A round begins with the executor's work, so the first one is started twice: now it has its candidate.
+    await records.startRound({ chainId, round, candidate });
+    const end = await judge(state, executor, round, candidate);
+    if (end !== null) return end;
+    if (round >= maxRounds) return endByRounds(round, maxRounds, []) ?? { reason: "exhausted", why: "No round is left" };
+    candidate = await fix(state, executor, round, candidate);
+  }
+}
+
+/** Reviews, gates, audit, gates, last look at the tree. `null`: the findings go back to the executor. */
+async function judge(state: ChainState, executor: Member, round: number, candidate: Candidate): Promise<ChainEnd | null> {
+  const { chainId, reviewers, auditor, maxRounds } = state.args;
+  details(state, `round ${round}: review`);
+  // All are waited for: no reviewer may be left at work behind the chain's back when another one fails.
+  const asked = await Promise.allSettled(Array.from({ length: reviewers }, (_, i) => askVerdict(state, "reviewer", i + 1, round, candidate)));
+  const failed = asked.find((r) => r.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+  const refused = endByVerdicts("reviewer", asked.flatMap((r) => r.status === "fulfilled" ? [r.value] : []));
+  if (refused !== null) return refused;
+  const reviewGates = await records.evaluateGates({ chainId, round, tree: candidate.tree, stage: "review" });
+  if (!allPassed(reviewGates)) return endByRounds(round, maxRounds, reviewGates);
+  if (auditor) {
+    details(state, `round ${round}: audit`);
+    const refusedByAuditor = endByVerdicts("auditor", [await askVerdict(state, "auditor", 1, round, candidate)]);
+    if (refusedByAuditor !== null) return refusedByAuditor;
+  }
+  const finalGates = await records.evaluateGates({ chainId, round, tree: candidate.tree, stage: "final" });
+  if (!allPassed(finalGates)) return endByRounds(round, maxRounds, finalGates);
+  details(state, `round ${round}: last look at the tree`);
+  // A later change voids what was approved: another round on the new tree.
+  if (!(await isUnchanged(state, executor, candidate))) return endByRounds(round, maxRounds, [{ name: "candidate", passed: false, why: "the tree changed after it was approved" }]);
+  return { reason: "approved", why: `Round ${round}: ${finalGates.map((g) => g.name).join(", ")} passed` };
+}
+
+/** Gives the findings to the same executor session; the candidate of that turn. Error: ChainStop on the refused tree again. */
+async function fix(state: ChainState, executor: Member, round: number, before: Candidate): Promise<Candidate> {
+  const { chainId } = state.args;
+  details(state, `round ${round + 1}: executor`);
+  const { inputId } = await records.recordChainInput({ chainId, sessionUlid: executor.sessionUlid, key: `findings/${round}`, kind: "findings", round, candidate: before });
+  await send(executor, inputId);
+  const candidate = await candidateOf(state, executor, inputId);
+  const stuck = endByProgress(before, candidate);
+  if (stuck !== null) throw new ChainStop(stuck);
+  return candidate;
+}
+
+async function candidateOf(state: ChainState, executor: Member, inputId: string): Promise<Candidate> {
+  const turn = await turnOf(state, executor, inputId);
+  const end = endByTurn("executor", turn);
+  if (end !== null) throw new ChainStop(end);
+  const candidate = stableCandidate(turn);
+  if (candidate === null) throw new ChainStop({ reason: "failed", why: "The executor's turn left no stable tree to review" });
+  return candidate;
+}
+
+async function isUnchanged(state: ChainState, executor: Member, candidate: Candidate): Promise<boolean> {
+  const scope = new CancellationScope({ cancellable: true });
+  // The host may be away: a stop must not wait for it.
+  void condition(() => state.stopped !== null).then(() => scope.cancel());
+  try {
+    const seen = await scope.run(() => verifierOn(state.args.hostQueue).verifyCandidate({ sessionUlid: executor.sessionUlid, tree: candidate.tree }));
+    stopIfAsked(state);
+    return seen.unchanged;
+  } catch (error) {
+    if (isCancellation(error)) stopIfAsked(state);
+    throw error;
+  }
+}
+
+function details(state: ChainState, phase: string): void {
+  setCurrentDetails([`**${phase}** · chain \`${state.args.chainId}\` for task \`${state.args.taskKey}\``, ...state.members.map((m) => `- ${m.role} \`${m.workflowId}\`${m.ended === null ? "" : " (ended)"}`)].join("\n"));
+}

@@ -1,0 +1,3 @@
+/** What the workflow bundle exports: names are Temporal's workflow types. */
+export { session } from "./session.ts";
+export { chain } from "./chain.ts";

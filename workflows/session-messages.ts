@@ -1,0 +1,88 @@
+import { ApplicationFailure, CancellationScope, defineQuery, defineSignal, defineUpdate, log, setHandler, uuid4 } from "@temporalio/workflow";
+import { queryNames, signalNames, updateNames } from "../contracts/messages.ts";
+import type { AbortSignalBody, CloseSignal, InputSignal } from "../contracts/messages.ts";
+import { enqueue, readInputSignal, removeFrom } from "./input-queue.ts";
+import { messageBytes, maxMessageBytes } from "./message-size.ts";
+import { engine } from "./session-activities.ts";
+import type { SessionState } from "./session-state.ts";
+
+/** Answer of the Update `submit`; `position` is 1 for the next to run, 0 when it no longer waits. */
+export interface Submitted { inputId: string; position: number }
+
+/** Answer of the Query `state`; for debugging. */
+export interface SessionView { closing: string | null; turnId: string | null; attempt: number | null; waiting: string[]; turns: number; workspaceReady: boolean }
+
+/** Installs the handlers. `dropped` is told which inputs an abort took out of the queue. */
+export function handleMessages(state: SessionState, dropped: (inputIds: string[]) => Promise<void>): void {
+  setHandler(defineSignal<[unknown]>(signalNames.input), async (body) => { await acceptSafely(state, body); });
+  setHandler(defineSignal<[unknown]>(signalNames.abort), async (body) => {
+    const ids = abort(state, (typeof body === "object" && body !== null ? body : {}) as AbortSignalBody);
+    if (ids.length > 0) await CancellationScope.nonCancellable(() => dropped(ids));
+  });
+  setHandler(defineSignal<[unknown]>(signalNames.close), (body) => {
+    const reason = (body as CloseSignal | null | undefined)?.reason;
+    close(state, typeof reason === "string" && reason !== "" ? reason.slice(0, 500) : "closed");
+  });
+  setHandler(defineQuery<SessionView>(queryNames.state), () => view(state));
+  setHandler(defineUpdate<Submitted, [unknown]>(updateNames.submit), (body) => submit(state, body), { validator: (body) => refuseNonsense(state, body) });
+}
+
+/** Ends the session after the open turn, which is cancelled. The first reason stays. */
+export function close(state: SessionState, reason: string): void {
+  state.closing ??= reason;
+  state.current?.scope.cancel();
+}
+
+// A Signal may come from anyone with access to Temporal: whatever it holds, the session goes on.
+async function acceptSafely(state: SessionState, body: unknown): Promise<void> {
+  const signal = readInputSignal(body);
+  if (signal === null || messageBytes(signal) > maxMessageBytes) return log.warn("An input Signal of no known shape was dropped", { sessionUlid: state.args.sessionUlid });
+  try {
+    await accept(state, signal);
+  } catch (error) {
+    log.warn("An input Signal was dropped", { sessionUlid: state.args.sessionUlid, error: String(error).slice(0, 500) });
+  }
+}
+
+async function accept(state: SessionState, signal: InputSignal): Promise<string | null> {
+  const delivery = signal.delivery ?? "queue";
+  const inputId = "inputId" in signal ? signal.inputId : await record(state, signal);
+  if (inputId === null) return null;
+  // Only a new input interrupts: its second Signal must not cancel the turn that it opened itself.
+  if (enqueue(state.queue, inputId, delivery) && delivery === "interrupt") state.current?.scope.cancel();
+  return inputId;
+}
+
+async function record(state: SessionState, signal: { prompt: string; requestId?: string; delivery?: "queue" | "steer" | "interrupt" }): Promise<string | null> {
+  const { sessionUlid } = state.args;
+  const requestId = signal.requestId ?? uuid4();
+  const recorded = await CancellationScope.nonCancellable(() =>
+    engine.recordOperatorInput({ sessionUlid, requestId, prompt: signal.prompt, delivery: signal.delivery ?? "queue" }));
+  return recorded?.inputId ?? null;
+}
+
+async function submit(state: SessionState, body: unknown): Promise<Submitted> {
+  const signal = readInputSignal(body);
+  const inputId = signal === null ? null : await accept(state, signal);
+  if (inputId === null) throw ApplicationFailure.nonRetryable("The input was refused; the session's events say why", "INVALID_ARGUMENT");
+  return { inputId, position: state.queue.waiting.indexOf(inputId) + 1 };
+}
+
+function refuseNonsense(state: SessionState, body: unknown): void {
+  if (state.closing !== null) throw ApplicationFailure.nonRetryable("The session is closing", "CONFLICT_STATE");
+  if (readInputSignal(body) === null) throw ApplicationFailure.nonRetryable("Send {inputId} or {prompt, requestId?, delivery?: queue | steer | interrupt}", "INVALID_ARGUMENT");
+  if (messageBytes(body) > maxMessageBytes) throw ApplicationFailure.nonRetryable(`An input has at most ${maxMessageBytes} bytes`, "LIMIT_EXCEEDED");
+}
+
+/** Cancels one turn and returns the inputs that leave the queue. An abort of a turn that is over does nothing at all. */
+function abort(state: SessionState, { turnId, dropQueue }: AbortSignalBody): string[] {
+  const { current, queue } = state;
+  if (turnId !== undefined && turnId !== current?.turnId) return removeFrom(queue, [turnId]);
+  current?.scope.cancel();
+  return dropQueue === false ? [] : removeFrom(queue, queue.waiting);
+}
+
+function view(state: SessionState): SessionView {
+  const { closing, current, queue, turns, workspaceReady } = state;
+  return { closing, turnId: current?.turnId ?? null, attempt: current?.attempt ?? null, waiting: [...queue.waiting], turns, workspaceReady };
+}

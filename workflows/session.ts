@@ -1,0 +1,119 @@
+import { ActivityFailure, ApplicationFailure, CancellationScope, allHandlersFinished, condition, continueAsNew, getExternalWorkflowHandle, isCancellation, log, workflowInfo } from "@temporalio/workflow";
+import { failureTypes } from "../contracts/failures.ts";
+import { signalNames } from "../contracts/messages.ts";
+import type { SessionArgs, TurnEnded } from "../contracts/messages.ts";
+import { dequeue, removeFrom } from "./input-queue.ts";
+import { small } from "./message-size.ts";
+import { engine, workspaceOn } from "./session-activities.ts";
+import { close, handleMessages } from "./session-messages.ts";
+import { openState, show } from "./session-state.ts";
+import type { SessionState } from "./session-state.ts";
+import { runTurn } from "./session-turn.ts";
+import type { TurnEnding } from "./session-turn.ts";
+
+/** Events after which a run hands over to the next; replays stay short. */
+const historyLimit = 2_000;
+
+export interface SessionEnd { state: "closed" | "failed" | "gone"; reason: string; turns: number }
+
+/** One generation of a session: takes inputs one by one, each opens a turn on the session's host. Ends on `close`, on a cancel, or when it has no workspace. */
+export async function session(args: SessionArgs): Promise<SessionEnd> {
+  const state = openState(args);
+  handleMessages(state, (inputIds) => dropInputs(state, inputIds));
+  // A cancel of the workflow means close: all else runs where it cannot reach, so that the end is recorded.
+  CancellationScope.current().cancelRequested.catch(() => close(state, "cancelled"));
+  return CancellationScope.nonCancellable(() => live(state));
+}
+
+async function live(state: SessionState): Promise<SessionEnd> {
+  for (;;) {
+    if (state.queue.waiting.length === 0 && state.closing === null) {
+      show(state, state.turns === 0 ? "starting" : "idle");
+      await condition(() => state.queue.waiting.length > 0 || state.closing !== null);
+    }
+    if (state.closing !== null) return end(state, "closed", state.closing);
+    const failure = state.workspaceReady ? null : await prepareWorkspace(state);
+    if (failure !== null) return failure;
+    // An abort or a close may have come while the workspace was made.
+    const turnId = state.closing === null ? dequeue(state.queue) : undefined;
+    if (turnId === undefined) continue;
+    const ending = await runTurn(state, turnId);
+    if (ending.kind === "gone") return { state: "gone", reason: "the session's rows are gone", turns: state.turns };
+    await settle(state, turnId, ending);
+    await rollOver(state);
+  }
+}
+
+async function prepareWorkspace(state: SessionState): Promise<SessionEnd | null> {
+  const scope = new CancellationScope({ cancellable: true });
+  const { sessionUlid, hostQueue, beatTimeoutMs } = state.args;
+  show(state, "starting");
+  // The host may be away for days; a close must not wait for it.
+  const watch = condition(() => state.closing !== null).then(() => scope.cancel());
+  void watch;
+  try {
+    await scope.run(() => workspaceOn(hostQueue, beatTimeoutMs).prepareWorkspace({ sessionUlid }));
+    state.workspaceReady = true;
+    return null;
+  } catch (error) {
+    if (isCancellation(error)) return null;
+    const cause = error instanceof ActivityFailure ? error.cause : error;
+    if (cause instanceof ApplicationFailure && cause.type === failureTypes.sessionGone) return { state: "gone", reason: "the session's rows are gone", turns: state.turns };
+    await dropInputs(state, removeFrom(state.queue, state.queue.waiting), "workspace_failed");
+    return end(state, "failed", cause instanceof Error ? `workspace_failed: ${cause.message.slice(0, 500)}` : "workspace_failed");
+  }
+}
+
+async function settle(state: SessionState, turnId: string, ending: Exclude<TurnEnding, { kind: "gone" }>): Promise<void> {
+  const { sessionUlid } = state.args;
+  if (ending.kind === "result") {
+    const { outcome, candidate, failure, consumedInputIds } = ending.result;
+    state.lastOutcome = outcome;
+    // A steer that reached the agent in this turn opens none of its own.
+    removeFrom(state.queue, consumedInputIds);
+    return tellChain(state, { sessionUlid, turnId, outcome, ...(candidate && { candidate }), ...(failure && { failure }) });
+  }
+  state.lastOutcome = ending.kind === "cancelled" ? "interrupted" : "failed";
+  if (ending.kind === "exhausted") {
+    await engine.failInputs({ sessionUlid, inputIds: [turnId], reason: "attempts_exhausted" });
+    return tellChain(state, { sessionUlid, turnId, outcome: "failed", failure: { class: "attempts_exhausted", message: ending.why, retryable: true } });
+  }
+  // No keeper had the turn. A close leaves its input recorded, for a next generation.
+  if (state.closing === null) await engine.failInputs({ sessionUlid, inputIds: [turnId], reason: "aborted" });
+  await tellChain(state, { sessionUlid, turnId, outcome: "interrupted" });
+}
+
+async function dropInputs(state: SessionState, inputIds: string[], reason = "aborted"): Promise<void> {
+  if (inputIds.length === 0) return;
+  const { sessionUlid } = state.args;
+  await engine.failInputs(small({ sessionUlid, inputIds, reason })).catch((error: unknown) => log.warn("Inputs could not be failed", { sessionUlid, error: String(error) }));
+  for (const turnId of inputIds) await tellChain(state, { sessionUlid, turnId, outcome: reason === "aborted" ? "interrupted" : "failed" });
+}
+
+async function tellChain(state: SessionState, ended: TurnEnded): Promise<void> {
+  const { chainWorkflowId } = state.args;
+  if (chainWorkflowId === undefined) return;
+  // A chain that is over needs no news.
+  await getExternalWorkflowHandle(chainWorkflowId).signal(signalNames.turnEnded, small(ended)).catch((error: unknown) => log.info("The chain did not take the end of a turn", { error: String(error) }));
+}
+
+async function rollOver(state: SessionState): Promise<void> {
+  const due = () => state.closing === null && (workflowInfo().historyLength > historyLimit || workflowInfo().continueAsNewSuggested);
+  if (!due()) return;
+  // A handler that still records an input would lose it.
+  await condition(allHandlersFinished);
+  if (!due()) return;
+  const { inputId: _first, ...args } = state.args;
+  await continueAsNew<typeof session>(small({ ...args, carried: { queue: state.queue.waiting, seen: state.queue.seen, workspaceReady: state.workspaceReady, turns: state.turns } }));
+}
+
+async function end(state: SessionState, to: "closed" | "failed", reason: string): Promise<SessionEnd> {
+  show(state, "closing");
+  await condition(allHandlersFinished);
+  const { sessionUlid, generation } = state.args;
+  await engine.endSession({ sessionUlid, generation, state: to, reason });
+  // A Signal that came meanwhile may have a handler of its own.
+  await condition(allHandlersFinished);
+  show(state, to);
+  return { state: to, reason, turns: state.turns };
+}

@@ -1,0 +1,139 @@
+import { mkdir, rm } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { BatonError } from "../contracts/failures.ts";
+import type { WorkspacePlan, Workspaces } from "../contracts/workspaces.ts";
+import { readBaseline } from "./baseline.ts";
+import { makeCandidate } from "./candidate.ts";
+import { changedFiles, unifiedDiff } from "./diff.ts";
+import { openGit } from "./git.ts";
+import { checkObjectId, checkPlan, checkRefPart, checkRevision, checkTreePath } from "./names.ts";
+import { createSerialize } from "./repository-lock.ts";
+import { findRepository, inRepository, resolveCommit, treeOf, type Repository } from "./repository.ts";
+import { snapshotIfDirty } from "./snapshot.ts";
+import { readTree } from "./tree.ts";
+import { sweepViews, withView, type View } from "./view.ts";
+import { addWorktree, dropWorktree, findWorktree, headOf, isReady, populate, reserveStart } from "./worktree.ts";
+
+export interface WorkspacesOptions {
+  /** Baton's home, absolute: worktrees must lie below it */
+  home: string;
+  /** where PATH, HOME, XDG_CONFIG_HOME for git come from; default: the usual system folders and the user's home */
+  environment?: Record<string, string | undefined>;
+}
+
+/** Git on this host. Errors: BatonError for what a caller can mend, plain Error with git's words for what may pass. */
+export function openWorkspaces(options: WorkspacesOptions): Workspaces {
+  const { home } = options;
+  const git = openGit(options.environment ?? { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/homebrew/bin", HOME: homedir() });
+  const serialize = createSerialize();
+  void sweepViews(home).catch(() => {}); // junk only: the next start tries again
+
+  async function repositoryOf(plan: WorkspacePlan): Promise<Repository> {
+    await mkdir(home, { recursive: true, mode: 0o700 });
+    await checkPlan(home, plan);
+    return findRepository(git, plan.repositoryPath);
+  }
+
+  async function viewOf<T>(repository: Repository, workTree: string, body: (view: View) => Promise<T>): Promise<T> {
+    return withView(home, repository, await readBaseline(git, home, repository.commonDir), workTree, body);
+  }
+
+  /** The session's finished worktree. Error: CONFLICT_STATE when it is not there. */
+  async function finished(repository: Repository, plan: WorkspacePlan): Promise<string> {
+    const dir = await findWorktree(repository, plan.path);
+    if (!dir || !await isReady(dir, plan)) throw new BatonError("CONFLICT_STATE", `The worktree ${plan.path} is not there. It must be prepared first.`);
+    return dir;
+  }
+
+  return {
+    async inspectRepository(repositoryPath) {
+      const repository = await findRepository(git, repositoryPath);
+      const head = await git.try(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"], { cwd: repository.path });
+      if (head.code !== 0) throw new BatonError("INVALID_ARGUMENT", `${repository.path} has no commit yet. Make a first commit ("git commit --allow-empty -m start"), then repeat.`, { field: "repositoryPath" });
+      const branch = await git.try(["symbolic-ref", "--quiet", "--short", "HEAD"], { cwd: repository.path });
+      await mkdir(home, { recursive: true, mode: 0o700 });
+      await readBaseline(git, home, repository.commonDir); // as early as possible: before the first agent runs
+      return { path: repository.path, headBranch: branch.code === 0 ? branch.stdout.toString("utf8").trim() : null, head: head.stdout.toString("utf8").trim() };
+    },
+
+    async prepare(plan) {
+      const repository = await repositoryOf(plan);
+      // Per worktree: two tries of one session must not see each other's half. Per repository, inside: only the `add`.
+      return serialize(plan.path, async () => {
+        const known = await findWorktree(repository, plan.path);
+        const start = await reserveStart(git, repository, plan);
+        if (known && await isReady(known, plan)) return { path: plan.path, head: start };
+        await readBaseline(git, home, repository.commonDir);
+        const dir = await serialize(repository.commonDir, () => addWorktree(git, repository, plan, start));
+        const head = await headOf(git, repository, dir, start);
+        await viewOf(repository, plan.path, (view) => populate(git, view, dir, head));
+        return { path: plan.path, head: start };
+      });
+    },
+
+    async capture({ plan, base, turnId, attempt, at }) {
+      checkRevision("base", base);
+      checkRefPart("turnId", turnId);
+      if (!Number.isInteger(attempt) || attempt < 0) throw new BatonError("INVALID_ARGUMENT", "attempt must be a whole number.", { field: "attempt" });
+      const repository = await repositoryOf(plan);
+      return serialize(plan.path, async () => {
+        const dir = await finished(repository, plan);
+        const baseCommit = await resolveCommit(git, repository, "base", base);
+        const head = await headOf(git, repository, dir, baseCommit);
+        const { tree, stable } = await viewOf(repository, plan.path, (view) => readTree(git, view, head, dir));
+        return { ...await makeCandidate(git, repository, { sessionUlid: plan.sessionUlid, turnId, attempt, tree, base: baseCommit, at }), stable };
+      });
+    },
+
+    async checkout({ plan, commit }) {
+      checkObjectId("commit", commit);
+      if (plan.branch !== null) throw new BatonError("INVALID_ARGUMENT", `The worktree of ${plan.sessionUlid} is on the branch ${plan.branch}; only a detached one is moved.`, { field: "branch" });
+      const repository = await repositoryOf(plan);
+      return serialize(plan.path, async () => {
+        const dir = await finished(repository, plan);
+        const target = await resolveCommit(git, repository, "commit", commit);
+        const head = await headOf(git, repository, dir, target);
+        await viewOf(repository, plan.path, async (view) => {
+          await snapshotIfDirty(git, repository, view, plan, dir, head);
+          const index = join(dir, "index");
+          for (const left of [index, `${index}.lock`]) await rm(left, { force: true }); // entries that an agent marked as unchanged, a killed git's lock
+          await git.run(["read-tree", head], view.on(index));
+          await git.run(["read-tree", "--reset", "-u", target], view.on(index));
+          await git.run(["clean", "-ffdq"], view.on(index));
+        });
+        // Last: a try that was killed above finds the old HEAD and does all of it again.
+        await git.run(["update-ref", "--no-deref", "-m", "baton: candidate", "HEAD", target], { cwd: repository.commonDir, env: { GIT_DIR: dir, GIT_COMMON_DIR: repository.commonDir } });
+        return { commit: target, tree: await treeOf(git, repository, target) ?? "" };
+      });
+    },
+
+    async diff({ repositoryPath, from, to, path, maxBytes }) {
+      checkRevision("from", from);
+      checkRevision("to", to);
+      if (path !== undefined) checkTreePath("path", path);
+      const repository = await findRepository(git, repositoryPath);
+      const trees = await Promise.all([from, to].map((revision) => treeOf(git, repository, revision)));
+      const [a, b] = trees;
+      if (!a || !b) throw new BatonError("INVALID_ARGUMENT", `"${a ? to : from}" names no commit or tree in ${repository.path}.`, { field: a ? "to" : "from" });
+      const where = inRepository(repository);
+      return { ...await unifiedDiff(git, where, a, b, path, maxBytes), files: await changedFiles(git, where, a, b, path) };
+    },
+
+    async remove(plan) {
+      const repository = await repositoryOf(plan);
+      return serialize(plan.path, async () => {
+        const dir = await findWorktree(repository, plan.path);
+        let snapshot: string | null = null;
+        // Without its mark the worktree never was complete: nobody worked in it.
+        if (dir && await isReady(dir, plan)) {
+          const start = await reserveStart(git, repository, plan);
+          const head = await headOf(git, repository, dir, start);
+          snapshot = await viewOf(repository, plan.path, (view) => snapshotIfDirty(git, repository, view, plan, dir, head));
+        }
+        await serialize(repository.commonDir, () => dropWorktree(repository, plan.path));
+        return { snapshot };
+      });
+    },
+  };
+}

@@ -1,0 +1,56 @@
+import { realpath } from "node:fs/promises";
+import { isAbsolute, join } from "node:path";
+import { BatonError } from "../contracts/failures.ts";
+import type { Git } from "./git.ts";
+import { checkAbsolute } from "./names.ts";
+
+/** A repository on this machine. `commonDir` is shared by all its worktrees. */
+export interface Repository { path: string; commonDir: string }
+
+/** Finds the repository that holds `path`. Error: INVALID_ARGUMENT with what to do. */
+export async function findRepository(git: Git, path: string): Promise<Repository> {
+  checkAbsolute("repositoryPath", path);
+  const real = await realpath(path).catch(() => refuse(`${path} does not exist. Give the absolute path of a git repository on this machine.`));
+  const found = await git.try(["rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir"], { cwd: real });
+  if (found.code !== 0) refuse(`${path} is not a git repository with a working tree (${found.stderr.split("\n")[0]}). Run "git init" there and make a first commit, or give another path.`);
+  const [top, commonDir] = found.stdout.toString("utf8").split("\n");
+  if (!top || !commonDir || !isAbsolute(top)) refuse(`${path} is not a git repository with a working tree.`);
+  return { path: top, commonDir: await realpath(commonDir) };
+}
+
+/** The commit that `revision` (already checked) names. Error: INVALID_ARGUMENT when there is none. */
+export async function resolveCommit(git: Git, repository: Repository, field: string, revision: string): Promise<string> {
+  const found = await git.try(["rev-parse", "--verify", "--quiet", "--end-of-options", `${revision}^{commit}`], inRepository(repository));
+  if (found.code !== 0) throw new BatonError("INVALID_ARGUMENT", `${field} "${revision}" names no commit in ${repository.path}.`, { field });
+  return found.stdout.toString("utf8").trim();
+}
+
+/** The tree of a commit or tree id; null when there is none. */
+export async function treeOf(git: Git, repository: Repository, revision: string): Promise<string | null> {
+  const found = await git.try(["rev-parse", "--verify", "--quiet", "--end-of-options", `${revision}^{tree}`], inRepository(repository));
+  return found.code === 0 ? found.stdout.toString("utf8").trim() : null;
+}
+
+/** The object that a ref holds; null when there is no such ref. */
+export async function readRef(git: Git, repository: Repository, ref: string): Promise<string | null> {
+  const found = await git.try(["show-ref", "--verify", "--hash", "--", ref], inRepository(repository));
+  return found.code === 0 ? found.stdout.toString("utf8").trim() : null;
+}
+
+/** Creates a ref, never moves one. False: it is there already. */
+export async function createRef(git: Git, repository: Repository, ref: string, commit: string): Promise<boolean> {
+  const made = await git.try(["update-ref", "-m", "baton", "--", ref, commit, "0".repeat(commit.length)], inRepository(repository));
+  if (made.code === 0) return true;
+  if (await readRef(git, repository, ref) !== null) return false;
+  throw new Error(`git update-ref ${ref} failed: ${made.stderr}`);
+}
+
+/** Options for commands about the repository itself. GIT_DIR is said, so that no `.git` file that an agent rewrote is followed. */
+export function inRepository(repository: Repository): { cwd: string; env: Record<string, string> } {
+  return { cwd: repository.commonDir, env: { GIT_DIR: repository.commonDir } };
+}
+
+/** The administrative directory of a linked worktree, by name. */
+export const worktreesDir = (repository: Repository): string => join(repository.commonDir, "worktrees");
+
+function refuse(message: string): never { throw new BatonError("INVALID_ARGUMENT", message, { field: "repositoryPath" }); }

@@ -1,0 +1,99 @@
+import { access, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { BatonError } from "../contracts/failures.ts";
+import type { WorkspacePlan } from "../contracts/workspaces.ts";
+import type { Git } from "./git.ts";
+import { createRef, inRepository, readRef, resolveCommit, worktreesDir, type Repository } from "./repository.ts";
+import type { View } from "./view.ts";
+
+/** Written into the worktree's administrative directory after its files are complete; before that no agent has run in it. */
+const readyMark = "baton-ready";
+const startRef = (plan: WorkspacePlan): string => `refs/baton/${plan.sessionUlid}/start`;
+
+/** The administrative directory (`.git/worktrees/<name>`) of the worktree at `path`; null when git knows none. */
+export async function findWorktree(repository: Repository, path: string): Promise<string | null> {
+  for (const name of await readdir(worktreesDir(repository)).catch(() => [])) {
+    const dir = join(worktreesDir(repository), name);
+    const points = await readFile(join(dir, "gitdir"), "utf8").catch(() => "");
+    if (points.trim() === join(path, ".git")) return dir;
+  }
+  return null;
+}
+
+/**
+ * The commit at which the session starts, the same at every repeat, and its branch. The ref is written before the branch:
+ * it tells a retry after a crash that the branch is ours. Error: CONFLICT_STATE when somebody else has the branch.
+ */
+export async function reserveStart(git: Git, repository: Repository, plan: WorkspacePlan): Promise<string> {
+  const branchRef = plan.branch === null ? null : `refs/heads/${plan.branch}`;
+  const stored = await readRef(git, repository, startRef(plan));
+  if (stored === null && branchRef !== null && await readRef(git, repository, branchRef) !== null) throw branchTaken(plan);
+
+  const start = stored ?? await resolveCommit(git, repository, "baseRef", plan.baseRef);
+  if (stored === null) await createRef(git, repository, startRef(plan), start);
+  if (branchRef === null) return start;
+  try {
+    await createRef(git, repository, branchRef, start); // false: made by a former try, maybe with work on it by now
+  } catch (error) {
+    throw new BatonError("CONFLICT_STATE", `The branch ${plan.branch} cannot be made: ${(error as Error).message}`, { field: "branch" });
+  }
+  return start;
+}
+
+/** True: complete, as left by a former `populate`; an agent may have worked in it. */
+export async function isReady(worktreeGitDir: string, plan: WorkspacePlan): Promise<boolean> {
+  return await exists(join(worktreeGitDir, readyMark)) && await exists(plan.path);
+}
+
+/** `git worktree add` without files, after what a killed try left is gone. Under the repository's lock. */
+export async function addWorktree(git: Git, repository: Repository, plan: WorkspacePlan, start: string): Promise<string> {
+  const left = await findWorktree(repository, plan.path);
+  if (left) {
+    // Without its mark no agent has worked there. With it the directory is what is missing, and only the record is left.
+    if (!await exists(join(left, readyMark))) await rm(plan.path, { recursive: true, force: true });
+    await rm(left, { recursive: true, force: true }); // not `worktree prune`: it would also forget the operator's worktrees on an unmounted disk
+  }
+  await setAside(plan.path);
+  await mkdir(dirname(plan.path), { recursive: true, mode: 0o700 });
+  const target = plan.branch === null ? ["--detach", "--", plan.path, start] : ["--", plan.path, plan.branch];
+  const added = await git.try(["worktree", "add", "--no-checkout", "--quiet", ...target], inRepository(repository));
+  if (added.code !== 0) {
+    if (/already checked out|already used by worktree/.test(added.stderr)) throw new BatonError("CONFLICT_STATE", `The branch ${plan.branch} is checked out elsewhere (${added.stderr}). Switch that checkout to another branch.`, { field: "branch" });
+    throw new Error(`git worktree add failed: ${added.stderr}`);
+  }
+  const dir = await findWorktree(repository, plan.path);
+  if (!dir) throw new Error(`git worktree add left no record of ${plan.path}`);
+  return dir;
+}
+
+/** Writes the files of the worktree's commit and marks it complete. A repeat starts over. */
+export async function populate(git: Git, view: View, worktreeGitDir: string, head: string): Promise<void> {
+  const index = join(worktreeGitDir, "index");
+  await git.run(["read-tree", "--reset", "-u", head], view.on(index));
+  await writeFile(join(worktreeGitDir, readyMark), `${head}\n`, { flush: true });
+}
+
+/** Removes the directory, then git's record of it; a killed try is finished by the next. The branch stays. Under the repository's lock. */
+export async function dropWorktree(repository: Repository, path: string): Promise<void> {
+  const dir = await findWorktree(repository, path);
+  if (!dir) return setAside(path);
+  await rm(join(dir, readyMark), { force: true }); // first: a repeat must not take a half deleted tree for somebody's changes
+  await rm(path, { recursive: true, force: true });
+  await rm(dir, { recursive: true, force: true });
+}
+
+/** The commit a worktree is at; `fallback` when an agent left its HEAD without one. */
+export async function headOf(git: Git, repository: Repository, worktreeGitDir: string, fallback: string): Promise<string> {
+  const found = await git.try(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"], { cwd: repository.commonDir, env: { GIT_DIR: worktreeGitDir, GIT_COMMON_DIR: repository.commonDir } });
+  return found.code === 0 ? found.stdout.toString("utf8").trim() : fallback;
+}
+
+/** A directory that git no longer knows may hold work (`git worktree prune` while it was away): it is kept under another name. */
+async function setAside(path: string): Promise<void> {
+  const content = await readdir(path).catch(() => null);
+  if (content === null || content.length === 0) return;
+  for (let n = 1; ; n += 1) if (!await exists(`${path}.left-${n}`)) return rename(path, `${path}.left-${n}`);
+}
+
+const exists = (path: string): Promise<boolean> => access(path).then(() => true, () => false);
+const branchTaken = (plan: WorkspacePlan): BatonError => new BatonError("CONFLICT_STATE", `The branch ${plan.branch} exists and was not made for this session. Rename or delete it, or choose another worktree.branchPrefix.`, { field: "branch" });
