@@ -41,23 +41,14 @@ export function createChainActivities(deps: { store: Store; config: Config }): C
       if (parsed === null) return null;
       return view(await store.chains.recordVerdict({ chainId, sessionUlid, turnId, role, round, ...parsed, decision: effectiveDecision(parsed.decision, parsed.findings), tree: candidate.tree }));
     }),
+    // The store writes the events of gates, rounds and ends in the transaction of the rows.
     evaluateGates: ({ chainId, round, tree, stage }) => effect(async () => {
-      const chain = await chainOf(chainId);
-      const gates = evaluate(configOf(chain), await store.chains.verdicts(chainId), { round, tree, stage });
+      const gates = evaluate(configOf(await chainOf(chainId)), await store.chains.verdicts(chainId), { round, tree, stage });
       await store.chains.setGates(chainId, gates);
-      await store.events.append(chain.executorUlid, gates.map(({ name, passed, why }) => ({ key: `gate/${chainId}/${round}/${tree}/${stage}/${name}`, event: { type: passed ? "gate.passed" : "gate.failed", data: { name, why } } })));
       return gates;
     }),
-    startRound: ({ chainId, round, candidate }) => effect(async () => {
-      const { executorUlid } = await chainOf(chainId);
-      await store.chains.setRound(chainId, round, candidate);
-      await store.events.append(executorUlid, [{ key: `chain.round/${chainId}/${round}`, event: { type: "chain.round_started", data: { chainId, round } } }]);
-    }),
-    finishChain: ({ chainId, reason, why }) => effect(async () => {
-      const { executorUlid } = await chainOf(chainId);
-      await store.chains.finish(chainId, reason, why);
-      await store.events.append(executorUlid, [{ key: `chain.ended/${chainId}`, event: { type: "chain.ended", data: { chainId, reason } } }]);
-    }),
+    startRound: ({ chainId, round, candidate }) => effect(() => store.chains.setRound(chainId, round, candidate)),
+    finishChain: ({ chainId, reason, why }) => effect(() => store.chains.finish(chainId, reason, why)),
   };
 }
 

@@ -13,10 +13,10 @@ export interface RespondArgs { approvalId: string; decision?: string; answers?: 
 export async function abort(deps: Deps, caller: Caller, args: AbortArgs): Promise<Record<string, unknown>> {
   const store = await deps.getStore();
   const row = await findSession(store, args.sessionUlid);
-  const { ids } = await record(store, caller, { action: "abort", args: { ...args }, target: row.sessionUlid }, async () => {
-    const { facts } = await loadFacts(store, row);
-    return { turnId: facts.turn && facts.turn.state !== "done" ? facts.turn.turnId : null };
-  });
+  // Read before the transaction: one that waits for a second connection could starve the pool.
+  const { turn } = (await loadFacts(store, row)).facts;
+  const running = turn && turn.state !== "done" ? turn.turnId : null;
+  const { ids } = await record(store, caller, { action: "abort", args: { ...args }, target: row.sessionUlid }, async () => ({ turnId: running }));
   if (ids.turnId !== null) {
     // Names the turn: a late repeat must not hit the next one.
     await deps.starter.signal(row.workflowId, "abort", { turnId: ids.turnId, ...(args.reason ? { reason: args.reason } : {}), ...(args.dropQueue ? { dropQueue: true } : {}) });

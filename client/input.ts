@@ -2,7 +2,7 @@ import { ulid } from "ulid";
 import type { Delivery } from "../contracts/event.ts";
 import { BatonError } from "../contracts/failures.ts";
 import { pmStatus, sessionState } from "../contracts/session-status.ts";
-import type { ApprovalRow, SessionRow, Store } from "../store/store.ts";
+import type { ApprovalRow, SessionRow, Store, Tx } from "../store/store.ts";
 import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import { checkPrompt } from "./launch-plan.ts";
@@ -29,6 +29,7 @@ export async function input(deps: Deps, caller: Caller, args: InputArgs, action:
   }
   const open = await store.approvals.list({ sessionUlid: row.sessionUlid, state: "open", limit: 50 });
   const question = onlyQuestion(open);
+  const refused = await refuseSleep(store, row).then(() => null, (error: unknown) => error);
   const delivery = args.delivery ?? "queue";
   const { ids, replayed } = await record<InputIds>(store, caller, { action, args: sent, target: row.sessionUlid }, async (tx) => {
     const actor = actorOf(caller, { ...args });
@@ -37,6 +38,8 @@ export async function input(deps: Deps, caller: Caller, args: InputArgs, action:
       // Somebody else answered in between: then this is a message like any other.
       if (applied) return { inputId: null, approvalId: question.approvalId, position: 0 };
     }
+    // Only now: the key of an earlier call is answered as it was.
+    if (refused !== null) throw refused;
     await wakeIfClosed(store, tx, row);
     const inserted = await store.inputs.insert(tx, { inputId: ulid(), sessionUlid: row.sessionUlid, prompt: args.prompt, delivery, source: actor, requestId: null, limit: deps.options.inputQueue });
     return { inputId: inserted.row.inputId, approvalId: null, position: inserted.position };
@@ -61,17 +64,17 @@ export async function run(deps: Deps, caller: Caller, args: RunArgs): Promise<In
   return { ...result, data: { ...result.data, turnId: result.data["inputId"], status: "RUNNING" } };
 }
 
-/** A closed session goes on as its next generation: compare-and-set, so that of several messages one wakes it and the others join. */
-async function wakeIfClosed(store: Store, tx: Parameters<Store["sessions"]["wake"]>[0], seen: SessionRow): Promise<void> {
-  const row = (await store.sessions.get(seen.sessionUlid)) ?? seen;
+/** Refuses what cannot be woken. Read before the transaction: one that waits for a second connection could starve the pool. */
+async function refuseSleep(store: Store, row: SessionRow): Promise<void> {
   if (row.closedAt === null) return;
   if (row.workspace === "failed") throw new BatonError("CONFLICT_STATE", "The session's workspace could not be made, it cannot go on: launch a new one.", { currentState: "failed" });
   const chain = row.chainId ? await store.chains.get(row.chainId) : null;
   if (chain?.state === "open") throw new BatonError("CONFLICT_STATE", `The session belongs to chain ${chain.chainId}, which is still open.`, { currentState: "closed" });
-  const woken = await store.sessions.wake(tx, row.sessionUlid, row.generation, generationId(row.workflowId, row.generation + 1));
-  if (woken) return;
-  const now = await store.sessions.get(row.sessionUlid);
-  if (now === null || now.closedAt !== null) throw new BatonError("CONFLICT_STATE", "The session is being closed: try again.", { currentState: "closed", retryable: true });
+}
+
+/** A closed session goes on as its next generation. Compare-and-set: of several messages one wakes it, the others find it awake and join. */
+async function wakeIfClosed(store: Store, tx: Tx, row: SessionRow): Promise<void> {
+  if (row.closedAt !== null) await store.sessions.wake(tx, row.sessionUlid, row.generation, generationId(row.workflowId, row.generation + 1));
 }
 
 /** Tells the workflow of a recorded input; starts the generation when nobody has. Repeating it is harmless: the workflow dedupes. */

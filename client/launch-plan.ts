@@ -51,7 +51,8 @@ export async function planLaunch(deps: Deps, store: Store, args: LaunchArgs): Pr
   const role = args.role ?? "executor";
   if (!/^[a-z][a-z0-9-]{0,31}$/.test(role)) throw invalid("role", `"${role}" is no role: lower-case letters, digits and dashes.`);
   const agentHandle = (args.agentHandle ?? args.agentId ?? preset.key).replace(/^@/, "");
-  const contextRef = args.contextRef ?? `TASK-${args.taskKey}`;
+  // A bare contextRef that is a task's key means the task.
+  const contextRef = task ? `TASK-${task.taskKey}` : (args.contextRef ?? `TASK-${args.taskKey}`);
   const branch = `${args.worktree?.branchPrefix ?? "baton/"}${args.contextRef === undefined ? args.taskKey : args.contextRef.replace(/[^A-Za-z0-9._-]+/g, "-")}`;
   if (!branchPattern.test(branch)) throw invalid("worktree.branchPrefix", `"${branch}" is no branch name that Baton makes.`);
   if (args.worktree?.disabled) throw new BatonError("UNSUPPORTED_BY_PROVIDER", "Working in the repository itself is not part of this version: leave worktree.disabled out.", { field: "worktree.disabled" });

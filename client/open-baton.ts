@@ -94,12 +94,13 @@ function lazyStore(options: BatonOptions): { get(): Promise<Store>; close(): Pro
   let opening: Promise<Store> | null = null;
   return {
     get: () => {
-      opening ??= openStore({ databaseUrl: options.databaseUrl, instance: options.instance }).catch((error: unknown) => {
+      const current = opening ?? openStore({ databaseUrl: options.databaseUrl, instance: options.instance }).catch((error: unknown) => {
         opening = null;
         if (error instanceof BatonError) throw error;
         throw new BatonError("UNAVAILABLE", "Postgres does not answer: nothing was done. Try again in a moment.", { retryable: true, retryAfterMs: 2_000 });
       });
-      return opening;
+      opening = current;
+      return current;
     },
     close: async () => { await (await opening?.catch(() => null))?.close(); },
   };

@@ -48,8 +48,9 @@ export async function changeStatus(deps: Deps, caller: Caller, args: ChangeStatu
   const store = await deps.getStore();
   const to = args.to.trim().toLowerCase();
   if (!taskStatuses.includes(to as never)) throw new BatonError("INVALID_ARGUMENT", `"${args.to}" is no status of a task.`, { field: "to", allowed: taskStatuses });
+  // Read before the transaction: one that waits for a second connection could starve the pool.
+  const task = await mustGetTask(deps, args.taskKey);
   const { replayed } = await record(store, caller, { action: "task.change_status", args: { ...args }, target: args.taskKey }, async (tx) => {
-    const task = await mustGetTask(deps, args.taskKey);
     const step = place(to) - place(task.status);
     if (step < 0 && !args.reason) throw new BatonError("INVALID_ARGUMENT", `Going back from ${task.status} to ${to} needs a reason.`, { field: "reason", currentState: task.status });
     if (to === "verified" && step > 0) throw new BatonError("CONFLICT_STATE", "A task becomes verified through its gates alone: launch it with a chain.", { currentState: task.status, next: [{ tool: "pm_session", args: { action: "list", contextRef: task.taskKey }, why: "who worked on it" }] });

@@ -36,7 +36,7 @@ export async function followChain(pm: PmClient, chainId: string, onEvent: (seen:
   readAll(chain);
   while (chain.state !== "ended" && !chain.reason) {
     // `wait` may answer early; a short pause keeps a chatty server from being asked in a circle. New sessions show up within it.
-    await patiently(() => pm.call("pm_session", { action: "wait", chainId, until: "closed", waitMs: 1_000 }, anyEnd), anyEnd);
+    await patiently(() => pm.call("pm_session", { action: "wait", chainId, until: "closed", waitMs: 400 }, anyEnd), anyEnd);
     await sleep(100, undefined, { signal: anyEnd });
     chain = await getChain(pm, chainId, anyEnd);
     readAll(chain);

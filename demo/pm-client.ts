@@ -15,12 +15,14 @@ export class PmError extends Error {
 
 /** Connects to `<url>/mcp` with a bearer token. Error: a sentence that names the address. */
 export async function connectPm(url: string, token: string): Promise<PmClient> {
-  const client = new Client({ name: "baton-demo", version: "1" });
+  const client = new Client({ name: "baton-demo", version: "1" }, { versionNegotiation: { mode: "auto" } });
   const transport = new StreamableHTTPClientTransport(new URL("/mcp", url), { requestInit: { headers: { authorization: `Bearer ${token}` } } });
   try {
     await client.connect(transport);
   } catch (error) {
     await client.close().catch(() => {});
+    const status = httpStatus(error);
+    if (status === 401 || status === 403) throw new Error(`The Baton at ${url} refused the token in BATON_TOKEN (HTTP ${status}).`);
     throw new Error(`No Baton answers at ${url}/mcp (${rootMessage(error)}). Start one with "npm start".`);
   }
   return {
@@ -37,6 +39,13 @@ export async function connectPm(url: string, token: string): Promise<PmClient> {
 
 function parse(text: string): unknown {
   try { return JSON.parse(text); } catch { return undefined; }
+}
+
+function httpStatus(error: unknown): number | undefined {
+  for (let e = error as { status?: unknown; code?: unknown; data?: { status?: unknown }; cause?: unknown } | undefined; e; e = e.cause as typeof e) {
+    for (const value of [e.status, e.code, e.data?.status]) if (typeof value === "number" && value >= 400 && value < 600) return value;
+  }
+  return undefined;
 }
 
 function rootMessage(error: unknown): string {

@@ -1,8 +1,8 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** Where a conversation stands; `step` and `done` (of a numbered step) only count while a turn is being played. */
-export interface Place { turn: number; playing: number | null; step: number; done: number; cost: number }
+/** Where a conversation stands; `step` and `done` (of a numbered step) only count while a turn is being played. `cancelled`: the prompt of the turn that was cancelled in the middle. */
+export interface Place { turn: number; playing: number | null; step: number; done: number; cost: number; cancelled: string | null }
 
 export interface HomeFiles {
   /** null: no such conversation */

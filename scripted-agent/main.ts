@@ -10,7 +10,7 @@ import { wire } from "./wire.ts";
 const env = process.env;
 const scenario = parseScenario(env["BATON_SCENARIO"] ?? (env["BATON_SCENARIO_FILE"] === undefined ? '{"turns":[[{"say":"Nothing to do."}]]}' : readFileSync(env["BATON_SCENARIO_FILE"], "utf8")));
 const home = homeFiles(env["HOME"] ?? process.cwd());
-const sessions = new Map<string, { cwd: string; cancel: AbortController | null }>();
+const sessions = new Map<string, { cwd: string; cancel: AbortController | null; cancelled?: () => void }>();
 let deaf = false;
 
 home.log("start");
@@ -25,7 +25,9 @@ const connection = wire({
   notification(method, params) {
     if (method !== "session/cancel") return;
     home.log("cancel");
-    sessions.get(String(params["sessionId"]))?.cancel?.abort();
+    const session = sessions.get(String(params["sessionId"]));
+    if (session?.cancel) session.cancelled?.();
+    session?.cancel?.abort();
   },
   end() {
     home.log("stdin end");
@@ -43,7 +45,7 @@ async function request(method: string, params: Record<string, unknown>): Promise
     case "session/new": {
       const made = randomUUID();
       sessions.set(made, { cwd: String(params["cwd"]), cancel: null });
-      home.keep(made, { turn: 0, playing: null, step: 0, done: 0, cost: 0 });
+      home.keep(made, { turn: 0, playing: null, step: 0, done: 0, cost: 0, cancelled: null });
       return { sessionId: made };
     }
     case "session/load": case "session/resume": {
@@ -72,7 +74,11 @@ async function prompt(sessionId: string, text: string): Promise<unknown> {
   const cancel = new AbortController();
   session.cancel = cancel;
   const keep = (): void => home.keep(sessionId, place);
-  // A turn that a former process left in the middle goes on where it stood.
+  // Kept at once: a hanging turn ends with the process, and the next prompt must not meet it again.
+  session.cancelled = () => { place.cancelled = text; keep(); };
+  // A turn that a former process left in the middle goes on where it stood; one that was cancelled only for the same prompt.
+  if (place.cancelled !== null && place.cancelled !== text) Object.assign(place, { turn: (place.playing ?? place.turn) + 1, playing: null });
+  place.cancelled = null;
   const playing = place.playing ?? chooseTurn(scenario, place.turn, text);
   if (place.playing === null) Object.assign(place, { playing, turn: playing, step: 0, done: 0 });
   keep();
@@ -91,6 +97,7 @@ async function prompt(sessionId: string, text: string): Promise<unknown> {
     if (!cancel.signal.aborted) { Object.assign(place, { turn: playing + 1, playing: null, step: 0, done: 0 }); keep(); throw error; }
     stopReason = "cancelled";
   }
+  if (stopReason === "cancelled") { session.cancel = null; return { stopReason, usage: { inputTokens: 0, outputTokens: 0, totalTokens: 0 } }; }
   const usage = scenario.usage ?? { inputTokens: 100 + Math.ceil(text.length / 4), outputTokens: 10 + Math.ceil(said.length / 4), costMicros: 1_000 };
   Object.assign(place, { turn: playing + 1, playing: null, step: 0, done: 0, cost: place.cost + usage.costMicros });
   keep();

@@ -41,7 +41,7 @@ export function sessionStore(db: Database): Store["sessions"] {
       const changed = await tx.query("update session set workspace = 'failed' where session_ulid = $1 and workspace = 'pending'", [sessionUlid]);
       if (changed.rowCount === 1) await appendEvents(db, tx, sessionUlid, [{ key: "session.workspace_failed", event: { type: "session.workspace_failed", data: { message } } }]);
     }),
-    end: (a) => db.transaction((tx) => endGeneration(db, tx, a)),
+    async end(a) { await db.transaction((tx) => endGeneration(db, tx, a)); },
     wake: (tx, sessionUlid, fromGeneration, workflowId) => wake(db, tx, sessionUlid, fromGeneration, workflowId),
   };
 }

@@ -36,7 +36,7 @@ export async function runEngineWorker(config: Config, stop: AbortSignal): Promis
     stickyQueueScheduleToStartTimeout: config.stickyMs,
     maxCachedWorkflows: 500, shutdownGraceTime: "2s",
   });
-  const starter = createStarter({ client: new Client({ connection, namespace }), getStore: async () => store, instance });
+  const starter = createStarter({ client: new Client({ connection, namespace }), getStore: async () => store, options: { instance, hostBeatTimeoutMs: config.hostBeatTimeoutMs, turnAttempts: config.turnAttempts } });
   const endSweeper = startSweeper(store, starter, { onError: (error) => log.warn({ error: String(error) }, "a sweep failed; the next one repeats it") });
   const running = worker.run();
   console.log("ready {}");

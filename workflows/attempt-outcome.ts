@@ -14,8 +14,8 @@ export type AttemptLoss =
 export function readAttemptError(error: unknown): AttemptLoss {
   if (isCancellation(error)) return { kind: "cancelled" };
   const cause = error instanceof ActivityFailure ? error.cause : error;
-  // The host went silent: the next attempt waits in the host's queue until it is back.
-  if (cause instanceof TimeoutFailure) return { kind: "lost", counts: true, wait: false, why: `timeout: ${cause.timeoutType}` };
+  // The host went silent: the next attempt waits in the host's queue until it is back. The agent may well be alive: no respawn, no count.
+  if (cause instanceof TimeoutFailure) return { kind: "lost", counts: false, wait: false, why: `timeout: ${cause.timeoutType}` };
   if (!(cause instanceof ApplicationFailure)) return { kind: "lost", counts: true, wait: true, why: String(cause) };
   if (cause.type === failureTypes.sessionGone) return { kind: "gone" };
   // A shutdown of the host or a second claim cost the agent nothing.

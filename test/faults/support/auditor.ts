@@ -27,10 +27,11 @@ export async function audit(a: { databaseUrl: string; home: string; sessions: st
   return wrong;
 }
 
-/** `command.completed`/`tool.completed` items carry the scripted agent's numbers. */
+/** Each numbered item of the scripted agent ends as a `tool.completed` whose output is its number. */
 function numbered(type: string, data: unknown): string | null {
   if (type !== "tool.completed") return null;
-  return /item (\d+)/.exec(JSON.stringify(data))?.[0] ?? null;
+  const output = (data as { output?: string }).output?.trim() ?? "";
+  return /^\d+$/.test(output) ? output : null;
 }
 
 function spooledEvents(home: string, session: string): { type: string; data: unknown }[] {

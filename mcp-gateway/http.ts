@@ -1,0 +1,42 @@
+import { createMcpHandler } from "@modelcontextprotocol/server";
+import { Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { createServer, type ServerParts } from "./server.ts";
+import { carries } from "./token.ts";
+
+/** Largest request. Bytes. */
+const largestBody = 4 * 1024 * 1024;
+const loopback = new Set(["127.0.0.1", "localhost", "[::1]"]);
+
+/** Door 1 over HTTP: `/health` without a token, `/mcp` behind Host, Origin, token and size, in this order. */
+export function httpApp(parts: ServerParts, token: string): Hono {
+  const app = new Hono();
+  const handler = createMcpHandler(() => createServer(parts), { maxRequestBodySize: largestBody });
+
+  app.use(async (c, next) => {
+    // A page on another name that resolves to loopback (DNS rebinding) sends its own Host; a page of another site sends its Origin.
+    if (!isLoopback(`http://${c.req.header("host") ?? ""}`)) return c.json({ error: "This Host is not served here: use 127.0.0.1 or localhost." }, 403);
+    const origin = c.req.header("origin");
+    if (origin !== undefined && !isLoopback(origin)) return c.json({ error: "Pages of this Origin may not call Baton." }, 403);
+    return next();
+  });
+
+  app.get("/health", async (c) => {
+    const health = await parts.baton().then((baton) => baton.health()).catch(() => ({ status: "degraded" }));
+    return c.json({ status: health.status }, health.status === "ok" ? 200 : 503);
+  });
+
+  app.use("/mcp", async (c, next) => {
+    if (carries(c.req.header("authorization"), token)) return next();
+    return c.json({ error: "Send Authorization: Bearer <the token in Baton's token file>." }, 401, { "WWW-Authenticate": "Bearer realm=\"baton\"" });
+  });
+  app.use("/mcp", bodyLimit({ maxSize: largestBody, onError: (c) => c.json({ error: `A request has at most ${largestBody} bytes (4 MB): put long material in a file of the repository.` }, 413) }));
+  app.all("/mcp", (c) => handler.fetch(c.req.raw));
+  app.notFound((c) => c.json({ error: "Not here: /mcp and /health are." }, 404));
+  return app;
+}
+
+function isLoopback(url: string): boolean {
+  const parsed = URL.parse(url);
+  return parsed !== null && parsed.protocol.startsWith("http") && loopback.has(parsed.hostname);
+}

@@ -1,0 +1,42 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { serve } from "@hono/node-server";
+import { pino } from "pino";
+import { localPrincipal } from "../client/caller.ts";
+import { repositoryInspector } from "../client/inspect-repository.ts";
+import { openBaton } from "../client/open-baton.ts";
+import { readConfig } from "../contracts/config.schema.ts";
+import { httpApp } from "./http.ts";
+import { tokenFromFile } from "./token.ts";
+
+// stdout has one line, for the supervisor; everything else is the log's.
+const log = pino({ name: "gateway" }, pino.destination(2));
+
+async function main(): Promise<void> {
+  const config = readConfig(process.env);
+  if (!config.databaseUrl || !config.temporalAddress) throw new Error("The gateway needs DATABASE_URL and TEMPORAL_ADDRESS: \"npm start\" sets both.");
+  mkdirSync(config.home, { recursive: true, mode: 0o700 });
+  const token = tokenFromFile(process.env["BATON_TOKEN_FILE"] ?? join(config.home, "token"));
+  const baton = await openBaton({ ...config, databaseUrl: config.databaseUrl, temporalAddress: config.temporalAddress, inspectRepository: repositoryInspector(process.env), searchPath: process.env["PATH"] ?? "" });
+  const app = httpApp({ baton: () => Promise.resolve(baton), caller: { principal: localPrincipal }, report: ({ action, error }, message) => log.error({ action, err: error }, message) }, token);
+  const server = serve({ fetch: app.fetch, hostname: "127.0.0.1", port: config.port }, (address) => {
+    process.stdout.write(`ready ${JSON.stringify({ url: `http://127.0.0.1:${address.port}/mcp` })}\n`);
+  });
+  server.on("error", (error: NodeJS.ErrnoException) => {
+    log.fatal({ err: error }, error.code === "EADDRINUSE" ? `port ${config.port} is taken: set BATON_PORT` : "the gateway cannot listen");
+    process.exit(1);
+  });
+  const stop = () => {
+    // Long polls would hold the server open: their clients come back by cursor.
+    server.close();
+    if ("closeAllConnections" in server) server.closeAllConnections();
+    void baton.close().finally(() => process.exit(0));
+  };
+  process.once("SIGTERM", stop);
+  process.once("SIGINT", stop);
+}
+
+main().catch((error: unknown) => {
+  log.fatal({ err: error }, (error as Error).message);
+  process.exit(1);
+});

@@ -1,0 +1,126 @@
+import { spawn as spawnProcess } from "node:child_process";
+import { closeSync, mkdirSync, openSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import type { Socket } from "node:net";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Owner, RunnerCommand, RunnerConnection, RunnerControl, RunnerNotice, RunnerReply, RunnerSpec } from "../contracts/runner-protocol.ts";
+import { lineReader } from "../providers/json-lines.ts";
+import { exitCodes } from "./exit-codes.ts";
+
+/** Why there is no connection. */
+export class RunnerGone extends Error {
+  readonly code: "fenced" | "closing" | "gone" | "spawn_failed";
+  constructor(code: RunnerGone["code"], message: string) { super(message); this.name = "RunnerGone"; this.code = code; }
+}
+
+/** What a runner gets of our environment; everything else goes only to the agent, by the launch spec. */
+const allowed = ["PATH", "HOME", "LANG", "TZ", "TMPDIR"];
+const spawnMs = 30_000;
+
+/**
+ * @param options.nodePath the Node that runs runners; `mainPath` is `runner/main.ts`
+ * @param options.env where the allow list is taken from; default: this process's
+ */
+export function runnerControl(options: { nodePath: string; mainPath: string; env?: NodeJS.ProcessEnv }): RunnerControl {
+  return { spawn: (spec) => spawnRunner(options, spec), attach };
+}
+
+async function spawnRunner({ nodePath, mainPath, env = process.env }: { nodePath: string; mainPath: string; env?: NodeJS.ProcessEnv }, spec: RunnerSpec): Promise<RunnerConnection> {
+  const { sessionUlid, runnerId } = spec.launch;
+  mkdirSync(spec.dir, { recursive: true, mode: 0o700 });
+  const specFile = join(spec.dir, `spec-${runnerId}.json`);
+  writeFileSync(specFile, JSON.stringify(spec), { mode: 0o600 });
+  const errors = openSync(join(spec.dir, "runner.log"), "a", 0o600);
+  const child = spawnProcess(nodePath, ["--max-semi-space-size=1", mainPath, specFile], {
+    detached: true, stdio: ["ignore", "ignore", errors], cwd: "/",
+    env: Object.fromEntries(allowed.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]]))),
+  });
+  closeSync(errors);
+  child.unref();
+  let ended: string | null = null;
+  child.once("error", (error) => { ended = error.message; });
+  child.once("exit", (code, signal) => { ended ??= code === exitCodes.fenced ? "fenced" : code === exitCodes.locked ? "another runner holds the session" : `exit ${code ?? signal}`; });
+
+  for (const end = performance.now() + spawnMs; performance.now() < end; await sleep(15)) {
+    try {
+      return await attach({ socketPath: spec.socketPath, sessionUlid, runnerId, epoch: spec.epoch, owner: spec.owner });
+    } catch (error) {
+      // Gone: not there yet, or still the socket of a predecessor that is on its way out.
+      if (!(error instanceof RunnerGone) || error.code === "fenced" || (error.code === "closing" && ended !== null)) throw error;
+    }
+    if (ended !== null) break;
+  }
+  rmSync(specFile, { force: true });
+  if (ended === "fenced") throw new RunnerGone("fenced", "a higher epoch was here");
+  throw new RunnerGone("spawn_failed", `the runner did not answer: ${ended ?? `nothing in ${spawnMs / 1000} s`}; see ${join(spec.dir, "runner.log")}`);
+}
+
+/** Errors: RunnerGone `gone` when nothing of that name listens, `fenced`, `closing`. */
+async function attach(a: { socketPath: string; sessionUlid: string; runnerId: string } & Owner): Promise<RunnerConnection> {
+  const socket = await new Promise<Socket>((resolve, reject) => {
+    const made = connect({ path: a.socketPath }, () => { made.off("error", failed); resolve(made); });
+    const failed = (error: Error): void => reject(new RunnerGone("gone", error.message));
+    made.once("error", failed);
+  });
+  const connection = over(socket, a);
+  const reply = await connection.request({ cmd: "attach", sessionUlid: a.sessionUlid, runnerId: a.runnerId });
+  if (reply.ok) return connection;
+  connection.detach();
+  throw new RunnerGone(reply.error === "fenced" || reply.error === "closing" ? reply.error : "gone", reply.message);
+}
+
+function over(socket: Socket, a: { runnerId: string } & Owner): RunnerConnection {
+  const open = new Map<number, { resolve(reply: RunnerReply): void; reject(error: Error): void }>();
+  const listeners: ((notice: RunnerNotice | null) => void)[] = [];
+  const missed: RunnerNotice[] = [];
+  let nextId = 1;
+  let gone = false;
+
+  function receive(line: string): void {
+    let message: RunnerReply | RunnerNotice;
+    try { message = JSON.parse(line) as RunnerReply | RunnerNotice; } catch { return void socket.destroy(); }
+    if ("notice" in message) {
+      // `closing` may come before anybody listens, and is not said twice.
+      if (listeners.length === 0 && message.notice === "closing") missed.push(message);
+      for (const listener of listeners) listener(message);
+      return;
+    }
+    open.get(message.id)?.resolve(message);
+    open.delete(message.id);
+  }
+
+  const reader = lineReader({ capBytes: 32 << 20, line: receive, tooLong: () => { socket.destroy(); } });
+  socket.on("data", (piece) => reader.push(piece));
+  socket.on("error", () => undefined);
+  socket.on("close", () => {
+    gone = true;
+    for (const waiting of open.values()) waiting.reject(new RunnerGone("gone", "the connection to the runner ended"));
+    open.clear();
+    for (const listener of listeners) listener(null);
+  });
+
+  const connection: RunnerConnection = {
+    runnerId: a.runnerId,
+    request(command: RunnerCommand) {
+      if (gone) return Promise.reject(new RunnerGone("gone", "the connection to the runner has ended"));
+      const id = nextId++;
+      return new Promise((resolve, reject) => {
+        open.set(id, { resolve, reject });
+        socket.write(JSON.stringify({ id, epoch: a.epoch, owner: a.owner, ...command }) + "\n");
+      });
+    },
+    async status() {
+      const reply = await connection.request({ cmd: "status" });
+      if (!reply.ok) throw new RunnerGone(reply.error === "fenced" || reply.error === "closing" ? reply.error : "gone", reply.message);
+      return reply.status;
+    },
+    onNotice(listener) {
+      listeners.push(listener);
+      for (const notice of missed.splice(0)) queueMicrotask(() => listener(notice));
+      if (gone) queueMicrotask(() => listener(null));
+    },
+    detach() { socket.destroy(); },
+  };
+  return connection;
+}

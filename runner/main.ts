@@ -1,0 +1,112 @@
+/** One process per live agent: `node runner/main.ts <specfile>`. Started detached by `control-client.ts`. */
+import { appendFileSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import type { RunnerSpec } from "../contracts/runner-protocol.ts";
+import type { Sink } from "../contracts/provider.ts";
+import { acpDriver } from "../providers/acp.ts";
+import { killUntilNone, markedProcesses } from "../providers/process-tree.ts";
+import { serveControl } from "./control-server.ts";
+import type { ControlServer } from "./control-server.ts";
+import { epochFile } from "./epoch-file.ts";
+import { exitCodes } from "./exit-codes.ts";
+import { limits } from "./limits.ts";
+import { openRawLog } from "./raw-log.ts";
+import { createRunner } from "./runner.ts";
+import { takeSessionLock } from "./session-lock.ts";
+import { openSpool } from "./spool-writer.ts";
+
+// A terminal's Ctrl-C and a closed terminal are not for us. Handlers, not SIG_IGN: the agent must not inherit them.
+for (const name of ["SIGINT", "SIGHUP", "SIGPIPE"] as const) process.on(name, () => undefined);
+
+const specFile = process.argv[2] ?? "";
+const spec = JSON.parse(readFileSync(specFile, "utf8")) as RunnerSpec;
+// It holds secrets.
+rmSync(specFile, { force: true });
+const { launch } = spec;
+// What this process got by its allow list, and over it what the agent is to have.
+launch.env = { ...definedOnly(process.env), ...launch.env };
+
+const log = (text: string): void => { try { appendFileSync(join(spec.dir, "runner.log"), `${new Date().toISOString()} ${launch.runnerId} ${process.pid} ${text}\n`, { mode: 0o600 }); } catch { /* a full disk */ } };
+const leave = (code: number, why: string): never => { log(why); process.exit(code); };
+
+// Before anything else: from here on nobody else serves this session.
+if (!await takeSessionLock({ uid: spec.uid, instance: spec.instance, sessionUlid: launch.sessionUlid, waitMs: 3_000 })) leave(exitCodes.locked, "another runner holds the session");
+
+const epochs = epochFile(spec.dir);
+const seen = epochs.read();
+if (seen && (seen.epoch > spec.epoch || (seen.epoch === spec.epoch && seen.owner !== spec.owner))) leave(exitCodes.fenced, `epoch ${seen.epoch} was here, ours is ${spec.epoch}`);
+epochs.write({ epoch: spec.epoch, owner: spec.owner });
+
+// A dead predecessor's agent would be a second writer in the worktree.
+const survivors = await killUntilNone(() => markedProcesses(launch.sessionUlid, (runnerId) => runnerId !== launch.runnerId), 10_000);
+if (survivors.length > 0) leave(exitCodes.survivors, `these processes of the session do not die: ${survivors.map((one) => one.pid).join(", ")}`);
+
+let control: ControlServer | null = null;
+let working = false;
+let noticeDue = false;
+
+/** One notice per turn of the event loop, however many records. */
+function spoolGrew(): void {
+  if (noticeDue) return;
+  noticeDue = true;
+  setImmediate(() => { noticeDue = false; control?.notify({ notice: "spool", end: spool.end() }); });
+}
+
+const spool = openSpool({
+  path: join(spec.dir, `spool-${launch.runnerId}.ndjson`), maxEventBytes: spec.maxEventBytes, wrote: spoolGrew,
+  blocked(code) { spool.append({ kind: "event", event: { type: "notice.raised", data: { message: `spool_blocked: ${code}` }, at: new Date().toISOString() } }); },
+});
+const raw = openRawLog(join(spec.dir, `raw-${launch.runnerId}.log`));
+
+let overfull = false;
+const sink: Sink = {
+  write(record) {
+    if (spool.end() > spec.maxSpoolBytes) {
+      // Too much said: no more streaming, and the turn ends. Facts are still recorded.
+      if (!overfull) { overfull = true; sink.write({ kind: "event", event: { type: "notice.raised", data: { message: `the turn said more than ${spec.maxSpoolBytes} bytes and is interrupted` }, at: new Date().toISOString() } }); interruptNow(); }
+      if (record.kind === "delta") return;
+    }
+    spool.append(record);
+  },
+  raw,
+  blocked: spool.blocked,
+};
+
+function interruptNow(): void {
+  const { turnId } = runner.status(0);
+  if (turnId !== null) void runner.handle({ id: 0, epoch: 0, owner: "", cmd: "interrupt", turnId });
+}
+
+const clocks = limits({
+  keepAliveMs: spec.keepAliveMs, orphanMs: spec.orphanMs,
+  idle: () => runner.close({ reason: "idle", lost: false }),
+  orphaned: () => runner.close({ reason: "orphaned", lost: true }),
+});
+
+const runner = createRunner({
+  spec, spool, sink, driver: acpDriver,
+  changed(now) { working = now; clocks.changed({ working, attached: control?.attached() ?? false }); },
+  closingNow(reason) { clocks.stop(); log(`closing: ${reason}`); control?.notify({ notice: "closing", reason }); },
+});
+
+process.on("SIGTERM", () => runner.close({ reason: "sigterm", lost: true }));
+for (const name of ["uncaughtException", "unhandledRejection"] as const) process.on(name, (error: unknown) => {
+  log(`${name}: ${error instanceof Error ? error.stack : String(error)}`);
+  runner.close({ reason: "runner_error", lost: true });
+});
+
+control = await serveControl({
+  socketPath: spec.socketPath, sessionUlid: launch.sessionUlid, runnerId: launch.runnerId, owner: { epoch: spec.epoch, owner: spec.owner },
+  persist: epochs.write, status: () => runner.status(control?.owner().epoch ?? spec.epoch), closing: runner.isClosing, handle: runner.handle,
+  attachedChanged: (attached) => clocks.changed({ working, attached }),
+});
+clocks.changed({ working, attached: false });
+log(`listening, epoch ${spec.epoch}`);
+
+const reason = await runner.closed;
+await control.end();
+leave(0, `closed: ${reason}`);
+
+function definedOnly(env: NodeJS.ProcessEnv): Record<string, string> {
+  return Object.fromEntries(Object.entries(env).filter((pair): pair is [string, string] => pair[1] !== undefined));
+}

@@ -1,0 +1,36 @@
+import { openLane } from "./append-lane.ts";
+import { approvalStore } from "./approvals.ts";
+import { chainStore } from "./chains.ts";
+import { openDatabase } from "./database.ts";
+import { openFeed } from "./event-feed.ts";
+import { eventStore } from "./events.ts";
+import { hostStore } from "./hosts.ts";
+import { inputStore } from "./inputs.ts";
+import { requestStore } from "./requests.ts";
+import { runnerStore } from "./runners.ts";
+import { sessionStore } from "./sessions.ts";
+import type { Store } from "./store.ts";
+import { taskStore } from "./tasks.ts";
+import { turnStore } from "./turns.ts";
+
+/** Opens the store on a migrated database; connects at the first use. Default 10 connections and one that listens. `instance` (BATON_INSTANCE) names the notification channel. */
+export async function openStore(options: { databaseUrl: string; instance: string; maxConnections?: number }): Promise<Store> {
+  const db = openDatabase(options);
+  const lane = openLane(db);
+  const feed = openFeed(db, options.databaseUrl);
+  return {
+    pool: db.pool,
+    transaction: db.transaction,
+    async close() {
+      lane.close();
+      await lane.idle();
+      await feed.close();
+      await db.pool.end();
+    },
+    async ping() { await db.rows("select 1"); },
+    recordRequest: requestStore(db),
+    sessions: sessionStore(db), inputs: inputStore(db), turns: turnStore(db), events: eventStore(db), runners: runnerStore(db), hosts: hostStore(db),
+    approvals: approvalStore(db), tasks: taskStore(db), chains: chainStore(db),
+    lane, feed,
+  };
+}

@@ -1,0 +1,72 @@
+import { BatonError } from "../../contracts/failures.ts";
+import { parseArguments } from "../../mcp-gateway/parse-arguments.ts";
+import { failure, success } from "../../mcp-gateway/envelope.ts";
+import { publishedDescription, publishedSchema } from "../../mcp-gateway/published-schema.ts";
+import { type Tool, tools } from "../../mcp-gateway/registry/index.ts";
+
+const tool = (name: string) => tools.find((t) => t.name === name) as Tool;
+const parse = (raw: unknown, name = "pm_session") => parseArguments(tool(name), raw);
+function refusal(raw: unknown, name?: string): BatonError {
+  try { parse(raw, name); } catch (error) { if (error instanceof BatonError) return error; throw error; }
+  throw new Error("was not refused");
+}
+
+describe("arguments", () => {
+  test("case and spaces of an action are forgiven", () => {
+    expect(parse({ action: " Live Deltas ", sessionUlid: "S" }).action.action).toBe("live_deltas");
+  });
+  test("null is absent, JSON text is parsed where text is not meant", () => {
+    expect(parse({ action: "list", limit: "5", attention: "true", role: null }).args).toEqual({ limit: 5, attention: true });
+    expect(parse({ action: "wait", sessionUlids: '["A"]', cursors: '{"A":3}' }).args).toEqual({ sessionUlids: ["A"], cursors: { A: 3 } });
+    expect(parse({ action: "input", sessionUlid: "S", prompt: '{"a":1}' }).args["prompt"]).toBe('{"a":1}');
+  });
+  test("an unknown key is refused with what was meant", () => {
+    expect(refusal({ action: "get", sesionUlid: "S" })).toMatchObject({ code: "INVALID_ARGUMENT", message: expect.stringContaining('"sessionUlid"'), detail: { field: "sesionUlid" } });
+    expect(refusal({ action: "launch_task", clientRequestId: "k", actor: "a", taskKey: "T-1", launcherConfigKey: "p", task: { titel: "x" } })).toMatchObject({ detail: { field: "task.titel" } });
+    expect(refusal({ action: "run", sessionUlid: "S", dbPath: "/x" }).message).toContain("never chooses");
+  });
+  test("an unknown action names the near one and all there are", () => {
+    expect(refusal({ action: "lunch_task" })).toMatchObject({ code: "UNKNOWN_ACTION", message: expect.stringContaining("launch_task"), detail: { allowed: expect.arrayContaining(["launch_task"]) } });
+    expect(refusal({})).toMatchObject({ code: "UNKNOWN_ACTION" });
+    expect(refusal({ action: "launch_task" }, "pm_session_read").code).toBe("UNKNOWN_ACTION");
+  });
+  test("a missing key comes with a fresh one", () => {
+    const { detail } = refusal({ action: "launch_task", actor: "@me", taskKey: "T-1", launcherConfigKey: "p" });
+    expect(detail).toMatchObject({ field: "clientRequestId", example: { action: "launch_task", taskKey: "T-1", clientRequestId: expect.stringMatching(/^[0-9A-Z]{26}$/) } });
+  });
+  test("a tool without actions ignores one", () => {
+    expect(parse({ action: "x", count: 2 }, "pm_generate_ulid").args).toEqual({ count: 2 });
+  });
+});
+
+describe("published schemas", () => {
+  test.each(tools.map((t) => [t.name, t] as const))("%s is flat", (_, published) => {
+    const schema = publishedSchema(published);
+    expect(schema).toMatchObject({ type: "object", additionalProperties: false });
+    expect(JSON.stringify(schema)).not.toMatch(/"(oneOf|anyOf|allOf|not|\$ref|const|if)":/);
+    for (const property of Object.values(schema["properties"] as Record<string, { type: unknown; description: unknown }>)) expect([typeof property.type, typeof property.description]).toEqual(["string", "string"]);
+    expect(publishedDescription(published).length).toBeLessThan(2_000);
+  });
+  test("every example is accepted by its own action", () => {
+    for (const t of tools) for (const a of t.actions) expect(() => parseArguments(t, a.example)).not.toThrow();
+  });
+});
+
+describe("envelope", () => {
+  test("success: text and structure are the same", () => {
+    const result = success("get", { data: { a: 1 }, warnings: [], next: [] });
+    expect(result.structuredContent).toEqual({ ok: true, action: "get", data: { a: 1 } });
+    expect(JSON.parse(result.content[0]?.text ?? "")).toEqual(result.structuredContent);
+    expect(result.isError).toBeUndefined();
+  });
+  test("a refusal says its code; anything else is told to the log alone", () => {
+    const told: unknown[] = [];
+    const refused = failure("get", new BatonError("NOT_FOUND", "no", { field: "sessionUlid" }), (fields) => told.push(fields));
+    expect(refused).toMatchObject({ isError: true, structuredContent: { ok: false, action: "get", error: { code: "NOT_FOUND", message: "no", field: "sessionUlid", applied: "no", retryable: false } } });
+    expect(told).toEqual([]);
+    const broken = failure("get", new Error("password=hunter2"), (fields) => told.push(fields));
+    expect(broken).toMatchObject({ structuredContent: { error: { code: "INTERNAL", applied: "unknown" } } });
+    expect(JSON.stringify(broken)).not.toContain("hunter2");
+    expect(told).toHaveLength(1);
+  });
+});

@@ -1,0 +1,188 @@
+import { ApplicationFailure } from "@temporalio/common";
+import { ulid } from "ulid";
+import { failureTypes } from "../../contracts/failures.ts";
+import type { RunTurnArgs } from "../../contracts/messages.ts";
+import { quietTemporal } from "../support/quiet-temporal.ts";
+import { until } from "../support/until.ts";
+import { done, history, openTrial, untilCancelled } from "./trial.ts";
+
+quietTemporal();
+
+type Trial = Awaited<ReturnType<typeof openTrial>>;
+let trial: Trial;
+/** What `runTurn` does, by turn; a turn that is not here completes at once. */
+const turns = new Map<string, (a: RunTurnArgs) => Promise<ReturnType<typeof done>>>();
+
+beforeAll(async () => {
+  trial = await openTrial({ runTurn: (a) => (turns.get(a.turnId) ?? (async () => done(a.turnId)))(a) });
+  await trial.startHost();
+});
+afterAll(() => trial.close());
+
+const turnsOf = (sessionUlid: string): RunTurnArgs[] => (trial.of("runTurn") as RunTurnArgs[]).filter((a) => a.sessionUlid === sessionUlid);
+const failedOf = (sessionUlid: string): { inputIds: string[]; reason: string }[] => (trial.of("failInputs") as { sessionUlid: string; inputIds: string[]; reason: string }[]).filter((a) => a.sessionUlid === sessionUlid);
+
+describe("session", () => {
+  test("a turn costs at most 15 events and 12 KB", async () => {
+    const args = trial.args({ inputId: ulid() });
+    const handle = await trial.startSession(args);
+    await until("first turn", () => turnsOf(args.sessionUlid).length === 1);
+    await idle(handle);
+    const before = await history(trial.client, handle.workflowId);
+    const rounds = 5;
+    for (let n = 0; n < rounds; n += 1) {
+      await handle.signal("input", { inputId: ulid() });
+      await until("turn", () => turnsOf(args.sessionUlid).length === n + 2);
+      await idle(handle);
+    }
+    const after = await history(trial.client, handle.workflowId);
+    expect((after.events - before.events) / rounds).toBeLessThanOrEqual(15);
+    expect((after.bytes - before.bytes) / rounds).toBeLessThanOrEqual(12 * 1024);
+    await handle.signal("close", { reason: "done" });
+    expect(await handle.result()).toMatchObject({ state: "closed", reason: "done", turns: rounds + 1 });
+    expect(trial.of("endSession")).toContainEqual({ sessionUlid: args.sessionUlid, generation: 1, state: "closed", reason: "done" });
+    await history(trial.client, handle.workflowId, "session-turns");
+  });
+
+  test("a repeated signal opens no second turn", async () => {
+    const args = trial.args();
+    const handle = await trial.startSession(args);
+    const ids = [ulid(), ulid()];
+    for (const inputId of [...ids, ...ids, ...ids]) await handle.signal("input", { inputId });
+    await until("both turns", () => turnsOf(args.sessionUlid).length === 2);
+    await handle.signal("input", { inputId: ids[0] });
+    await idle(handle);
+    expect(turnsOf(args.sessionUlid).map((a) => a.turnId)).toEqual(ids);
+    await handle.cancel();
+    expect(await handle.result()).toMatchObject({ state: "closed", reason: "cancelled", turns: 2 });
+    expect(trial.of("endSession")).toContainEqual(expect.objectContaining({ sessionUlid: args.sessionUlid, state: "closed" }));
+  });
+
+  test("an abort cancels its own turn and nothing else", async () => {
+    const [first, dropped, later] = [ulid(), ulid(), ulid()];
+    turns.set(first, untilCancelled);
+    const args = trial.args({ inputId: first });
+    const handle = await trial.startSession(args);
+    await until("first turn", () => turnsOf(args.sessionUlid).length === 1);
+    await handle.signal("input", { inputId: dropped });
+    await handle.signal("abort", { turnId: "another", dropQueue: true });
+    expect(await handle.query("state")).toMatchObject({ turnId: first, waiting: [dropped] });
+    await handle.signal("abort", { turnId: first, dropQueue: true });
+    await handle.signal("input", { inputId: later });
+    await until("the later turn", () => turnsOf(args.sessionUlid).some((a) => a.turnId === later));
+    await idle(handle);
+    expect(turnsOf(args.sessionUlid).map((a) => a.turnId)).toEqual([first, later]);
+    expect(failedOf(args.sessionUlid).flatMap((f) => f.inputIds).sort()).toEqual([first, dropped].sort());
+    // Late: its turn is over.
+    await handle.signal("abort", { turnId: first });
+    await handle.signal("close", {});
+    expect(await handle.result()).toMatchObject({ state: "closed", turns: 2 });
+    await history(trial.client, handle.workflowId, "session-abort");
+  });
+
+  test("a result beats the cancel", async () => {
+    const first = ulid();
+    turns.set(first, async (a) => { await untilCancelled().catch(() => undefined); return done(a.turnId); });
+    const args = trial.args({ inputId: first });
+    const handle = await trial.startSession(args);
+    await until("first turn", () => turnsOf(args.sessionUlid).length === 1);
+    await handle.signal("abort", { turnId: first });
+    await idle(handle);
+    expect(failedOf(args.sessionUlid)).toEqual([]);
+    await handle.terminate();
+  });
+
+  test("an operator's prompt is recorded, nonsense is dropped", async () => {
+    const args = trial.args();
+    const handle = await trial.startSession(args);
+    for (const nonsense of [undefined, null, 7, "text", [], {}, { prompt: 3 }, { inputId: { a: 1 } }, { prompt: "x", delivery: "now" }, { inputId: "no spaces here" }]) await handle.signal("input", nonsense);
+    for (const nonsense of [null, 7, "text"]) { await handle.signal("abort", nonsense); }
+    await handle.signal("input", { prompt: "please", requestId: "r1" });
+    await handle.signal("input", { prompt: "please", requestId: "r1" });
+    await until("the operator's turn", () => turnsOf(args.sessionUlid).length === 1);
+    await idle(handle);
+    expect(turnsOf(args.sessionUlid).map((a) => a.turnId)).toEqual(["op-r1"]);
+    expect(await handle.executeUpdate("submit", { args: [{ inputId: "by-update" }] })).toMatchObject({ inputId: "by-update" });
+    await expect(handle.executeUpdate("submit", { args: [{ nothing: 1 }] })).rejects.toMatchObject({ cause: { type: "INVALID_ARGUMENT" } });
+    await until("the update's turn", () => turnsOf(args.sessionUlid).length === 2);
+    await handle.signal("close", null);
+    expect(await handle.result()).toMatchObject({ state: "closed", turns: 2 });
+    await history(trial.client, handle.workflowId, "session-operator");
+  });
+
+  test("only attempts that had to start the agent again count", async () => {
+    const [patient, poison] = [ulid(), ulid()];
+    const lost = (respawned: boolean) => ApplicationFailure.create({ type: failureTypes.attemptLost, message: "lost", nonRetryable: true, details: [{ respawned }] });
+    turns.set(patient, async (a) => { if (a.attempt < 4) throw lost(a.attempt === 1); return done(a.turnId); });
+    turns.set(poison, async () => { throw lost(true); });
+    const args = trial.args({ inputId: patient, turnAttempts: 2 });
+    const handle = await trial.startSession(args);
+    await until("four attempts", () => turnsOf(args.sessionUlid).length === 4);
+    await handle.signal("input", { inputId: poison });
+    await until("two attempts", () => failedOf(args.sessionUlid).length === 1);
+    expect(turnsOf(args.sessionUlid).map((a) => a.attempt)).toEqual([1, 2, 3, 4, 1, 2]);
+    expect(failedOf(args.sessionUlid)).toEqual([{ sessionUlid: args.sessionUlid, inputIds: [poison], reason: "attempts_exhausted" }]);
+    await handle.signal("input", { inputId: "goes-on" });
+    await until("the session goes on", () => turnsOf(args.sessionUlid).some((a) => a.turnId === "goes-on"));
+    await handle.signal("close", {});
+    await handle.result();
+    await history(trial.client, handle.workflowId, "session-attempts");
+  });
+
+  test("a host that goes silent costs an attempt, not the session", async () => {
+    const first = ulid();
+    turns.set(first, async (a) => { if (a.attempt === 1) await new Promise((resolve) => setTimeout(resolve, 3_000)); return done(a.turnId); });
+    const args = trial.args({ inputId: first, beatTimeoutMs: 1_000 });
+    const handle = await trial.startSession(args);
+    await until("the second attempt", () => turnsOf(args.sessionUlid).length === 2);
+    await idle(handle);
+    expect(failedOf(args.sessionUlid)).toEqual([]);
+    await handle.terminate();
+  });
+
+  test("a workspace that cannot be made fails the session", async () => {
+    const other = await openTrial({ prepareWorkspace: async () => { throw ApplicationFailure.nonRetryable("no such commit", failureTypes.workspaceFailed); } });
+    await other.startHost();
+    const args = other.args({ inputId: ulid() });
+    const handle = await other.startSession(args);
+    expect(await handle.result()).toMatchObject({ state: "failed", reason: "workspace_failed: no such commit" });
+    expect(other.of("endSession")).toHaveLength(1);
+    expect(other.of("runTurn")).toHaveLength(0);
+    await history(other.client, handle.workflowId, "session-workspace-failed");
+    await other.close();
+  });
+
+  test("a close does not wait for a host that is away", async () => {
+    const other = await openTrial({});
+    const args = other.args({ inputId: ulid() });
+    const handle = await other.startSession(args);
+    await handle.signal("close", { reason: "no host" });
+    expect(await handle.result()).toMatchObject({ state: "closed", reason: "no host", turns: 0 });
+    await other.close();
+  });
+
+  test("continue-as-new carries the queue: every input runs once, in order", async () => {
+    const args = trial.args();
+    const handle = await trial.startSession(args);
+    const ids = Array.from({ length: 400 }, () => ulid());
+    for (let at = 0; at < ids.length; at += 10) await Promise.all(ids.slice(at, at + 10).map(async (inputId) => { await handle.signal("input", { inputId }); }));
+    await until("all turns", () => turnsOf(args.sessionUlid).length >= ids.length, 55_000);
+    await idle(trial.client.workflow.getHandle(handle.workflowId) as never);
+    const ran = turnsOf(args.sessionUlid).map((a) => a.turnId);
+    expect([...ran].sort()).toEqual([...ids].sort());
+    const runs = await trial.client.workflow.getHandle(handle.workflowId).describe();
+    expect(runs.runId).not.toBe(handle.firstExecutionRunId);
+    const latest = trial.client.workflow.getHandle(handle.workflowId);
+    await latest.signal("input", { inputId: ids.at(-1) });
+    await latest.signal("close", {});
+    expect(await latest.result()).toMatchObject({ state: "closed", turns: ids.length });
+    await history(trial.client, handle.workflowId, "session-carried");
+  });
+});
+
+async function idle(handle: { query(name: string): Promise<unknown> }): Promise<void> {
+  await until("idle", async () => {
+    const state = await handle.query("state") as { turnId: string | null; waiting: string[] };
+    return state.turnId === null && state.waiting.length === 0;
+  });
+}

@@ -1,0 +1,74 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Context } from "@temporalio/activity";
+import { Client, Connection } from "@temporalio/client";
+import { historyToJSON } from "@temporalio/common/lib/proto-utils.js";
+import { NativeConnection, Worker } from "@temporalio/worker";
+import { ulid } from "ulid";
+import { engineQueue, hostQueue } from "../../contracts/messages.ts";
+import type { ChainActivities, HostActivities, SessionActivities, SessionArgs, TurnResult } from "../../contracts/messages.ts";
+import { noUsage } from "../../contracts/event.ts";
+import { workflowBundle } from "../../workers/bundle.ts";
+
+type Activities = SessionActivities & ChainActivities & HostActivities;
+
+/** A real engine worker and a real host worker whose activities the test brings. */
+export async function openTrial(activities: Partial<Activities>) {
+  const address = process.env["TEST_TEMPORAL_ADDRESS"] ?? "";
+  const instance = `t${ulid().toLowerCase().slice(-12)}`;
+  const native = await NativeConnection.connect({ address });
+  const connection = await Connection.connect({ address });
+  const client = new Client({ connection });
+  const bundle = await workflowBundle(join(tmpdir(), "baton-test-bundles"));
+  const calls: { name: string; args: unknown }[] = [];
+  const noted = Object.fromEntries(Object.entries({ ...defaults, ...activities }).map(([name, body]) => [name, (args: never) => { calls.push({ name, args }); return (body as (a: never) => unknown)(args); }]));
+  const engine = await Worker.create({ connection: native, taskQueue: engineQueue(instance), workflowBundle: bundle, activities: noted, stickyQueueScheduleToStartTimeout: "1s" });
+  const makeHost = () => Worker.create({ connection: native, taskQueue: hostQueue(instance, "h"), activities: noted });
+  const running = [engine.run()];
+  const workers = [engine];
+  return {
+    client, calls, instance,
+    of: (name: string) => calls.filter((c) => c.name === name).map((c) => c.args as never),
+    async startHost() { const host = await makeHost(); workers.push(host); running.push(host.run()); },
+    args: (more: Partial<SessionArgs> = {}): SessionArgs => ({ sessionUlid: ulid(), generation: 1, hostQueue: hostQueue(instance, "h"), summary: "trial", beatTimeoutMs: 5_000, turnAttempts: 3, ...more }),
+    startSession: (args: SessionArgs) => client.workflow.start("session", { workflowId: args.sessionUlid, taskQueue: engineQueue(instance), args: [args] }),
+    async close() {
+      for (const worker of workers) if (worker.getState() === "RUNNING") worker.shutdown();
+      await Promise.all(running);
+      await native.close();
+      await connection.close();
+    },
+  };
+}
+
+/** The result of a turn that went well. */
+export function done(turnId: string, more: Partial<TurnResult> = {}): TurnResult {
+  return { turnId, outcome: "completed", lastSeq: 1, providerSessionId: "p", usage: noUsage, consumedInputIds: [turnId], ...more };
+}
+
+/** A turn that beats until it is cancelled, as an agent that never stops. */
+export async function untilCancelled(): Promise<never> {
+  const context = Context.current();
+  const beat = setInterval(() => context.heartbeat(), 50);
+  try { return await context.cancelled; } finally { clearInterval(beat); }
+}
+
+/** Events and bytes of a workflow's history; kept in test/replays when BATON_RECORD_REPLAYS=1. */
+export async function history(client: Client, workflowId: string, recordAs?: string) {
+  const fetched = await client.workflow.getHandle(workflowId).fetchHistory();
+  if (recordAs !== undefined && process.env["BATON_RECORD_REPLAYS"] === "1") {
+    const folder = join(import.meta.dirname, "..", "replays");
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, `${recordAs}.json`), JSON.stringify({ workflowId, history: historyToJSON(fetched) }));
+  }
+  return { events: fetched.events?.length ?? 0, bytes: JSON.stringify(historyToJSON(fetched)).length, types: (fetched.events ?? []).map((e) => e.eventType) };
+}
+
+const defaults: Partial<Activities> = {
+  prepareWorkspace: async () => ({ path: "/w", head: "0".repeat(40) }),
+  runTurn: async (a) => done(a.turnId),
+  failInputs: async () => undefined,
+  endSession: async () => undefined,
+  recordOperatorInput: async (a) => ({ inputId: `op-${a.requestId}` }),
+};
