@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ApprovalDecision, TurnEnd } from "../contracts/provider.ts";
 import { AttemptLost, Fenced, type HostDeps } from "./deps.ts";
-import type { HeldTurn } from "./held-turn.ts";
+import { type HeldTurn, interrupted } from "./held-turn.ts";
 import { closeRunner, type Obtained } from "./obtain-runner.ts";
 import type { SpoolTail, TailRecord } from "./spool-tail.ts";
-import { interrupted } from "./turn.ts";
 
 const pollMs = 250;
 type EndRecord = Extract<TailRecord, { kind: "mark"; mark: "turn.ended" }>;

@@ -1,3 +1,5 @@
+import { noUsage } from "../contracts/event.ts";
+import type { TurnEnd } from "../contracts/provider.ts";
 import type { RunnerConnection } from "../contracts/runner-protocol.ts";
 import type { HeadRow, InputRow, SessionRow, TurnRow } from "../store/store.ts";
 
@@ -23,3 +25,6 @@ export interface HeldTurn {
   /** settles when the turn is reported, fenced or dropped */
   ended: Promise<void>;
 }
+
+/** The end of a turn that a user aborted before its agent could say so itself. */
+export const interrupted = (): TurnEnd => ({ outcome: "interrupted", usage: noUsage, finalMessage: "" });

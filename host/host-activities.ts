@@ -18,6 +18,8 @@ export function createHostActivities(deps: HostDeps, keeper: Keeper): HostActivi
   return {
     async prepareWorkspace({ sessionUlid }) {
       const session = await sessionRow(sessionUlid);
+      // A checkout of a large repository may take longer than one beat's time-out.
+      const beating = setInterval(() => Context.current().heartbeat(), deps.config.hostBeatMs);
       try {
         const made = await deps.workspaces.prepare(workspacePlan(session));
         await deps.store.sessions.workspaceReady(sessionUlid, { ...made, branch: session.branchName });
@@ -29,6 +31,8 @@ export function createHostActivities(deps: HostDeps, keeper: Keeper): HostActivi
         if (Context.current().info.attempt < 3 && !(error instanceof BatonError)) throw error;
         await deps.store.sessions.workspaceFailed(sessionUlid, message);
         throw ApplicationFailure.nonRetryable(message, failureTypes.workspaceFailed);
+      } finally {
+        clearInterval(beating);
       }
     },
 
@@ -43,7 +47,7 @@ export function createHostActivities(deps: HostDeps, keeper: Keeper): HostActivi
     async verifyCandidate({ sessionUlid, tree }) {
       const session = await sessionRow(sessionUlid);
       const base = session.headAtStart ?? session.baseRef;
-      const captured = await deps.workspaces.capture({ plan: workspacePlan(session), base, turnId: "verify", attempt: Date.now(), at: session.createdAt });
+      const captured = await deps.workspaces.capture({ plan: workspacePlan(session), base, turnId: "verify", attempt: 1, at: session.createdAt });
       return { unchanged: captured.stable && captured.tree === tree, tree: captured.tree };
     },
   };

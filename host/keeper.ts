@@ -3,9 +3,9 @@ import type { RunTurnArgs, TurnResult } from "../contracts/messages.ts";
 import type { TurnEnd } from "../contracts/provider.ts";
 import type { StoredResult, TurnRow } from "../store/store.ts";
 import { AttemptLost, Fenced, type HostDeps } from "./deps.ts";
-import type { HeldTurn } from "./held-turn.ts";
+import { type HeldTurn, interrupted } from "./held-turn.ts";
 import { reportAttemptLost, reportResult, turnResult } from "./report.ts";
-import { interrupted, workTurn } from "./turn.ts";
+import { workTurn } from "./turn.ts";
 import { workspacePlan } from "./workspace-plan.ts";
 
 /** Owns this host's running turns: claims them, lets them work, stores and reports their results. */

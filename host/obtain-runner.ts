@@ -50,7 +50,8 @@ async function livingRows(deps: HostDeps, sessionUlid: string): Promise<RunnerRo
 
 async function attach(deps: HostDeps, claim: ClaimOfSession, row: RunnerRow): Promise<Obtained | null> {
   const known = row.pid > 0;
-  for (let started = Date.now(); ; await sleep(50)) {
+  const started = Date.now();
+  for (;; await sleep(50)) {
     try {
       const connection = await deps.runners.attach({ socketPath: row.socketPath, sessionUlid: row.sessionUlid, runnerId: row.runnerId, epoch: claim.epoch, owner: deps.owner });
       const status = await connection.status();

@@ -4,7 +4,7 @@ import type { EffectiveLaunch } from "../contracts/preset.ts";
 import type { SessionRow } from "../store/store.ts";
 import { AttemptLost, Fenced, type HostDeps } from "./deps.ts";
 import { followTurn, isEndOf } from "./follow-turn.ts";
-import type { HeldTurn } from "./held-turn.ts";
+import { type HeldTurn, interrupted } from "./held-turn.ts";
 import { attachLiving, closeRunner, obtainRunner, type Obtained } from "./obtain-runner.ts";
 import { spoolTail } from "./spool-tail.ts";
 import { workspacePlan } from "./workspace-plan.ts";
@@ -109,8 +109,6 @@ const wallLimitMs = (session: SessionRow): number | null => {
 
 const continuation = (prompt: string): string =>
   `Your process was interrupted in the middle of this task and has been started again in the same workspace. Look at what you have already done, do not repeat it, and finish.\n\nThe task was:\n${prompt}`;
-
-export const interrupted = (): TurnEnd => ({ outcome: "interrupted", usage: noUsage, finalMessage: "" });
 
 const unknownOutcome = (): TurnEnd => ({
   outcome: "unknown", usage: noUsage, finalMessage: "",

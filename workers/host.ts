@@ -28,7 +28,7 @@ export async function runHostWorker(config: Config, env: NodeJS.ProcessEnv, stop
   const client = { connection, namespace: config.temporalNamespace };
   const deps: HostDeps = {
     store, config, log, stopPoint, owner: ulid(),
-    workspaces: openWorkspaces({ home: config.home }),
+    workspaces: openWorkspaces({ home: config.home, environment: env }),
     runners: runnerControl({ nodePath: process.execPath, mainPath: join(import.meta.dirname, "..", "runner", "main.ts") }),
     completion: new AsyncCompletionClient(client),
     workflows: new WorkflowClient(client),

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
-import { inspectRepository } from "../../../client/inspect-repository.ts";
+import { repositoryInspector } from "../../../client/inspect-repository.ts";
 import { type Baton, openBaton } from "../../../client/open-baton.ts";
 import type { Stack } from "./stack.ts";
 
@@ -20,7 +20,7 @@ export interface TestBaton {
 export async function openTestBaton(stack: Stack): Promise<TestBaton> {
   const sdk = await openBaton({
     databaseUrl: stack.databaseUrl, temporalAddress: stack.env["TEMPORAL_ADDRESS"] ?? "", temporalNamespace: "default", instance: stack.env["BATON_INSTANCE"] ?? "", home: stack.home,
-    hostId: "host1", hostBeatTimeoutMs: Number(stack.env["BATON_HOST_BEAT_TIMEOUT_MS"]), turnAttempts: 3, inputQueue: 50, inspectRepository, searchPath: stack.env["PATH"] ?? "",
+    hostId: "host1", hostBeatTimeoutMs: Number(stack.env["BATON_HOST_BEAT_TIMEOUT_MS"]), turnAttempts: 3, inputQueue: 50, inspectRepository: repositoryInspector(process.env), searchPath: stack.env["PATH"] ?? "",
   });
   const pool = new pg.Pool({ connectionString: stack.databaseUrl, max: 2 });
   const query = async <T extends pg.QueryResultRow>(sql: string, values: unknown[] = []): Promise<T[]> => (await pool.query<T>(sql, values)).rows;
