@@ -130,7 +130,6 @@ function runUnderOwnNode() {
   const node = at("node_modules/.bin/node");
   const child = spawn(node, [...(command.flags ?? []), at(command.script), ...rest], {
     stdio: "inherit",
-    env: environment(),
     cwd: name === "mcp" ? process.cwd() : checkout,
   });
   // the terminal sends Ctrl-C to the child too: passing it on would make one into two, and two mean "now"
@@ -141,12 +140,4 @@ function runUnderOwnNode() {
     process.exit(1);
   });
   child.on("exit", (code, signal) => process.exit(code ?? 128 + ({ SIGHUP: 1, SIGINT: 2, SIGKILL: 9, SIGTERM: 15 }[signal] ?? 1)));
-}
-
-/** An MCP server on stdio speaks to the Baton that runs on this home. */
-function environment() {
-  if (name !== "mcp") return process.env;
-  const run = readRun();
-  if (run === null) return process.env;
-  return { BATON_URL: run.url, BATON_TOKEN_FILE: run.tokenFile, DATABASE_URL: run.databaseUrl, TEMPORAL_ADDRESS: run.temporalAddress, ...process.env };
 }

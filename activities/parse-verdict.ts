@@ -14,8 +14,7 @@ const maxText = 20_000;
  * none. Strict on purpose: what is not certainly a verdict is asked for again, never guessed.
  */
 export function parseVerdict(message: string): ParsedVerdict | null {
-  const blocks = [...message.matchAll(/^[ \t]*```json[ \t]*\r?\n([\s\S]*?)^[ \t]*```[ \t]*$/gim)].map((m) => m[1] ?? "");
-  for (const block of blocks.reverse()) {
+  for (const block of jsonBlocks(message).reverse()) {
     const verdict = readVerdict(block);
     if (verdict !== null) return verdict;
   }
@@ -25,6 +24,20 @@ export function parseVerdict(message: string): ParsedVerdict | null {
 /** The decision that counts: an approval with an open blocker is none. */
 export function effectiveDecision(decision: Decision, findings: readonly { severity: string }[]): Decision {
   return decision === "approved" && findings.some((f) => f.severity === "blocker") ? "changes_requested" : decision;
+}
+
+// Line by line: one expression for the whole block takes time that grows with the square of what an agent wrote.
+function jsonBlocks(message: string): string[] {
+  const blocks: string[] = [];
+  let open: string[] | null = null;
+  for (const line of message.split("\n")) {
+    const mark = line.trim().toLowerCase();
+    if (mark === "```json") open = [];
+    else if (open === null) continue;
+    else if (mark === "```") { blocks.push(open.join("\n")); open = null; }
+    else open.push(line);
+  }
+  return blocks;
 }
 
 function readVerdict(block: string): ParsedVerdict | null {

@@ -29,7 +29,7 @@ export function watchInbox(deps: HostDeps, keeper: Keeper, beats: Beats): { stop
     }
     if (row.kind === "close_runner") {
       await keeper.held.get(row.sessionUlid)?.ended;
-      await endIdleRunner(deps, row.sessionUlid, "session_closed");
+      await endIdleRunner(deps, row.sessionUlid, "session_closed", true);
       return true;
     }
     const held = keeper.held.get(row.sessionUlid);
@@ -49,10 +49,14 @@ export function watchInbox(deps: HostDeps, keeper: Keeper, beats: Beats): { stop
   };
 }
 
-/** Ends the runner of a session in which no turn runs. */
-export async function endIdleRunner(deps: HostDeps, sessionUlid: string, reason: string): Promise<void> {
-  const [session, head] = await Promise.all([deps.store.sessions.get(sessionUlid), deps.store.events.head(sessionUlid)]);
-  if (!session || !head) return;
-  const living = await attachLiving(deps, { session, epoch: head.epoch });
+/** Ends the runner of a session in which no turn runs; with `closed` only if the session still is. */
+export async function endIdleRunner(deps: HostDeps, sessionUlid: string, reason: string, closed = false): Promise<void> {
+  // The head first: if the session is closed even after that, no claim is newer than this head, and one that comes later fences us.
+  const head = await deps.store.events.head(sessionUlid);
+  const session = await deps.store.sessions.get(sessionUlid);
+  // Woken again: the next generation goes on with the runner.
+  if (!head || !session || (closed && session.closedAt === null)) return;
+  // In the name of its last owner, who may be a dead worker of this host: we hold the lease, so the session is ours.
+  const living = await attachLiving(deps, { session, epoch: head.epoch, owner: head.owner ?? deps.owner });
   if (living) await closeRunner(deps, living, reason);
 }

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { noUsage } from "../contracts/event.ts";
 import type { RunTurnArgs, TurnResult } from "../contracts/messages.ts";
 import type { TurnEnd } from "../contracts/provider.ts";
 import type { StoredResult, TurnRow } from "../store/store.ts";
@@ -84,6 +85,7 @@ export function createKeeper(deps: HostDeps): Keeper {
     held,
     async accept(args, taskToken) {
       const claimed = await claim(args, taskToken);
+      if (claimed === "gone" && (await isUnknownInput(deps, args))) return unknownInput(args);
       return claimed === "gone" || "outcome" in claimed ? claimed : null;
     },
     async adoptAll() {
@@ -155,6 +157,18 @@ async function captureCandidate(deps: HostDeps, held: HeldTurn) {
 export async function lost(deps: HostDeps, turn: TurnRow, reason: string): Promise<void> {
   const event = { type: "turn.attempt_lost", turnId: turn.turnId, attempt: turn.attempt, data: { reason } } as const;
   await deps.store.events.append(turn.sessionUlid, [{ key: `lost:${turn.turnId}.${turn.attempt}`, event }]);
+}
+
+/** An operator's Signal may name an input that never was; the session it was sent to is there. */
+async function isUnknownInput(deps: HostDeps, { sessionUlid, generation, inputId }: RunTurnArgs): Promise<boolean> {
+  const [session, input] = await Promise.all([deps.store.sessions.get(sessionUlid), deps.store.inputs.get(inputId)]);
+  return session !== null && session.closedAt === null && session.generation === generation && input?.sessionUlid !== sessionUlid;
+}
+
+/** A result without a turn: the session goes on with its next input. */
+function unknownInput({ turnId, inputId }: RunTurnArgs): TurnResult {
+  const failure = { class: "unknown_input", message: `There is no input ${inputId} in this session.`, retryable: false };
+  return { turnId, outcome: "failed", failure, lastSeq: 0, providerSessionId: null, usage: noUsage, consumedInputIds: [inputId] };
 }
 
 function doneResult(turn: TurnRow, lastSeq: number): TurnResult {

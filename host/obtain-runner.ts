@@ -9,7 +9,8 @@ import { launchSpec } from "./launch-spec.ts";
 import { runnerDirectory, socketDirectory, socketPath, spoolPath } from "./runner-paths.ts";
 
 export interface Obtained { connection: RunnerConnection; status: RunnerStatus; spawned: boolean }
-export interface ClaimOfSession { session: SessionRow; epoch: number }
+/** `owner`: who holds the epoch, when it is not this worker. */
+export interface ClaimOfSession { session: SessionRow; epoch: number; owner?: string }
 
 const uid = process.getuid?.() ?? 0;
 const startGraceMs = 10_000;
@@ -53,7 +54,7 @@ async function attach(deps: HostDeps, claim: ClaimOfSession, row: RunnerRow): Pr
   const started = Date.now();
   for (;; await sleep(50)) {
     try {
-      const connection = await deps.runners.attach({ socketPath: row.socketPath, sessionUlid: row.sessionUlid, runnerId: row.runnerId, epoch: claim.epoch, owner: deps.owner });
+      const connection = await deps.runners.attach({ socketPath: row.socketPath, sessionUlid: row.sessionUlid, runnerId: row.runnerId, epoch: claim.epoch, owner: claim.owner ?? deps.owner });
       const status = await connection.status();
       if (!status.closing) return { connection, status, spawned: false };
       // Its decision to exit is final: wait for the end, then somebody spawns anew.
@@ -99,8 +100,11 @@ async function spawn(deps: HostDeps, claim: ClaimOfSession): Promise<Obtained> {
     await deps.store.runners.upsert({ ...row, pid: status.pid, startTicks: startTicks(status.pid) ?? "" });
     return { connection, status, spawned: true };
   } catch (error) {
+    const { code } = error as { code?: string };
+    // Anything else leaves it open whether a runner lives: its row stays, and whoever claims next finds out.
+    if (code !== "fenced" && code !== "spawn_failed") throw error;
     await deps.store.runners.ended(runnerId);
-    if ((error as { code?: string }).code === "fenced") throw new Fenced("spawn");
+    if (code === "fenced") throw new Fenced("spawn");
     throw new AttemptLost(`the runner did not start: ${(error as Error).message}`, true);
   }
 }

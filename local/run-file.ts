@@ -11,6 +11,9 @@ export interface RunFile extends ProcessIdentity {
   temporalUiUrl: string | null;
   databaseUrl: string;
   temporalAddress: string;
+  /** names the queues and channels: a door that reads this file must use the same */
+  instance: string;
+  hostId: string;
   tokenFile: string;
   checkout: string;
   parts: Record<string, ProcessIdentity>;

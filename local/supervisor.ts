@@ -44,6 +44,8 @@ export function createSupervisor(a: { config: Config; home: Home; env: Record<st
     temporalUiUrl: null,
     databaseUrl: config.databaseUrl ?? "",
     temporalAddress: config.temporalAddress ?? "",
+    instance: config.instance,
+    hostId: config.hostId,
     tokenFile: home.tokenFile,
     checkout,
     parts: {},

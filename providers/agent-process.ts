@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
-import type { ChildProcess } from "node:child_process";
+import type { ChildProcess, ChildProcessByStdio } from "node:child_process";
 import { once } from "node:events";
+import type { Readable, Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ProviderOpenError } from "../contracts/provider.ts";
 import type { LaunchSpec } from "../contracts/provider.ts";
@@ -22,14 +23,23 @@ const tailCharacters = 16 << 10;
 /**
  * Starts the agent with exactly `spec.env` and the marker, in a session of its own: a terminal's Ctrl-C and an agent's
  * `kill 0` stay where they belong.
- * Errors: ProviderOpenError `not_found` when there is no such program or directory.
+ * Errors: ProviderOpenError `not_found` when there is no such program or directory, `invalid_request` when its command or
+ * environment cannot be handed over.
  */
 export async function startAgent(spec: LaunchSpec, on: { line(text: string): void; tooLong(start: string): void; beforeRead(): Promise<void> | null }): Promise<AgentProcess> {
   const [program = "", ...args] = spec.command;
-  const child = spawn(program, args, {
-    cwd: spec.cwd, detached: true, stdio: ["pipe", "pipe", "pipe"],
-    env: { ...spec.env, [markerNames.session]: spec.sessionUlid, [markerNames.runner]: spec.runnerId },
-  });
+  const cannot = (failure: string, error: unknown): ProviderOpenError => new ProviderOpenError({ class: failure, message: `cannot start ${program}: ${(error as Error).message}`, retryable: false });
+  const child = ((): ChildProcessByStdio<Writable, Readable, Readable> => {
+    try {
+      return spawn(program, args, {
+        cwd: spec.cwd, detached: true, stdio: ["pipe", "pipe", "pipe"],
+        env: { ...spec.env, [markerNames.session]: spec.sessionUlid, [markerNames.runner]: spec.runnerId },
+      });
+    } catch (error) {
+      // The kernel refuses what it is given: a variable above 128 KB (E2BIG), a NUL in one.
+      throw cannot("invalid_request", error);
+    }
+  })();
   const { stdin, stdout, stderr } = child;
   let tail = "";
   stderr.setEncoding("utf8").on("data", (piece: string) => { tail = (tail + piece).slice(-tailCharacters); });
@@ -53,7 +63,7 @@ export async function startAgent(spec: LaunchSpec, on: { line(text: string): voi
   });
   exited.catch(() => undefined);
   try { await once(child, "spawn"); } catch (error) {
-    throw new ProviderOpenError({ class: "not_found", message: `cannot start ${program}: ${(error as Error).message}`, retryable: false });
+    throw cannot("not_found", error);
   }
   return { child, pid: child.pid ?? -1, exited, stderrTail: () => tail, send: (line) => { if (stdin.writable) stdin.write(line + "\n"); } };
 }

@@ -114,7 +114,11 @@ export function createRunner(a: { spec: RunnerSpec; driver: ProviderDriver; spoo
     void (async () => {
       if (turn && !next.lost) turn.interrupted = true;
       const opened = session ?? (await Promise.race([opening, sleep(spec.stopGraceMs, null, { ref: false })]));
-      if (opened && "close" in opened) await opened.close(spec.stopGraceMs);
+      if (opened && "close" in opened) {
+        // An attempt that is lost goes on in the agent's next process: told of a cancel, the agent would take the turn for ended by the user.
+        if (!next.lost) await opened.interrupt();
+        await opened.close(spec.stopGraceMs);
+      }
       // A prompt that waits for an agent which never came.
       turn?.end({ outcome: "interrupted", usage: noUsage, finalMessage: "" });
       // With a full disk: what cannot be written in time is lost, and an attempt that is lost is said by its silence.

@@ -46,7 +46,7 @@ export async function startMember(state: ChainState, role: Role, workflowId: str
 export async function send(member: Member, inputId: string): Promise<void> {
   if (member.ended !== null) throw sessionOver(member);
   try {
-    await getExternalWorkflowHandle(member.workflowId).signal(signalNames.input, { inputId });
+    await getExternalWorkflowHandle(member.workflowId).signal(signalNames.input, small({ inputId }));
   } catch {
     throw sessionOver(member);
   }
@@ -73,7 +73,7 @@ export function stopIfAsked(state: ChainState): void {
 /** Asks every session to close and waits up to 60 s: a host that is away must not hold the chain's end for ever. */
 export async function closeMembers(state: ChainState, reason: string): Promise<void> {
   const open = state.members.filter((m) => m.ended === null);
-  await Promise.all(open.map((m) => getExternalWorkflowHandle(m.workflowId).signal(signalNames.close, { reason: `chain ended: ${reason}` })
+  await Promise.all(open.map((m) => getExternalWorkflowHandle(m.workflowId).signal(signalNames.close, small({ reason: `chain ended: ${reason}` }))
     .catch((error: unknown) => log.info("A session of the chain did not take the close", { workflowId: m.workflowId, error: String(error) }))));
   await condition(() => open.every((m) => m.ended !== null), "60s");
 }

@@ -1,6 +1,6 @@
 import { CancellationScope, allHandlersFinished, condition, defineQuery, defineSignal, isCancellation, log, setCurrentDetails, setHandler, workflowInfo } from "@temporalio/workflow";
 import { queryNames, signalNames } from "../contracts/messages.ts";
-import type { ChainArgs, TurnEnded } from "../contracts/messages.ts";
+import type { ChainArgs } from "../contracts/messages.ts";
 import type { Candidate } from "../contracts/event.ts";
 import { records, verifierOn } from "./chain-activities.ts";
 import { ChainStop, closeMembers, send, startMember, stopIfAsked, turnKey, turnOf } from "./chain-members.ts";
@@ -8,6 +8,7 @@ import type { ChainState, Member } from "./chain-members.ts";
 import { askVerdict } from "./chain-roles.ts";
 import { allPassed, endByProgress, endByRounds, endByTurn, endByVerdicts, stableCandidate } from "./round-rules.ts";
 import type { ChainEnd } from "./round-rules.ts";
+import { readTurnEnded } from "./turn-news.ts";
 
 /** Executor, reviewers and auditor for one task, in rounds. Its sessions are its children. Never continues as new: rounds are few. */
 export async function chain(args: ChainArgs): Promise<ChainEnd> {
@@ -27,7 +28,9 @@ export async function chain(args: ChainArgs): Promise<ChainEnd> {
 }
 
 function handleMessages(state: ChainState): void {
-  setHandler(defineSignal<[TurnEnded]>(signalNames.turnEnded), (turn) => {
+  setHandler(defineSignal<[unknown]>(signalNames.turnEnded), (body) => {
+    const turn = readTurnEnded(body);
+    if (turn === null) return log.warn("News of a turn of no known shape was dropped", { chainId: state.args.chainId });
     // The first news of a turn stays; a repeat changes nothing.
     const key = turnKey(turn.sessionUlid, turn.turnId);
     if (!state.turns.has(key)) state.turns.set(key, turn);

@@ -1,6 +1,9 @@
 import type { Delivery } from "../contracts/event.ts";
 import type { InputSignal } from "../contracts/messages.ts";
 
+/** Most inputs that wait. Doors stop at fewer; this bounds what anyone with access to Temporal can make continue-as-new carry. */
+const maxWaiting = 1_000;
+
 /** How many ids of inputs that left the queue are remembered. */
 const rememberedIds = 200;
 
@@ -13,11 +16,12 @@ export function openQueue(carried?: { queue: string[]; seen: string[] }): InputQ
 }
 
 /**
- * Adds an input, at the front when it interrupts. False: it is or was here. A door's Signal and the sweeper's
- * second one may both arrive, in either order and in different runs.
+ * Adds an input, at the front when it interrupts. False: it is or was here, or the queue is full (its row stays
+ * `recorded`, the sweeper signals again). A door's Signal and the sweeper's second one may both arrive, in either
+ * order and in different runs.
  */
 export function enqueue(queue: InputQueue, inputId: string, delivery: Delivery): boolean {
-  if (queue.waiting.includes(inputId) || queue.seen.includes(inputId)) return false;
+  if (queue.waiting.includes(inputId) || queue.seen.includes(inputId) || queue.waiting.length >= maxWaiting) return false;
   if (delivery === "interrupt") queue.waiting.unshift(inputId);
   else queue.waiting.push(inputId);
   return true;

@@ -1,7 +1,6 @@
 import { CancellationScope, isCancellation, sleep } from "@temporalio/workflow";
 import type { TurnResult } from "../contracts/messages.ts";
 import { attemptPause, readAttemptError } from "./attempt-outcome.ts";
-import { small } from "./message-size.ts";
 import { turnOn } from "./session-activities.ts";
 import { show } from "./session-state.ts";
 import type { SessionState } from "./session-state.ts";
@@ -34,7 +33,7 @@ async function attempts(state: SessionState, current: { turnId: string; attempt:
     show(state, "running");
     const host = turnOn(hostQueue, beatTimeoutMs, `turn ${state.turns}${attempt > 1 ? `, attempt ${attempt}` : ""}`);
     try {
-      return { kind: "result", result: await host.runTurn(small({ sessionUlid, generation, turnId, inputId: turnId, attempt })) };
+      return { kind: "result", result: await host.runTurn({ sessionUlid, generation, turnId, inputId: turnId, attempt }) };
     } catch (error) {
       const loss = readAttemptError(error);
       if (loss.kind !== "lost") return loss;

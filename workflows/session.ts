@@ -6,6 +6,7 @@ import { dequeue, removeFrom } from "./input-queue.ts";
 import { small } from "./message-size.ts";
 import { engine, workspaceOn } from "./session-activities.ts";
 import { close, handleMessages } from "./session-messages.ts";
+import { shortNews } from "./turn-news.ts";
 import { openState, show } from "./session-state.ts";
 import type { SessionState } from "./session-state.ts";
 import { runTurn } from "./session-turn.ts";
@@ -86,7 +87,7 @@ async function settle(state: SessionState, turnId: string, ending: Exclude<TurnE
 async function dropInputs(state: SessionState, inputIds: string[], reason = "aborted"): Promise<void> {
   if (inputIds.length === 0) return;
   const { sessionUlid } = state.args;
-  await engine.failInputs(small({ sessionUlid, inputIds, reason })).catch((error: unknown) => log.warn("Inputs could not be failed", { sessionUlid, error: String(error) }));
+  await engine.failInputs({ sessionUlid, inputIds, reason }).catch((error: unknown) => log.warn("Inputs could not be failed", { sessionUlid, error: String(error) }));
   for (const turnId of inputIds) await tellChain(state, { sessionUlid, turnId, outcome: reason === "aborted" ? "interrupted" : "failed" });
 }
 
@@ -94,7 +95,7 @@ async function tellChain(state: SessionState, ended: TurnEnded): Promise<void> {
   const { chainWorkflowId } = state.args;
   if (chainWorkflowId === undefined) return;
   // A chain that is over needs no news.
-  await getExternalWorkflowHandle(chainWorkflowId).signal(signalNames.turnEnded, small(ended)).catch((error: unknown) => log.info("The chain did not take the end of a turn", { error: String(error) }));
+  await getExternalWorkflowHandle(chainWorkflowId).signal(signalNames.turnEnded, small(shortNews(ended))).catch((error: unknown) => log.info("The chain did not take the end of a turn", { error: String(error) }));
 }
 
 async function rollOver(state: SessionState): Promise<void> {

@@ -54,7 +54,7 @@ describe(`interleavings (BATON_TEST_SEED=${seed})`, () => {
 /** Lets a frozen worker go on when its successor has long been at work. */
 async function thaw(pid: number, fired: string): Promise<void> {
   while (!existsSync(fired)) await sleep(50);
-  await sleep(7_000);
+  await sleep(7_000, undefined, { ref: false });
   try { process.kill(pid, "SIGCONT"); } catch { /* it was ended meanwhile */ }
 }
 

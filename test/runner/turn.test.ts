@@ -1,9 +1,8 @@
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import type { LaunchSpec } from "../../contracts/provider.ts";
 import { until } from "../support/until.ts";
-import { alive, bench, control, endBenches } from "./bench.ts";
-
-afterAll(endBenches);
+import { alive, bench, control } from "./harness.ts";
 
 test("a prompt goes to a real agent and its work comes back through the spool", async () => {
   const b = bench({ turns: [[{ think: "Hm." }, { say: "Working." }, { edit: { path: "a.txt", content: "one\n" } }, { run: "cat a.txt; exit 3" }, { plan: [{ text: "p", status: "pending" }] }, { verdict: { decision: "approved", score: 9, summary: "ok", findings: [] } }]] });
@@ -103,8 +102,9 @@ test("an agent that dies fails the turn and a fresh runner resumes the conversat
 
 test("a failure to open ends the turn that waits for it", async () => {
   const b = bench({ turns: [[]] });
-  for (const [launch, expected] of [[{ command: ["/no/such/agent"] }, "not_found"], [{ resume: "no-such-conversation" }, "session_not_found"]] as const) {
-    const spec = b.spec({}, launch as { command: string[] });
+  const cases: [Partial<LaunchSpec>, string][] = [[{ command: ["/no/such/agent"] }, "not_found"], [{ env: { BIG: "y".repeat(200_000) } }, "invalid_request"], [{ resume: "no-such-conversation" }, "session_not_found"]];
+  for (const [launch, expected] of cases) {
+    const spec = b.spec({}, launch);
     await (await b.spawn(spec)).request({ cmd: "prompt", turnId: "T1", inputId: "I1", text: "a" });
     expect((await b.ended(spec, "T1")).end).toMatchObject({ outcome: "failed", failure: { class: expected } });
     expect((await b.records(spec)).some((one) => one.kind === "mark" && one.mark === "prompt.written")).toBe(false);
@@ -113,7 +113,7 @@ test("a failure to open ends the turn that waits for it", async () => {
 
 test("garbage, a flood and a huge line do no harm; a silent agent is interrupted and ended", async () => {
   const b = bench({ turns: [[{ raw: "not json" }, { flood: { count: 2_000, bytes: 50 } }, { raw: "y".repeat(9 << 20) }, { say: "fine\u0000\ud800" }], [{ hang: true }]] });
-  const spec = b.spec({}, { stallMs: 400 });
+  const spec = b.spec({}, { stallMs: 2_000 });
   const connection = await b.spawn(spec);
   await connection.request({ cmd: "prompt", turnId: "T1", inputId: "I1", text: "a" });
   expect((await b.ended(spec, "T1")).end.finalMessage).toBe("fine\ufffd\ufffd");

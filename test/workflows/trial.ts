@@ -7,7 +7,7 @@ import { historyToJSON } from "@temporalio/common/lib/proto-utils.js";
 import { NativeConnection, Worker } from "@temporalio/worker";
 import { ulid } from "ulid";
 import { engineQueue, hostQueue } from "../../contracts/messages.ts";
-import type { ChainActivities, HostActivities, SessionActivities, SessionArgs, TurnResult } from "../../contracts/messages.ts";
+import type { ChainActivities, ChainArgs, HostActivities, SessionActivities, SessionArgs, TurnResult } from "../../contracts/messages.ts";
 import { noUsage } from "../../contracts/event.ts";
 import { workflowBundle } from "../../workers/bundle.ts";
 
@@ -24,7 +24,7 @@ export async function openTrial(activities: Partial<Activities>) {
   const calls: { name: string; args: unknown }[] = [];
   const noted = Object.fromEntries(Object.entries({ ...defaults, ...activities }).map(([name, body]) => [name, (args: never) => { calls.push({ name, args }); return (body as (a: never) => unknown)(args); }]));
   const engine = await Worker.create({ connection: native, taskQueue: engineQueue(instance), workflowBundle: bundle, activities: noted, stickyQueueScheduleToStartTimeout: "1s" });
-  const makeHost = () => Worker.create({ connection: native, taskQueue: hostQueue(instance, "h"), activities: noted });
+  const makeHost = () => Worker.create({ connection: native, taskQueue: hostQueue(instance, "h"), activities: noted, maxHeartbeatThrottleInterval: 100 });
   const running = [engine.run()];
   const workers = [engine];
   return {
@@ -33,6 +33,7 @@ export async function openTrial(activities: Partial<Activities>) {
     async startHost() { const host = await makeHost(); workers.push(host); running.push(host.run()); },
     args: (more: Partial<SessionArgs> = {}): SessionArgs => ({ sessionUlid: ulid(), generation: 1, hostQueue: hostQueue(instance, "h"), summary: "trial", beatTimeoutMs: 5_000, turnAttempts: 3, ...more }),
     startSession: (args: SessionArgs) => client.workflow.start("session", { workflowId: args.sessionUlid, taskQueue: engineQueue(instance), args: [args] }),
+    startChain: (args: ChainArgs) => client.workflow.start("chain", { workflowId: args.chainId, taskQueue: engineQueue(instance), args: [args] }),
     async close() {
       for (const worker of workers) if (worker.getState() === "RUNNING") worker.shutdown();
       await Promise.all(running);
@@ -54,15 +55,17 @@ export async function untilCancelled(): Promise<never> {
   try { return await context.cancelled; } finally { clearInterval(beat); }
 }
 
-/** Events and bytes of a workflow's history; kept in test/replays when BATON_RECORD_REPLAYS=1. */
+/** Events and bytes of a workflow's history, and where its activities were scheduled; kept in test/replays when BATON_RECORD_REPLAYS=1. */
 export async function history(client: Client, workflowId: string, recordAs?: string) {
   const fetched = await client.workflow.getHandle(workflowId).fetchHistory();
+  // What the SDK gives is indented text.
+  const json = JSON.parse(historyToJSON(fetched)) as unknown;
   if (recordAs !== undefined && process.env["BATON_RECORD_REPLAYS"] === "1") {
     const folder = join(import.meta.dirname, "..", "replays");
     mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, `${recordAs}.json`), JSON.stringify({ workflowId, history: historyToJSON(fetched) }));
+    writeFileSync(join(folder, `${recordAs}.json`), `${JSON.stringify({ workflowId, history: json })}\n`);
   }
-  return { events: fetched.events?.length ?? 0, bytes: JSON.stringify(historyToJSON(fetched)).length, types: (fetched.events ?? []).map((e) => e.eventType) };
+  return { events: fetched.events?.length ?? 0, bytes: JSON.stringify(json).length, activities: (fetched.events ?? []).flatMap((e, at) => { const name = e.activityTaskScheduledEventAttributes?.activityType?.name; return name ? [{ name, at }] : []; }) };
 }
 
 const defaults: Partial<Activities> = {

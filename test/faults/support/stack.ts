@@ -66,7 +66,7 @@ export async function openStack(numbers: Record<string, string> = {}): Promise<S
         if (child.exitCode !== null || child.signalCode !== null) continue;
         child.kill("SIGCONT");
         child.kill("SIGTERM");
-        const gone = await Promise.race([new Promise((resolve) => child.once("exit", () => resolve(true))), sleep(15_000).then(() => false)]);
+        const gone = await Promise.race([new Promise((resolve) => child.once("exit", () => resolve(true))), sleep(15_000, undefined, { ref: false }).then(() => false)]);
         if (!gone) child.kill("SIGKILL");
       }
       await database.drop();

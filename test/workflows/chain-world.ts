@@ -1,0 +1,74 @@
+import type { Candidate } from "../../contracts/event.ts";
+import type { ChainActivities, ChainArgs, HostActivities, RunTurnArgs, TurnResult, VerdictView } from "../../contracts/messages.ts";
+import { done } from "./trial.ts";
+
+/** What happens around one chain: its agents' work and answers. */
+export interface Play {
+  /** the tree that each turn of the executor leaves, in order; the last one repeats */
+  trees: string[];
+  /** what each `<role>-<n>` answers, in order; the last one repeats. `null`: nothing readable */
+  answers: Record<string, (Answer | null)[]>;
+  /** is the tree still the one that was approved? in order; the last one repeats */
+  unchanged?: boolean[];
+  /** instead of an immediate end of the turn, by `<role>[-<n>]` */
+  turn?: (who: string, a: RunTurnArgs) => Promise<TurnResult | undefined>;
+}
+export type Answer = VerdictView["decision"];
+
+/** The chain's arguments as a door makes them; the executor's session is `<chainId>-executor`. */
+export function chainArgs(chainId: string, hostQueue: string, more: Partial<ChainArgs> = {}): ChainArgs {
+  return {
+    chainId, taskKey: "T-1", reviewers: 1, auditor: true, maxRounds: 3, turnDeadlineSeconds: 60, hostQueue, summary: "trial",
+    executor: { ...sessionArgs(chainId, "executor", hostQueue), inputId: "first" }, ...more,
+  };
+}
+
+/** A candidate whose commit is named by its tree. */
+export function candidate(tree: string): Candidate & { stable: boolean } {
+  return { commit: `commit-of-${tree}`, tree, ref: "refs/baton/x", base: "b", diffStat: "", files: 1, stable: tree !== "unstable" };
+}
+
+/** The activities of all chains in `plays`, by chain id. */
+export function chainWorld(plays: Map<string, Play>, hostQueue: () => string): ChainActivities & Pick<HostActivities, "runTurn" | "verifyCandidate"> {
+  const counts = new Map<string, number>();
+  const next = <T>(of: string, list: readonly T[]): T | undefined => {
+    const n = counts.get(of) ?? 0;
+    counts.set(of, n + 1);
+    return list[Math.min(n, list.length - 1)];
+  };
+  const play = (chainId: string): Play => { const found = plays.get(chainId); if (found === undefined) throw new Error(`no play for ${chainId}`); return found; };
+  const given = new Map<string, VerdictView[]>();
+  return {
+    startRound: async () => undefined,
+    finishChain: async () => undefined,
+    openRoleSession: async ({ chainId, role, n }) => ({ workflowId: `${chainId}/${role}/${n}`, args: sessionArgs(chainId, `${role}-${n}`, hostQueue()) }),
+    recordChainInput: async ({ key }) => ({ inputId: key.replaceAll("/", "_") }),
+    recordVerdict: async ({ chainId, sessionUlid, role, round, candidate: { tree } }) => {
+      const decision = next<Answer | null>(sessionUlid, play(chainId).answers[sessionUlid.slice(chainId.length + 1)] ?? ["approved"]);
+      if (decision === null || decision === undefined) return null;
+      const verdict: VerdictView = { decision, score: decision === "approved" ? 90 : 40, findings: decision === "approved" ? 0 : 1, blockers: 0, tree };
+      const key = `${chainId}/${round}/${role}`;
+      given.set(key, [...(given.get(key) ?? []), verdict]);
+      return verdict;
+    },
+    evaluateGates: async ({ chainId, round, tree, stage }) => (stage === "review" ? ["reviewer"] : ["reviewer", "auditor"]).map((role) => {
+      const verdicts = (given.get(`${chainId}/${round}/${role}`) ?? []).filter((v) => v.tree === tree);
+      return { name: role, passed: verdicts.every((v) => v.decision === "approved"), why: `${verdicts.length} verdicts` };
+    }),
+    verifyCandidate: async ({ sessionUlid, tree }) => {
+      const unchanged = next(`verify ${sessionUlid}`, play(sessionUlid.replace(/-executor$/, "")).unchanged ?? [true]) ?? true;
+      return { unchanged, tree: unchanged ? tree : "another" };
+    },
+    runTurn: async (a) => {
+      const chainId = [...plays.keys()].find((id) => a.sessionUlid.startsWith(`${id}-`)) ?? "";
+      const who = a.sessionUlid.slice(chainId.length + 1);
+      const other = await play(chainId).turn?.(who, a);
+      if (other !== undefined) return other;
+      return done(a.turnId, who === "executor" ? { candidate: candidate(next(a.sessionUlid, play(chainId).trees) ?? "t") } : {});
+    },
+  };
+}
+
+function sessionArgs(chainId: string, who: string, hostQueue: string) {
+  return { sessionUlid: `${chainId}-${who}`, generation: 1, hostQueue, chainWorkflowId: chainId, summary: who, beatTimeoutMs: 5_000, turnAttempts: 3 };
+}
