@@ -18,35 +18,60 @@ export function createChainActivities(deps: { store: Store; config: Config }): C
   const chainOf = async (chainId: string): Promise<ChainRow> => present(await store.chains.get(chainId), `Chain ${chainId}`);
   return {
     openRoleSession: (a) => effect(() => openRoleSession(deps, a)),
-    recordChainInput: ({ chainId, sessionUlid, key, kind, round, candidate }) => effect(async () => {
-      const chain = await chainOf(chainId);
-      const prompt = prompts[kind](await promptFacts(store, chain, round, candidate ?? null));
-      const requestId = `chain:${chainId}/${key}`;
-      // The fingerprint is the key's alone: the prompt of a repeat may read newer rows, the first one stays.
-      const { ids } = await store.recordRequest({ principal: chain.principal, scope: "chain-input", key: `${chainId}/${key}`, fingerprint: "chain-input.1" },
-        { principal: chain.principal, actor: `chain:${chainId}`, action: `chain.${kind}`, target: sessionUlid, detail: { round } },
-        async (tx) => {
-          const checkout = kind === "review" || kind === "audit" ? candidate ?? null : null;
-          const { row } = await store.inputs.insert(tx, { inputId: ulid(), sessionUlid, prompt, delivery: "queue", source: "chain", requestId, checkout, limit: config.inputQueue });
-          return { inputId: row.inputId };
-        });
-      return ids;
-    }),
-    recordVerdict: ({ chainId, sessionUlid, turnId, role, round, candidate }) => effect(async () => {
-      // Given through a door during the turn: that one counts, whatever the message says.
-      const given = (await store.chains.verdicts(chainId)).filter((v) => v.sessionUlid === sessionUlid && v.turnId === turnId).at(-1);
-      if (given !== undefined) return given.tree === candidate.tree ? view(given) : null;
-      const turn = present(await store.turns.get(sessionUlid, turnId), `Turn ${turnId}`);
-      const parsed = parseVerdict(turn.finalMessage ?? "");
-      if (parsed === null) return null;
-      return view(await store.chains.recordVerdict({ chainId, sessionUlid, turnId, role, round, ...parsed, decision: effectiveDecision(parsed.decision, parsed.findings), tree: candidate.tree }));
-    }),
+    recordChainInput: ({ chainId, sessionUlid, key, kind, round, candidate }) =>
+      effect(async () => {
+        const chain = await chainOf(chainId);
+        const prompt = prompts[kind](await promptFacts(store, chain, round, candidate ?? null));
+        const requestId = `chain:${chainId}/${key}`;
+        // The fingerprint is the key's alone: the prompt of a repeat may read newer rows, the first one stays.
+        const { ids } = await store.recordRequest(
+          { principal: chain.principal, scope: "chain-input", key: `${chainId}/${key}`, fingerprint: "chain-input.1" },
+          { principal: chain.principal, actor: `chain:${chainId}`, action: `chain.${kind}`, target: sessionUlid, detail: { round } },
+          async (tx) => {
+            const checkout = kind === "review" || kind === "audit" ? (candidate ?? null) : null;
+            const { row } = await store.inputs.insert(tx, {
+              inputId: ulid(),
+              sessionUlid,
+              prompt,
+              delivery: "queue",
+              source: "chain",
+              requestId,
+              checkout,
+              limit: config.inputQueue,
+            });
+            return { inputId: row.inputId };
+          },
+        );
+        return ids;
+      }),
+    recordVerdict: ({ chainId, sessionUlid, turnId, role, round, candidate }) =>
+      effect(async () => {
+        // Given through a door during the turn: that one counts, whatever the message says.
+        const given = (await store.chains.verdicts(chainId)).filter((v) => v.sessionUlid === sessionUlid && v.turnId === turnId).at(-1);
+        if (given !== undefined) return given.tree === candidate.tree ? view(given) : null;
+        const turn = present(await store.turns.get(sessionUlid, turnId), `Turn ${turnId}`);
+        const parsed = parseVerdict(turn.finalMessage ?? "");
+        if (parsed === null) return null;
+        return view(
+          await store.chains.recordVerdict({
+            chainId,
+            sessionUlid,
+            turnId,
+            role,
+            round,
+            ...parsed,
+            decision: effectiveDecision(parsed.decision, parsed.findings),
+            tree: candidate.tree,
+          }),
+        );
+      }),
     // The store writes the events of gates, rounds and ends in the transaction of the rows.
-    evaluateGates: ({ chainId, round, tree, stage }) => effect(async () => {
-      const gates = evaluate(configOf(await chainOf(chainId)), await store.chains.verdicts(chainId), { round, tree, stage });
-      await store.chains.setGates(chainId, gates);
-      return gates;
-    }),
+    evaluateGates: ({ chainId, round, tree, stage }) =>
+      effect(async () => {
+        const gates = evaluate(configOf(await chainOf(chainId)), await store.chains.verdicts(chainId), { round, tree, stage });
+        await store.chains.setGates(chainId, gates);
+        return gates;
+      }),
     startRound: ({ chainId, round, candidate }) => effect(() => store.chains.setRound(chainId, round, candidate)),
     finishChain: ({ chainId, reason, why }) => effect(() => store.chains.finish(chainId, reason, why)),
   };

@@ -23,7 +23,9 @@ export interface ChainConfig {
 }
 
 /** The chain's configuration. */
-export function configOf(chain: ChainRow): ChainConfig { return chain.config as unknown as ChainConfig; }
+export function configOf(chain: ChainRow): ChainConfig {
+  return chain.config as unknown as ChainConfig;
+}
 
 /** The configuration of the n-th (from 1) of a role. Error: a failure that is not retried. */
 export function roleConfig(chain: ChainRow, role: "reviewer" | "auditor", n: number): RoleConfig {

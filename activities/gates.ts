@@ -6,9 +6,18 @@ import { effectiveDecision } from "./parse-verdict.ts";
 /** All gates of a stage on one tree. Verdicts on any other tree, or of an earlier round, do not count. */
 export function evaluate(config: ChainConfig, verdicts: readonly VerdictRow[], a: { round: number; tree: string; stage: "review" | "final" }): GateView[] {
   const bound = latestPerSession(verdicts.filter((v) => v.round === a.round && v.tree === a.tree));
-  const review = reviewGates(config, bound.filter((v) => v.role === "reviewer"));
+  const review = reviewGates(
+    config,
+    bound.filter((v) => v.role === "reviewer"),
+  );
   if (a.stage === "review" || config.gates.audit === null) return review;
-  return [...review, auditGate(config.gates.audit.minScore, bound.find((v) => v.role === "auditor"))];
+  return [
+    ...review,
+    auditGate(
+      config.gates.audit.minScore,
+      bound.find((v) => v.role === "auditor"),
+    ),
+  ];
 }
 
 function reviewGates({ gates: { reviews } }: ChainConfig, verdicts: readonly VerdictRow[]): GateView[] {
@@ -17,7 +26,11 @@ function reviewGates({ gates: { reviews } }: ChainConfig, verdicts: readonly Ver
   const lowest = verdicts.length === 0 ? null : Math.min(...verdicts.map((v) => v.score));
   return [
     gate("reviews.quorum", approvals >= reviews.quorum, `${approvals} of ${reviews.quorum} approvals`),
-    gate("reviews.score", reviews.quorum === 0 || (lowest !== null && lowest >= reviews.minScore), lowest === null ? "no score" : `lowest score ${lowest}, needed ${reviews.minScore}`),
+    gate(
+      "reviews.score",
+      reviews.quorum === 0 || (lowest !== null && lowest >= reviews.minScore),
+      lowest === null ? "no score" : `lowest score ${lowest}, needed ${reviews.minScore}`,
+    ),
     gate("reviews.blockers", blockers === 0, `${blockers} open blockers`),
   ];
 }
@@ -33,4 +46,6 @@ function latestPerSession(verdicts: readonly VerdictRow[]): VerdictRow[] {
   return [...new Map(verdicts.map((v) => [v.sessionUlid, v])).values()];
 }
 
-function gate(name: string, passed: boolean, why: string): GateView { return { name, passed, why }; }
+function gate(name: string, passed: boolean, why: string): GateView {
+  return { name, passed, why };
+}

@@ -2,7 +2,12 @@ import type { VerdictRow } from "../store/store.ts";
 
 export type Decision = "approved" | "changes_requested" | "rejected";
 export type Finding = VerdictRow["findings"][number];
-export interface ParsedVerdict { decision: Decision; score: number; summary: string; findings: Finding[] }
+export interface ParsedVerdict {
+  decision: Decision;
+  score: number;
+  summary: string;
+  findings: Finding[];
+}
 
 const decisions: readonly string[] = ["approved", "changes_requested", "rejected"];
 const severities: readonly string[] = ["blocker", "high", "medium", "nit"];
@@ -34,15 +39,21 @@ function jsonBlocks(message: string): string[] {
     const mark = line.trim().toLowerCase();
     if (mark === "```json") open = [];
     else if (open === null) continue;
-    else if (mark === "```") { blocks.push(open.join("\n")); open = null; }
-    else open.push(line);
+    else if (mark === "```") {
+      blocks.push(open.join("\n"));
+      open = null;
+    } else open.push(line);
   }
   return blocks;
 }
 
 function readVerdict(block: string): ParsedVerdict | null {
   let value: unknown;
-  try { value = JSON.parse(block); } catch { return null; }
+  try {
+    value = JSON.parse(block);
+  } catch {
+    return null;
+  }
   if (!isRecord(value)) return null;
   const { decision, score, summary, findings } = value;
   if (typeof decision !== "string" || !decisions.includes(decision)) return null;
@@ -65,4 +76,6 @@ function readFinding(value: unknown): Finding | null {
   return { severity, title, ...(typeof path === "string" && { path }), ...(typeof line === "number" && { line }) };
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> { return typeof value === "object" && value !== null && !Array.isArray(value); }
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

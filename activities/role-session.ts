@@ -7,7 +7,11 @@ import type { ChainRow, NewSession, SessionRow, Store, Tx } from "../store/store
 import { roleConfig } from "./chain-config.ts";
 import { present } from "./failure.ts";
 
-export interface RoleRequest { chainId: string; role: "reviewer" | "auditor"; n: number }
+export interface RoleRequest {
+  chainId: string;
+  role: "reviewer" | "auditor";
+  n: number;
+}
 
 /** The session of the n-th of a role: made once, by the request's key, even when two tries run at once. */
 export async function openRoleSession({ store, config }: { store: Store; config: Config }, a: RoleRequest): Promise<{ workflowId: string; args: SessionArgs }> {
@@ -17,7 +21,8 @@ export async function openRoleSession({ store, config }: { store: Store; config:
   const { ids } = await store.recordRequest(
     { principal: chain.principal, scope: "chain-role", key: `${a.chainId}/${a.role}/${a.n}`, fingerprint: "chain-role.1" },
     { principal: chain.principal, actor, action: "chain.open_role", target: a.chainId, detail: { role: a.role, n: a.n } },
-    async (tx) => ({ sessionUlid: (await store.sessions.insert(tx, await newSession(store, tx, config, chain, executor, a))).sessionUlid }));
+    async (tx) => ({ sessionUlid: (await store.sessions.insert(tx, await newSession(store, tx, config, chain, executor, a))).sessionUlid }),
+  );
   const row = present(await store.sessions.get(ids.sessionUlid), `Session ${ids.sessionUlid}`);
   await store.sessions.markStarted(row.sessionUlid, row.generation);
   return { workflowId: row.workflowId, args: sessionArgs(config, chain, row) };
@@ -31,22 +36,51 @@ async function newSession(store: Store, tx: Tx, config: Config, chain: ChainRow,
   const hostId = executor.hostId;
   const name = `${executor.contextRef}/${role}-${ordinal}`;
   return {
-    sessionUlid, name, workflowId: `${chain.workflowId}/${role}/${n}`,
-    principal: chain.principal, clientRequestId: null, contextRef: executor.contextRef, taskKey: chain.taskKey, projectKey: executor.projectKey,
-    role, provider: role_.provider, agentHandle: role_.agentHandle, actor: `chain:${chain.chainId}`,
-    launcherConfigKey: role_.launcherConfigKey, presetRevision: role_.presetRevision, presetSha256: role_.presetSha256,
+    sessionUlid,
+    name,
+    workflowId: `${chain.workflowId}/${role}/${n}`,
+    principal: chain.principal,
+    clientRequestId: null,
+    contextRef: executor.contextRef,
+    taskKey: chain.taskKey,
+    projectKey: executor.projectKey,
+    role,
+    provider: role_.provider,
+    agentHandle: role_.agentHandle,
+    actor: `chain:${chain.chainId}`,
+    launcherConfigKey: role_.launcherConfigKey,
+    presetRevision: role_.presetRevision,
+    presetSha256: role_.presetSha256,
     // The candidate is a commit in the executor's repository: who judges it works on the same host.
-    hostId, repositoryPath: executor.repositoryPath, worktreePath: join(config.home, "worktrees", sessionUlid), branchName: null,
-    baseRef: chain.candidate?.commit ?? executor.headAtStart ?? executor.baseRef, systemPrompt: role_.systemPrompt ?? "",
+    hostId,
+    repositoryPath: executor.repositoryPath,
+    worktreePath: join(config.home, "worktrees", sessionUlid),
+    branchName: null,
+    baseRef: chain.candidate?.commit ?? executor.headAtStart ?? executor.baseRef,
+    systemPrompt: role_.systemPrompt ?? "",
     // The same shape that a door stores: a later generation starts from it.
-    args: { sent: {}, fingerprint: "chain-role.1", effective: role_.effective, session: sessionArgs(config, chain, { sessionUlid, generation: 1, hostId, name, provider: role_.provider }), chainRole: { role, n } }, labels: {}, launchReason: `${role} of chain ${chain.chainId}`,
-    parentUlid: executor.sessionUlid, chainId: chain.chainId,
+    args: {
+      sent: {},
+      fingerprint: "chain-role.1",
+      effective: role_.effective,
+      session: sessionArgs(config, chain, { sessionUlid, generation: 1, hostId, name, provider: role_.provider }),
+      chainRole: { role, n },
+    },
+    labels: {},
+    launchReason: `${role} of chain ${chain.chainId}`,
+    parentUlid: executor.sessionUlid,
+    chainId: chain.chainId,
   };
 }
 
 function sessionArgs(config: Config, chain: ChainRow, row: Pick<SessionRow, "sessionUlid" | "generation" | "hostId" | "name" | "provider">): SessionArgs {
   return {
-    sessionUlid: row.sessionUlid, generation: row.generation, hostQueue: hostQueue(config.instance, row.hostId), chainWorkflowId: chain.workflowId,
-    summary: `${row.name} (${row.provider})`, beatTimeoutMs: config.hostBeatTimeoutMs, turnAttempts: config.turnAttempts,
+    sessionUlid: row.sessionUlid,
+    generation: row.generation,
+    hostQueue: hostQueue(config.instance, row.hostId),
+    chainWorkflowId: chain.workflowId,
+    summary: `${row.name} (${row.provider})`,
+    beatTimeoutMs: config.hostBeatTimeoutMs,
+    turnAttempts: config.turnAttempts,
   };
 }

@@ -12,25 +12,43 @@ const operator = "operator";
 /** Effects of the session workflow. Each may run twice or at the same time as its twin: the rows decide. */
 export function createSessionActivities({ store, config }: { store: Store; config: Config }): SessionActivities {
   return {
-    recordOperatorInput: ({ sessionUlid, requestId, prompt, delivery }) => effect(async () => {
-      if (await store.sessions.get(sessionUlid) === null) return null;
-      const key = `${sessionUlid}/${requestId}`;
-      const fingerprint = `operator-input.1:${createHash("sha256").update(JSON.stringify([prompt, delivery])).digest("hex")}`;
-      try {
-        const { ids } = await store.recordRequest({ principal: operator, scope: "input", key, fingerprint },
-          { principal: operator, actor: operator, action: "session.input", target: sessionUlid, detail: { requestId } },
-          async (tx) => {
-            const { row } = await store.inputs.insert(tx, { inputId: ulid(), sessionUlid, prompt, delivery, source: operator, requestId: key, limit: config.inputQueue });
-            return { inputId: row.inputId };
-          });
-        return ids;
-      } catch (error) {
-        if (!(error instanceof BatonError) || error.detail.retryable === true || error.code === "INTERNAL") throw error;
-        // Nobody waits for an answer to a Signal: the refusal is a fact of the session.
-        await store.events.append(sessionUlid, [{ key: `operator-input-refused/${requestId}`, event: { type: "notice.raised", data: { message: `An operator's input was refused (${error.code}): ${error.message}` } } }]);
-        return null;
-      }
-    }),
+    recordOperatorInput: ({ sessionUlid, requestId, prompt, delivery }) =>
+      effect(async () => {
+        if ((await store.sessions.get(sessionUlid)) === null) return null;
+        const key = `${sessionUlid}/${requestId}`;
+        const fingerprint = `operator-input.1:${createHash("sha256")
+          .update(JSON.stringify([prompt, delivery]))
+          .digest("hex")}`;
+        try {
+          const { ids } = await store.recordRequest(
+            { principal: operator, scope: "input", key, fingerprint },
+            { principal: operator, actor: operator, action: "session.input", target: sessionUlid, detail: { requestId } },
+            async (tx) => {
+              const { row } = await store.inputs.insert(tx, {
+                inputId: ulid(),
+                sessionUlid,
+                prompt,
+                delivery,
+                source: operator,
+                requestId: key,
+                limit: config.inputQueue,
+              });
+              return { inputId: row.inputId };
+            },
+          );
+          return ids;
+        } catch (error) {
+          if (!(error instanceof BatonError) || error.detail.retryable === true || error.code === "INTERNAL") throw error;
+          // Nobody waits for an answer to a Signal: the refusal is a fact of the session.
+          await store.events.append(sessionUlid, [
+            {
+              key: `operator-input-refused/${requestId}`,
+              event: { type: "notice.raised", data: { message: `An operator's input was refused (${error.code}): ${error.message}` } },
+            },
+          ]);
+          return null;
+        }
+      }),
     failInputs: ({ sessionUlid, inputIds, reason }) => effect(() => store.inputs.fail(sessionUlid, inputIds, reason)),
     endSession: (a) => effect(() => store.sessions.end(a)),
   };

@@ -8,8 +8,12 @@ export function minimalSystemPrompt(a: { agentHandle: string; role: string; cont
 /** The first prompt built from a task. */
 export function taskPrompt(task: TaskRow, additional: string | undefined): string {
   const parts = [
-    `# ${task.taskKey}: ${task.title}`, task.description, list("Acceptance criteria", task.acceptanceCriteria), list("Requirements", task.requirements),
-    additional ? `## Additional instructions\n\n${additional}` : "", "Do the work in the current directory. When you are done, say briefly what you changed and how you checked it.",
+    `# ${task.taskKey}: ${task.title}`,
+    task.description,
+    list("Acceptance criteria", task.acceptanceCriteria),
+    list("Requirements", task.requirements),
+    additional ? `## Additional instructions\n\n${additional}` : "",
+    "Do the work in the current directory. When you are done, say briefly what you changed and how you checked it.",
   ];
   return parts.filter((part) => part.trim() !== "").join("\n\n");
 }

@@ -5,9 +5,27 @@ import type { Deps } from "./deps.ts";
 import { actorOf, findSession, record } from "./requests.ts";
 import { approvalView, loadFacts } from "./session-view.ts";
 
-export interface AbortArgs { sessionUlid: string; reason?: string; dropQueue?: boolean; clientRequestId?: string; actor?: string }
-export interface CloseArgs { sessionUlid: string; reason?: string; clientRequestId?: string; actor?: string }
-export interface RespondArgs { approvalId: string; decision?: string; answers?: Record<string, string>; reason?: string; clientRequestId?: string; actor?: string }
+export interface AbortArgs {
+  sessionUlid: string;
+  reason?: string;
+  dropQueue?: boolean;
+  clientRequestId?: string;
+  actor?: string;
+}
+export interface CloseArgs {
+  sessionUlid: string;
+  reason?: string;
+  clientRequestId?: string;
+  actor?: string;
+}
+export interface RespondArgs {
+  approvalId: string;
+  decision?: string;
+  answers?: Record<string, string>;
+  reason?: string;
+  clientRequestId?: string;
+  actor?: string;
+}
 
 /** Interrupts the turn that runs now, and only that one. Nothing running: `aborted: false`. The session stays usable. */
 export async function abort(deps: Deps, caller: Caller, args: AbortArgs): Promise<Record<string, unknown>> {
@@ -19,12 +37,21 @@ export async function abort(deps: Deps, caller: Caller, args: AbortArgs): Promis
   const { ids } = await record(store, caller, { action: "abort", args: { ...args }, target: row.sessionUlid }, async () => ({ turnId: running }));
   if (ids.turnId !== null) {
     // Names the turn: a late repeat must not hit the next one.
-    await deps.starter.signal(row.workflowId, "abort", { turnId: ids.turnId, ...(args.reason ? { reason: args.reason } : {}), ...(args.dropQueue ? { dropQueue: true } : {}) });
+    await deps.starter.signal(row.workflowId, "abort", {
+      turnId: ids.turnId,
+      ...(args.reason ? { reason: args.reason } : {}),
+      ...(args.dropQueue ? { dropQueue: true } : {}),
+    });
     // After the Signal, so that the beat it causes can learn of the cancel.
     await store.hosts.post(null, { hostId: row.hostId, kind: "poke", sessionUlid: row.sessionUlid, body: { turnId: ids.turnId } });
   }
   const { facts } = await loadFacts(store, await findSession(store, row.sessionUlid));
-  return { sessionUlid: row.sessionUlid, aborted: ids.turnId !== null, ...(ids.turnId === null ? {} : { turnId: ids.turnId }), status: pmStatus(sessionState(facts).state) };
+  return {
+    sessionUlid: row.sessionUlid,
+    aborted: ids.turnId !== null,
+    ...(ids.turnId === null ? {} : { turnId: ids.turnId }),
+    status: pmStatus(sessionState(facts).state),
+  };
 }
 
 /** Ends a session; a running turn is interrupted, the workspace stays. Idempotent. */
@@ -49,15 +76,29 @@ const permissionDecisions = ["allow", "allow_always", "deny", "deny_stop"];
 export async function respond(deps: Deps, caller: Caller, args: RespondArgs): Promise<Record<string, unknown>> {
   const store = await deps.getStore();
   const found = await store.approvals.get(args.approvalId);
-  if (!found) throw new BatonError("NOT_FOUND", `There is no approval "${args.approvalId}".`, { field: "approvalId", next: [{ tool: "pm_session", args: { action: "approvals", state: "open" }, why: "the open ones" }] });
+  if (!found)
+    throw new BatonError("NOT_FOUND", `There is no approval "${args.approvalId}".`, {
+      field: "approvalId",
+      next: [{ tool: "pm_session", args: { action: "approvals", state: "open" }, why: "the open ones" }],
+    });
   const answers = Object.values(args.answers ?? {});
   const decision = args.decision ?? (answers.length === 1 ? answers[0] : answers.length > 1 ? JSON.stringify(args.answers) : undefined);
   const allowed = found.kind === "permission" ? permissionDecisions : found.options.map((option) => option.id);
   if (decision === undefined || (found.kind === "permission" && !permissionDecisions.includes(decision))) {
-    throw new BatonError("INVALID_ARGUMENT", `Give a decision for "${found.title}".`, { field: "decision", allowed, example: { action: "respond", approvalId: found.approvalId, decision: allowed[0] ?? "allow" } });
+    throw new BatonError("INVALID_ARGUMENT", `Give a decision for "${found.title}".`, {
+      field: "decision",
+      allowed,
+      example: { action: "respond", approvalId: found.approvalId, decision: allowed[0] ?? "allow" },
+    });
   }
   const { ids } = await record(store, caller, { action: "respond", args: { ...args }, target: found.approvalId }, async (tx) => {
-    const { applied } = await store.approvals.answer(tx, { approvalId: found.approvalId, decision, by: caller.principal, actor: actorOf(caller, { ...args }), ...(args.reason ? { reason: args.reason } : {}) });
+    const { applied } = await store.approvals.answer(tx, {
+      approvalId: found.approvalId,
+      decision,
+      by: caller.principal,
+      actor: actorOf(caller, { ...args }),
+      ...(args.reason ? { reason: args.reason } : {}),
+    });
     return { applied };
   });
   const now = (await store.approvals.get(found.approvalId)) ?? found;

@@ -20,4 +20,9 @@ export interface BatonOptions {
 }
 
 /** What every family of the SDK is built from. `getStore` rejects with UNAVAILABLE while Postgres is away. */
-export interface Deps { options: BatonOptions; getStore: () => Promise<Store>; client: Client; starter: Starter }
+export interface Deps {
+  options: BatonOptions;
+  getStore: () => Promise<Store>;
+  client: Client;
+  starter: Starter;
+}

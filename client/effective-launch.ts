@@ -5,7 +5,14 @@ import { BatonError } from "../contracts/failures.ts";
 import type { EffectiveLaunch, Preset } from "../contracts/preset.ts";
 
 /** What a caller may set beside a preset, for one launch. Permissions are the preset's alone: nobody widens them by a call. */
-export interface LaunchOverrides { command?: string[]; wrapper?: string[]; model?: string; scenario?: unknown; env?: { name: string; valueRef: string }[]; wallSeconds?: number }
+export interface LaunchOverrides {
+  command?: string[];
+  wrapper?: string[];
+  model?: string;
+  scenario?: unknown;
+  env?: { name: string; valueRef: string }[];
+  wallSeconds?: number;
+}
 
 /** The preset with overrides, as the host will launch it. Errors: BatonError PROVIDER_UNAVAILABLE, with what to install or set. */
 export async function effectiveLaunch(preset: Preset, over: LaunchOverrides, searchPath: string): Promise<EffectiveLaunch> {
@@ -17,23 +24,49 @@ export async function effectiveLaunch(preset: Preset, over: LaunchOverrides, sea
   const env = [...(config.env ?? []).filter((e) => !over.env?.some((o) => o.name === e.name)), ...(over.env ?? [])];
   const own = preset.providerType === "claude" || preset.providerType === "codex";
   if (own && !command) {
-    throw new BatonError("PROVIDER_UNAVAILABLE", `This version has no driver of its own for ${preset.providerType}: give the argv of its ACP adapter as config.command, or use another preset.`, { field: "launcherConfigKey", example: { config: { command: [`${preset.providerType}-acp-adapter`] } } });
+    throw new BatonError(
+      "PROVIDER_UNAVAILABLE",
+      `This version has no driver of its own for ${preset.providerType}: give the argv of its ACP adapter as config.command, or use another preset.`,
+      { field: "launcherConfigKey", example: { config: { command: [`${preset.providerType}-acp-adapter`] } } },
+    );
   }
   if (preset.providerType !== "scripted") await mustBeThere(preset, wrapper?.[0] ?? command?.[0], searchPath);
   const wallSeconds = Math.min(over.wallSeconds ?? Infinity, preset.limits?.wallSeconds ?? Infinity);
   return {
     providerType: own ? "acp" : preset.providerType,
-    ...(command ? { command } : {}), ...(wrapper ? { wrapper } : {}), ...(model ? { model } : {}), ...(scenario === undefined ? {} : { scenario }), ...(env.length > 0 ? { env } : {}),
+    ...(command ? { command } : {}),
+    ...(wrapper ? { wrapper } : {}),
+    ...(model ? { model } : {}),
+    ...(scenario === undefined ? {} : { scenario }),
+    ...(env.length > 0 ? { env } : {}),
     permissions: preset.permissions,
     limits: Number.isFinite(wallSeconds) ? { wallSeconds } : {},
   };
 }
 
 async function mustBeThere(preset: Preset, program: string | undefined, searchPath: string): Promise<void> {
-  if (!program) throw new BatonError("INVALID_ARGUMENT", `Preset "${preset.key}" names no agent: give config.command, the argv of an ACP agent.`, { field: "config.command" });
-  const candidates = isAbsolute(program) ? [program] : searchPath.split(":").filter(Boolean).map((directory) => join(directory, program));
+  if (!program)
+    throw new BatonError("INVALID_ARGUMENT", `Preset "${preset.key}" names no agent: give config.command, the argv of an ACP agent.`, {
+      field: "config.command",
+    });
+  const candidates = isAbsolute(program)
+    ? [program]
+    : searchPath
+        .split(":")
+        .filter(Boolean)
+        .map((directory) => join(directory, program));
   for (const candidate of candidates) {
-    if (await access(candidate, constants.X_OK).then(() => true, () => false)) return;
+    if (
+      await access(candidate, constants.X_OK).then(
+        () => true,
+        () => false,
+      )
+    )
+      return;
   }
-  throw new BatonError("PROVIDER_UNAVAILABLE", `"${program}" is not installed on this machine (not on PATH): install it, or use another preset than "${preset.key}".`, { field: "launcherConfigKey" });
+  throw new BatonError(
+    "PROVIDER_UNAVAILABLE",
+    `"${program}" is not installed on this machine (not on PATH): install it, or use another preset than "${preset.key}".`,
+    { field: "launcherConfigKey" },
+  );
 }

@@ -11,9 +11,23 @@ import { loadFacts } from "./session-view.ts";
 import type { StoredArgs } from "./start-workflow.ts";
 import { generationId } from "./workflow-ids.ts";
 
-export interface InputArgs { sessionUlid: string; prompt: string; clientRequestId?: string; delivery?: Delivery; actor?: string }
-export interface RunArgs { sessionUlid: string; prompt?: string; clientRequestId?: string; actor?: string }
-export interface InputAnswer { data: Record<string, unknown>; next: { tool: string; args: Record<string, unknown>; why: string }[] }
+export interface InputArgs {
+  sessionUlid: string;
+  prompt: string;
+  clientRequestId?: string;
+  delivery?: Delivery;
+  actor?: string;
+}
+export interface RunArgs {
+  sessionUlid: string;
+  prompt?: string;
+  clientRequestId?: string;
+  actor?: string;
+}
+export interface InputAnswer {
+  data: Record<string, unknown>;
+  next: { tool: string; args: Record<string, unknown>; why: string }[];
+}
 
 /** A type, not an interface: it must fit `Record<string, unknown>`. */
 type InputIds = { inputId: string | null; approvalId: string | null; position: number };
@@ -24,12 +38,23 @@ export async function input(deps: Deps, caller: Caller, args: InputArgs, action:
   const store = await deps.getStore();
   const row = await findSession(store, args.sessionUlid);
   if (args.delivery === "steer") {
-    const repeat = (delivery: string, why: string) => ({ tool: "pm_session", args: { action: "input", sessionUlid: row.sessionUlid, prompt: args.prompt, delivery }, why });
-    throw new BatonError("UNSUPPORTED_BY_PROVIDER", `${row.provider} agents take no message in the middle of a turn.`, { field: "delivery", allowed: ["queue", "interrupt"], next: [repeat("queue", "after the turn"), repeat("interrupt", "end the turn, then this")] });
+    const repeat = (delivery: string, why: string) => ({
+      tool: "pm_session",
+      args: { action: "input", sessionUlid: row.sessionUlid, prompt: args.prompt, delivery },
+      why,
+    });
+    throw new BatonError("UNSUPPORTED_BY_PROVIDER", `${row.provider} agents take no message in the middle of a turn.`, {
+      field: "delivery",
+      allowed: ["queue", "interrupt"],
+      next: [repeat("queue", "after the turn"), repeat("interrupt", "end the turn, then this")],
+    });
   }
   const open = await store.approvals.list({ sessionUlid: row.sessionUlid, state: "open", limit: 50 });
   const question = onlyQuestion(open);
-  const refused = await refuseSleep(store, row).then(() => null, (error: unknown) => error);
+  const refused = await refuseSleep(store, row).then(
+    () => null,
+    (error: unknown) => error,
+  );
   const delivery = args.delivery ?? "queue";
   const { ids, replayed } = await record<InputIds>(store, caller, { action, args: sent, target: row.sessionUlid }, async (tx) => {
     const actor = actorOf(caller, { ...args });
@@ -41,7 +66,15 @@ export async function input(deps: Deps, caller: Caller, args: InputArgs, action:
     // Only now: the key of an earlier call is answered as it was.
     if (refused !== null) throw refused;
     await wakeIfClosed(store, tx, row);
-    const inserted = await store.inputs.insert(tx, { inputId: ulid(), sessionUlid: row.sessionUlid, prompt: args.prompt, delivery, source: actor, requestId: null, limit: deps.options.inputQueue });
+    const inserted = await store.inputs.insert(tx, {
+      inputId: ulid(),
+      sessionUlid: row.sessionUlid,
+      prompt: args.prompt,
+      delivery,
+      source: actor,
+      requestId: null,
+      limit: deps.options.inputQueue,
+    });
     return { inputId: inserted.row.inputId, approvalId: null, position: inserted.position };
   });
   if (ids.inputId !== null) await deliver(deps, store, ids.inputId);
@@ -58,7 +91,10 @@ export async function run(deps: Deps, caller: Caller, args: RunArgs): Promise<In
   // A repeat is answered as it was, whatever runs now.
   const repeated = await storedAnswer(store, requestKey(caller, "run", { ...args }));
   if (!repeated && (pending.length > 0 || (facts.turn && facts.turn.state !== "done"))) {
-    throw new BatonError("CONFLICT_STATE", "A turn runs or is about to: send an input, it is taken up after it.", { currentState: state, next: [{ tool: "pm_session", args: { action: "input", sessionUlid: row.sessionUlid, prompt }, why: "queue it" }] });
+    throw new BatonError("CONFLICT_STATE", "A turn runs or is about to: send an input, it is taken up after it.", {
+      currentState: state,
+      next: [{ tool: "pm_session", args: { action: "input", sessionUlid: row.sessionUlid, prompt }, why: "queue it" }],
+    });
   }
   const result = await input(deps, caller, { ...args, prompt, delivery: "queue" }, "run", { ...args });
   return { ...result, data: { ...result.data, turnId: result.data["inputId"], status: "RUNNING" } };
@@ -67,9 +103,11 @@ export async function run(deps: Deps, caller: Caller, args: RunArgs): Promise<In
 /** Refuses what cannot be woken. Read before the transaction: one that waits for a second connection could starve the pool. */
 async function refuseSleep(store: Store, row: SessionRow): Promise<void> {
   if (row.closedAt === null) return;
-  if (row.workspace === "failed") throw new BatonError("CONFLICT_STATE", "The session's workspace could not be made, it cannot go on: launch a new one.", { currentState: "failed" });
+  if (row.workspace === "failed")
+    throw new BatonError("CONFLICT_STATE", "The session's workspace could not be made, it cannot go on: launch a new one.", { currentState: "failed" });
   const chain = row.chainId ? await store.chains.get(row.chainId) : null;
-  if (chain?.state === "open") throw new BatonError("CONFLICT_STATE", `The session belongs to chain ${chain.chainId}, which is still open.`, { currentState: "closed" });
+  if (chain?.state === "open")
+    throw new BatonError("CONFLICT_STATE", `The session belongs to chain ${chain.chainId}, which is still open.`, { currentState: "closed" });
 }
 
 /** A closed session goes on as its next generation. Compare-and-set: of several messages one wakes it, the others find it awake and join. */
@@ -95,11 +133,20 @@ async function answer(store: Store, sessionUlid: string, ids: InputIds, delivery
   const { facts } = await loadFacts(store, row);
   const waits = ids.approvalId === null && open.length > 0;
   const cursors = { events: head?.lastSeq ?? row.lastSeq, deltas: head?.lastDelta ?? 0 };
-  const next = waits ? open.map((a) => ({ tool: "pm_session", args: { action: "respond", approvalId: a.approvalId, decision: a.options[0]?.id ?? "allow" }, why: a.title })) : [];
+  const next = waits
+    ? open.map((a) => ({ tool: "pm_session", args: { action: "respond", approvalId: a.approvalId, decision: a.options[0]?.id ?? "allow" }, why: a.title }))
+    : [];
   const data = {
-    sessionUlid, inputId: ids.inputId ?? ids.approvalId, delivery: ids.approvalId ? "answer" : delivery, state: ids.approvalId ? "answered" : waits ? "waiting_for_approval" : (given?.state ?? "recorded"),
-    ...(ids.approvalId ? { approvalId: ids.approvalId } : { position: ids.position }), ...(given?.turnId ? { turnId: given.turnId } : {}),
-    status: pmStatus(sessionState(facts).state), baselineSeq: cursors.events, cursors, ...(replayed ? { replayed: true } : {}),
+    sessionUlid,
+    inputId: ids.inputId ?? ids.approvalId,
+    delivery: ids.approvalId ? "answer" : delivery,
+    state: ids.approvalId ? "answered" : waits ? "waiting_for_approval" : (given?.state ?? "recorded"),
+    ...(ids.approvalId ? { approvalId: ids.approvalId } : { position: ids.position }),
+    ...(given?.turnId ? { turnId: given.turnId } : {}),
+    status: pmStatus(sessionState(facts).state),
+    baselineSeq: cursors.events,
+    cursors,
+    ...(replayed ? { replayed: true } : {}),
   };
   return { data, next };
 }

@@ -5,7 +5,12 @@ import { BatonError } from "../contracts/failures.ts";
 
 const run = promisify(execFile);
 
-export interface RepositoryFacts { path: string; headBranch: string | null; head: string; /** commit of the base that was asked for */ base: string }
+export interface RepositoryFacts {
+  path: string;
+  headBranch: string | null;
+  head: string;
+  /** commit of the base that was asked for */ base: string;
+}
 
 /** Checks a repository (and a base in it) before anything is made for it. */
 export type InspectRepository = (repositoryPath: string, baseRef?: string) => Promise<RepositoryFacts>;
@@ -20,11 +25,13 @@ export function repositoryInspector(env: Record<string, string | undefined>): In
 async function inspect(git: Git, repositoryPath: string, baseRef?: string): Promise<RepositoryFacts> {
   if (!isAbsolute(repositoryPath)) throw wrong("repositoryPath", `"${repositoryPath}" is not an absolute path.`);
   const path = await git(repositoryPath, ["rev-parse", "--show-toplevel"]);
-  if (path === null) throw wrong("repositoryPath", `"${repositoryPath}" is not a git repository (with files checked out): run "git init" there, or give another path.`);
+  if (path === null)
+    throw wrong("repositoryPath", `"${repositoryPath}" is not a git repository (with files checked out): run "git init" there, or give another path.`);
   const head = await git(path, ["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]);
   if (head === null) throw wrong("repositoryPath", `"${path}" has no commit yet: make one, agents work on branches of it.`);
   const headBranch = await git(path, ["symbolic-ref", "--quiet", "--short", "HEAD"]);
-  if (baseRef !== undefined && !/^[A-Za-z0-9][A-Za-z0-9._/@^~-]{0,199}$/.test(baseRef)) throw wrong("baseRef", `"${baseRef}" is no name of a branch, tag or commit.`);
+  if (baseRef !== undefined && !/^[A-Za-z0-9][A-Za-z0-9._/@^~-]{0,199}$/.test(baseRef))
+    throw wrong("baseRef", `"${baseRef}" is no name of a branch, tag or commit.`);
   const base = baseRef === undefined ? head : await git(path, ["rev-parse", "--verify", "--quiet", "--end-of-options", `${baseRef}^{commit}`]);
   if (base === null) throw wrong("baseRef", `"${baseRef}" is no branch, tag or commit of ${path}.`);
   return { path, headBranch, head, base };
@@ -34,7 +41,11 @@ async function inspect(git: Git, repositoryPath: string, baseRef?: string): Prom
 async function runGit(outer: Record<string, string | undefined>, directory: string, args: string[]): Promise<string | null> {
   try {
     const env = { PATH: outer["PATH"] ?? "/usr/bin:/bin", HOME: outer["HOME"] ?? "/", GIT_TERMINAL_PROMPT: "0", GIT_OPTIONAL_LOCKS: "0", LC_ALL: "C" };
-    const { stdout } = await run("git", ["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-C", directory, ...args], { env, timeout: 5_000, maxBuffer: 65_536 });
+    const { stdout } = await run("git", ["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-C", directory, ...args], {
+      env,
+      timeout: 5_000,
+      maxBuffer: 65_536,
+    });
     return stdout.trim() || null;
   } catch (error) {
     if ((error as { code?: unknown }).code === "ENOENT") throw new BatonError("UNAVAILABLE", "git is not installed on this machine: install it and try again.");

@@ -11,7 +11,11 @@ export async function planChain(deps: Deps, chain: ChainRequest): Promise<Omit<C
   const auditor = chain.auditor ? await role(deps, chain.auditor) : null;
   const asked = chain.gates?.reviews?.quorum ?? "all";
   const quorum = asked === "all" ? reviewers.length : asked;
-  if (quorum > reviewers.length) throw new BatonError("INVALID_ARGUMENT", `A quorum of ${quorum} cannot be reached by ${reviewers.length} reviewers.`, { field: "chain.gates.reviews.quorum", allowed: reviewers.length });
+  if (quorum > reviewers.length)
+    throw new BatonError("INVALID_ARGUMENT", `A quorum of ${quorum} cannot be reached by ${reviewers.length} reviewers.`, {
+      field: "chain.gates.reviews.quorum",
+      allowed: reviewers.length,
+    });
   const audit = auditor === null || chain.gates?.audit === null ? null : { minScore: chain.gates?.audit?.minScore ?? 80 };
   return { reviewers, auditor, maxRounds: chain.maxRounds ?? 3, gates: { reviews: { quorum, minScore: chain.gates?.reviews?.minScore ?? 90 }, audit } };
 }
@@ -20,18 +24,33 @@ async function role(deps: Deps, member: ChainMember): Promise<ChainRole> {
   const preset = await findPreset(deps, member.launcherConfigKey);
   const effective = await effectiveLaunch(preset, {}, deps.options.searchPath);
   return {
-    agentHandle: (member.agentHandle ?? preset.key).replace(/^@/, ""), launcherConfigKey: preset.key, provider: effective.providerType,
-    presetRevision: preset.revision, presetSha256: preset.sha256, effective, permissions: preset.permissions,
+    agentHandle: (member.agentHandle ?? preset.key).replace(/^@/, ""),
+    launcherConfigKey: preset.key,
+    provider: effective.providerType,
+    presetRevision: preset.revision,
+    presetSha256: preset.sha256,
+    effective,
+    permissions: preset.permissions,
   };
 }
 
 /** The whole configuration, once the executor's session has its row. */
-export function chainConfig(roles: Omit<ChainConfig, "args">, a: { chainId: string; workflowId: string; taskKey: string; executor: SessionArgs; turnDeadlineSeconds: number }): ChainConfig {
+export function chainConfig(
+  roles: Omit<ChainConfig, "args">,
+  a: { chainId: string; workflowId: string; taskKey: string; executor: SessionArgs; turnDeadlineSeconds: number },
+): ChainConfig {
   return {
     ...roles,
     args: {
-      chainId: a.chainId, taskKey: a.taskKey, executor: { ...a.executor, chainWorkflowId: a.workflowId }, reviewers: roles.reviewers.length, auditor: roles.auditor !== null,
-      maxRounds: roles.maxRounds, turnDeadlineSeconds: a.turnDeadlineSeconds, hostQueue: a.executor.hostQueue, summary: `Chain for ${a.taskKey}`,
+      chainId: a.chainId,
+      taskKey: a.taskKey,
+      executor: { ...a.executor, chainWorkflowId: a.workflowId },
+      reviewers: roles.reviewers.length,
+      auditor: roles.auditor !== null,
+      maxRounds: roles.maxRounds,
+      turnDeadlineSeconds: a.turnDeadlineSeconds,
+      hostQueue: a.executor.hostQueue,
+      summary: `Chain for ${a.taskKey}`,
     },
   };
 }

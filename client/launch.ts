@@ -15,7 +15,11 @@ import { workflowIdFor } from "./workflow-ids.ts";
 
 /** A type, not an interface: it must fit `Record<string, unknown>`. */
 export type LaunchIds = { sessionUlid: string; chainId: string | null };
-export interface Launched { data: Record<string, unknown>; replayed: boolean; warnings: string[] }
+export interface Launched {
+  data: Record<string, unknown>;
+  replayed: boolean;
+  warnings: string[];
+}
 
 /** Launches a session (or a chain) once per key. The row is written first, then started by whoever sees it (DESIGN section 4.2, 4.3). */
 export async function launch(deps: Deps, caller: Caller, args: LaunchArgs, action: "launch_task" | "start"): Promise<Launched> {
@@ -24,7 +28,8 @@ export async function launch(deps: Deps, caller: Caller, args: LaunchArgs, actio
   const earlier = await storedAnswer<LaunchIds>(store, key);
   if (earlier) return started(deps, store, earlier, true, []);
   const plan = await planLaunch(deps, store, args);
-  if (args.chain && (action === "start" || args.run === false)) throw new BatonError("INVALID_ARGUMENT", "A chain runs at once: leave run out.", { field: "run" });
+  if (args.chain && (action === "start" || args.run === false))
+    throw new BatonError("INVALID_ARGUMENT", "A chain runs at once: leave run out.", { field: "run" });
   const roles = args.chain ? await planChain(deps, args.chain) : null;
   const { baseRef } = await supersedeIdle(deps, store, plan, key);
 
@@ -37,16 +42,53 @@ export async function launch(deps: Deps, caller: Caller, args: LaunchArgs, actio
     const workflowId = workflowIdFor({ principal: caller.principal, key: key.key, sessionUlid: chainId ?? sessionUlid });
     const runs = args.run !== false && action === "launch_task" && plan.prompt !== "";
     const inputId = runs ? ulid() : undefined;
-    const stored: StoredArgs = { sent: { ...args }, fingerprint: key.fingerprint, effective: plan.effective, ...(inputId ? { inputId } : plan.prompt === "" ? {} : { firstPrompt: plan.prompt }) };
+    const stored: StoredArgs = {
+      sent: { ...args },
+      fingerprint: key.fingerprint,
+      effective: plan.effective,
+      ...(inputId ? { inputId } : plan.prompt === "" ? {} : { firstPrompt: plan.prompt }),
+    };
     const row = await store.sessions.insert(tx, {
-      ...newSession(deps, plan, args), sessionUlid, name: `${plan.contextRef.replace(/^TASK-/, "")}/${plan.role}-${await store.sessions.nextOrdinal(tx, plan.contextRef, plan.role)}`,
-      workflowId: chainId ? `${workflowId}/executor` : workflowId, principal: caller.principal, clientRequestId: key.key, actor, launchReason: action, baseRef,
-      args: { ...stored }, worktreePath: join(deps.options.home, "worktrees", sessionUlid), parentUlid: null, chainId,
+      ...newSession(deps, plan, args),
+      sessionUlid,
+      name: `${plan.contextRef.replace(/^TASK-/, "")}/${plan.role}-${await store.sessions.nextOrdinal(tx, plan.contextRef, plan.role)}`,
+      workflowId: chainId ? `${workflowId}/executor` : workflowId,
+      principal: caller.principal,
+      clientRequestId: key.key,
+      actor,
+      launchReason: action,
+      baseRef,
+      args: { ...stored },
+      worktreePath: join(deps.options.home, "worktrees", sessionUlid),
+      parentUlid: null,
+      chainId,
     });
-    if (inputId) await store.inputs.insert(tx, { inputId, sessionUlid, prompt: plan.prompt, delivery: "queue", source: actor, requestId: null, limit: deps.options.inputQueue });
+    if (inputId)
+      await store.inputs.insert(tx, {
+        inputId,
+        sessionUlid,
+        prompt: plan.prompt,
+        delivery: "queue",
+        source: actor,
+        requestId: null,
+        limit: deps.options.inputQueue,
+      });
     if (roles && chainId) {
-      const config = chainConfig(roles, { chainId, workflowId, taskKey: args.taskKey, executor: sessionArgs(deps.options, row, inputId), turnDeadlineSeconds: args.chain?.turnDeadlineSeconds ?? 14_400 });
-      await store.chains.insert(tx, { chainId, workflowId, taskKey: args.taskKey, principal: caller.principal, config: { ...config }, executorUlid: sessionUlid });
+      const config = chainConfig(roles, {
+        chainId,
+        workflowId,
+        taskKey: args.taskKey,
+        executor: sessionArgs(deps.options, row, inputId),
+        turnDeadlineSeconds: args.chain?.turnDeadlineSeconds ?? 14_400,
+      });
+      await store.chains.insert(tx, {
+        chainId,
+        workflowId,
+        taskKey: args.taskKey,
+        principal: caller.principal,
+        config: { ...config },
+        executorUlid: sessionUlid,
+      });
     }
     return { sessionUlid, chainId };
   });
@@ -65,18 +107,63 @@ async function started(deps: Deps, store: Store, ids: LaunchIds, replayed: boole
   const { state } = sessionState(facts);
   // A launch answers from the beginning of the session's story, so that a caller misses nothing that happened meanwhile.
   const data = {
-    sessionUlid: row.sessionUlid, name: row.name, workflowId: chain?.workflowId ?? row.workflowId, contextRef: row.contextRef, taskKey: row.taskKey, providerType: row.provider, targetAgentHandle: row.agentHandle,
-    worktreePath: row.worktreePath, branchName: row.branchName, workspace: row.workspace, status: pmStatus(state), state, cursors: { events: 0, deltas: 0 }, nextSeq: 0, lastSeq: head?.lastSeq ?? row.lastSeq,
-    ...(ids.chainId ? { chainId: ids.chainId } : {}), ...(replayed ? { replayed: true } : {}),
+    sessionUlid: row.sessionUlid,
+    name: row.name,
+    workflowId: chain?.workflowId ?? row.workflowId,
+    contextRef: row.contextRef,
+    taskKey: row.taskKey,
+    providerType: row.provider,
+    targetAgentHandle: row.agentHandle,
+    worktreePath: row.worktreePath,
+    branchName: row.branchName,
+    workspace: row.workspace,
+    status: pmStatus(state),
+    state,
+    cursors: { events: 0, deltas: 0 },
+    nextSeq: 0,
+    lastSeq: head?.lastSeq ?? row.lastSeq,
+    ...(ids.chainId ? { chainId: ids.chainId } : {}),
+    ...(replayed ? { replayed: true } : {}),
   };
   return { data, replayed, warnings };
 }
 
-function newSession(deps: Deps, plan: LaunchPlan, args: LaunchArgs): Pick<NewSession, "contextRef" | "taskKey" | "projectKey" | "role" | "provider" | "agentHandle" | "launcherConfigKey" | "presetRevision" | "presetSha256" | "hostId" | "repositoryPath" | "branchName" | "systemPrompt" | "labels"> {
+function newSession(
+  deps: Deps,
+  plan: LaunchPlan,
+  args: LaunchArgs,
+): Pick<
+  NewSession,
+  | "contextRef"
+  | "taskKey"
+  | "projectKey"
+  | "role"
+  | "provider"
+  | "agentHandle"
+  | "launcherConfigKey"
+  | "presetRevision"
+  | "presetSha256"
+  | "hostId"
+  | "repositoryPath"
+  | "branchName"
+  | "systemPrompt"
+  | "labels"
+> {
   return {
-    contextRef: plan.contextRef, taskKey: plan.task?.taskKey ?? plan.newTask?.taskKey ?? null, projectKey: plan.task?.projectKey ?? plan.newTask?.projectKey ?? null, role: plan.role,
-    provider: plan.effective.providerType, agentHandle: plan.agentHandle, launcherConfigKey: plan.preset.key, presetRevision: plan.preset.revision, presetSha256: plan.preset.sha256,
-    hostId: deps.options.hostId, repositoryPath: plan.repositoryPath, branchName: plan.branch, systemPrompt: plan.systemPrompt, labels: args.labels ?? {},
+    contextRef: plan.contextRef,
+    taskKey: plan.task?.taskKey ?? plan.newTask?.taskKey ?? null,
+    projectKey: plan.task?.projectKey ?? plan.newTask?.projectKey ?? null,
+    role: plan.role,
+    provider: plan.effective.providerType,
+    agentHandle: plan.agentHandle,
+    launcherConfigKey: plan.preset.key,
+    presetRevision: plan.preset.revision,
+    presetSha256: plan.preset.sha256,
+    hostId: deps.options.hostId,
+    repositoryPath: plan.repositoryPath,
+    branchName: plan.branch,
+    systemPrompt: plan.systemPrompt,
+    labels: args.labels ?? {},
   };
 }
 

@@ -54,7 +54,12 @@ export interface Baton {
 export function openBaton(options: BatonOptions): Promise<Baton> {
   const temporal = lazyTemporal({ address: options.temporalAddress, namespace: options.temporalNamespace });
   const postgres = lazyStore(options);
-  const deps: Deps = { options, client: temporal.client, getStore: postgres.get, starter: createStarter({ client: temporal.client, getStore: postgres.get, options }) };
+  const deps: Deps = {
+    options,
+    client: temporal.client,
+    getStore: postgres.get,
+    starter: createStarter({ client: temporal.client, getStore: postgres.get, options }),
+  };
   // Warm, so that the first call does not pay for the connection; a failure is that call's to tell.
   postgres.get().catch(() => {});
   return Promise.resolve({
@@ -94,14 +99,18 @@ function lazyStore(options: BatonOptions): { get(): Promise<Store>; close(): Pro
   let opening: Promise<Store> | null = null;
   return {
     get: () => {
-      const current = opening ?? openStore({ databaseUrl: options.databaseUrl, instance: options.instance }).catch((error: unknown) => {
-        opening = null;
-        if (error instanceof BatonError) throw error;
-        throw new BatonError("UNAVAILABLE", "Postgres does not answer: nothing was done. Try again in a moment.", { retryable: true, retryAfterMs: 2_000 });
-      });
+      const current =
+        opening ??
+        openStore({ databaseUrl: options.databaseUrl, instance: options.instance }).catch((error: unknown) => {
+          opening = null;
+          if (error instanceof BatonError) throw error;
+          throw new BatonError("UNAVAILABLE", "Postgres does not answer: nothing was done. Try again in a moment.", { retryable: true, retryAfterMs: 2_000 });
+        });
       opening = current;
       return current;
     },
-    close: async () => { await (await opening?.catch(() => null))?.close(); },
+    close: async () => {
+      await (await opening?.catch(() => null))?.close();
+    },
   };
 }

@@ -10,10 +10,15 @@ const presetFile = z.strictObject({
   displayName: z.string().min(1).max(200).optional(),
   providerType: z.enum(["claude", "codex", "opencode", "gemini", "acp", "scripted"]),
   description: z.string().max(2_000).optional(),
-  config: z.strictObject({
-    command: z.array(z.string().min(1)).min(1).optional(), wrapper: z.array(z.string().min(1)).optional(), model: z.string().min(1).optional(),
-    scenario: z.unknown().optional(), env: z.array(z.strictObject({ name: z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), valueRef: z.string().min(1) })).optional(),
-  }).default({}),
+  config: z
+    .strictObject({
+      command: z.array(z.string().min(1)).min(1).optional(),
+      wrapper: z.array(z.string().min(1)).optional(),
+      model: z.string().min(1).optional(),
+      scenario: z.unknown().optional(),
+      env: z.array(z.strictObject({ name: z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), valueRef: z.string().min(1) })).optional(),
+    })
+    .default({}),
   permissions: z.strictObject({ mode: z.enum(["deny-all", "approve-reads", "ask", "approve-all"]) }).default({ mode: "ask" }),
   limits: z.strictObject({ wallSeconds: z.number().int().min(1).max(86_400).optional() }).optional(),
   revision: z.number().int().min(1).default(1),

@@ -15,10 +15,33 @@ export async function chainView(store: Store, chain: ChainRow): Promise<Record<s
   const [sessions, verdicts] = await Promise.all([store.sessions.list({ limit: 50, chainId: chain.chainId }), store.chains.verdicts(chain.chainId)]);
   const config = chain.config as unknown as ChainConfig;
   return {
-    chainId: chain.chainId, workflowId: chain.workflowId, taskKey: chain.taskKey, state: chain.state, reason: chain.reason, why: chain.why, round: chain.round, maxRounds: config.maxRounds,
-    candidate: chain.candidate, createdAt: chain.createdAt, startedAt: chain.startedAt, endedAt: chain.endedAt,
-    sessions: sessions.toReversed().map(({ role, sessionUlid, name, agentHandle, closedAt }) => ({ role, sessionUlid, name, agentHandle, open: closedAt === null })),
+    chainId: chain.chainId,
+    workflowId: chain.workflowId,
+    taskKey: chain.taskKey,
+    state: chain.state,
+    reason: chain.reason,
+    why: chain.why,
+    round: chain.round,
+    maxRounds: config.maxRounds,
+    candidate: chain.candidate,
+    createdAt: chain.createdAt,
+    startedAt: chain.startedAt,
+    endedAt: chain.endedAt,
+    sessions: sessions
+      .toReversed()
+      .map(({ role, sessionUlid, name, agentHandle, closedAt }) => ({ role, sessionUlid, name, agentHandle, open: closedAt === null })),
     gates: chain.gates.map(({ name, passed, why }) => ({ name, state: passed ? "passed" : "failed", why })),
-    verdicts: verdicts.map(({ role, sessionUlid, round, decision, score, summary, findings, tree, createdAt }) => ({ role, sessionUlid, round, decision, score, summary, findings, tree, stale: chain.candidate !== null && chain.candidate.tree !== tree, createdAt })),
+    verdicts: verdicts.map(({ role, sessionUlid, round, decision, score, summary, findings, tree, createdAt }) => ({
+      role,
+      sessionUlid,
+      round,
+      decision,
+      score,
+      summary,
+      findings,
+      tree,
+      stale: chain.candidate !== null && chain.candidate.tree !== tree,
+      createdAt,
+    })),
   };
 }

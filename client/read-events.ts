@@ -6,8 +6,25 @@ import type { Deps } from "./deps.ts";
 import { findSession } from "./requests.ts";
 import { loadFacts } from "./session-view.ts";
 
-export interface EventsArgs { sessionUlid: string; sinceSeq?: number; limit?: number; types?: string[]; turnId?: string; tail?: number; textMaxLength?: number; waitMs?: number; maxBytes?: number; format?: "json" | "transcript" }
-export interface DeltasArgs { sessionUlid: string; sinceSeq?: number; waitMs?: number; maxBytes?: number; limit?: number }
+export interface EventsArgs {
+  sessionUlid: string;
+  sinceSeq?: number;
+  limit?: number;
+  types?: string[];
+  turnId?: string;
+  tail?: number;
+  textMaxLength?: number;
+  waitMs?: number;
+  maxBytes?: number;
+  format?: "json" | "transcript";
+}
+export interface DeltasArgs {
+  sessionUlid: string;
+  sinceSeq?: number;
+  waitMs?: number;
+  maxBytes?: number;
+  limit?: number;
+}
 
 /** A long poll ends before the 60 s at which common clients give up. Milliseconds. */
 export const longestWaitMs = 25_000;
@@ -21,7 +38,14 @@ export async function events(deps: Deps, args: EventsArgs, signal?: AbortSignal)
   const since = args.sinceSeq ?? 0;
   if (args.waitMs) await store.feed.wait(row.sessionUlid, { seq: since }, Math.min(args.waitMs, longestWaitMs), signal);
   const limit = Math.min(args.limit ?? 1_000, 1_000);
-  const read = args.tail ? await store.events.tail(row.sessionUlid, Math.min(args.tail, limit)) : await store.events.read(row.sessionUlid, { sinceSeq: since, limit, ...(args.types ? { types: args.types } : {}), ...(args.turnId ? { turnId: args.turnId } : {}) });
+  const read = args.tail
+    ? await store.events.tail(row.sessionUlid, Math.min(args.tail, limit))
+    : await store.events.read(row.sessionUlid, {
+        sinceSeq: since,
+        limit,
+        ...(args.types ? { types: args.types } : {}),
+        ...(args.turnId ? { turnId: args.turnId } : {}),
+      });
   // One text alone may be larger than the whole answer may be.
   const budget = Math.min(args.maxBytes ?? defaultBytes, mostBytes);
   const cut = read.map((event) => cutTexts(event, args.textMaxLength ?? Math.max(1_000, budget >> 1)));
@@ -53,7 +77,15 @@ export async function liveDeltas(deps: Deps, args: DeltasArgs, signal?: AbortSig
   const { state } = sessionState(facts);
   const first = kept[0]?.seq;
   const expired = args.sinceSeq !== undefined && first !== undefined && first > since + 1;
-  return { deltas: kept, nextSeq: kept.at(-1)?.seq ?? since, status: pmStatus(state), state, done: now.closedAt !== null, truncated, ...(expired ? { expired: true, firstSeq: first } : {}) };
+  return {
+    deltas: kept,
+    nextSeq: kept.at(-1)?.seq ?? since,
+    status: pmStatus(state),
+    state,
+    done: now.closedAt !== null,
+    truncated,
+    ...(expired ? { expired: true, firstSeq: first } : {}),
+  };
 }
 
 async function everything(store: Store, row: SessionRow): Promise<Record<string, unknown>> {
@@ -63,10 +95,18 @@ async function everything(store: Store, row: SessionRow): Promise<Record<string,
   if (newest.length === lastSeq && sizeOf(newest) <= mostBytes) return { events: newest, nextSeq: lastSeq, ...(await ending(store, row, lastSeq)) };
   const first = (await store.events.read(row.sessionUlid, { sinceSeq: 0, limit: 20 })).map((event) => cutTexts(event, 1_000));
   const after = first.at(-1)?.seq ?? 0;
-  const candidates = newest.filter((event) => event.seq > after).map((event) => cutTexts(event, 2_000)).reverse();
+  const candidates = newest
+    .filter((event) => event.seq > after)
+    .map((event) => cutTexts(event, 2_000))
+    .reverse();
   const kept = fitting(candidates, mostBytes - sizeOf(first)).kept.reverse();
   const from = kept[0]?.seq ?? after + 1;
-  return { events: [...first, ...kept], nextSeq: lastSeq, ...(await ending(store, row, lastSeq)), ...(from > after + 1 ? { gap: { fromSeq: after + 1, toSeq: from - 1 } } : {}) };
+  return {
+    events: [...first, ...kept],
+    nextSeq: lastSeq,
+    ...(await ending(store, row, lastSeq)),
+    ...(from > after + 1 ? { gap: { fromSeq: after + 1, toSeq: from - 1 } } : {}),
+  };
 }
 
 /** `done`: the session is closed and the reader has it all. */
@@ -79,12 +119,19 @@ async function ending(store: Store, row: SessionRow, nextSeq: number): Promise<{
 function asMarkdown(event: BatonEvent): string {
   const data = event.data as Record<string, unknown>;
   switch (event.type) {
-    case "message.completed": return `**${String(data["role"])}**: ${String(data["text"])}`;
-    case "tool.started": return `- tool: ${String(data["title"])}`;
-    case "command.started": return `- \`${String(data["command"])}\``;
-    case "file.changed": return `- ${String(data["change"])} ${String(data["path"])}`;
-    case "turn.completed": return `*turn ended: ${String(data["outcome"])}*`;
-    case "approval.requested": return `*asks: ${String(data["title"])}*`;
-    default: return "";
+    case "message.completed":
+      return `**${String(data["role"])}**: ${String(data["text"])}`;
+    case "tool.started":
+      return `- tool: ${String(data["title"])}`;
+    case "command.started":
+      return `- \`${String(data["command"])}\``;
+    case "file.changed":
+      return `- ${String(data["change"])} ${String(data["path"])}`;
+    case "turn.completed":
+      return `*turn ended: ${String(data["outcome"])}*`;
+    case "approval.requested":
+      return `*asks: ${String(data["title"])}*`;
+    default:
+      return "";
   }
 }

@@ -6,9 +6,28 @@ import { chainView } from "./read-chains.ts";
 import { findSession } from "./requests.ts";
 import { approvalView, fullView, liveHosts, loadFacts, type SessionWithFacts, summaryView } from "./session-view.ts";
 
-export interface ListArgs { limit?: number; contextRef?: string; status?: string; role?: string; agentHandle?: string; projectKey?: string; parentUlid?: string; chainId?: string; attention?: boolean; cursor?: string }
-export interface ApprovalsArgs { sessionUlid?: string; chainId?: string; state?: string; limit?: number }
-export interface Page { data: Record<string, unknown>; page?: { nextCursor: string } }
+export interface ListArgs {
+  limit?: number;
+  contextRef?: string;
+  status?: string;
+  role?: string;
+  agentHandle?: string;
+  projectKey?: string;
+  parentUlid?: string;
+  chainId?: string;
+  attention?: boolean;
+  cursor?: string;
+}
+export interface ApprovalsArgs {
+  sessionUlid?: string;
+  chainId?: string;
+  state?: string;
+  limit?: number;
+}
+export interface Page {
+  data: Record<string, unknown>;
+  page?: { nextCursor: string };
+}
 
 /** Sessions, newest first (with `attention`: those that wait for somebody, oldest first). */
 export async function listSessions(deps: Deps, args: ListArgs): Promise<Page> {
@@ -24,7 +43,10 @@ export async function listSessions(deps: Deps, args: ListArgs): Promise<Page> {
   // The cursor is the last row that was looked at, shown or not: a filter must not end the list early.
   const lastShown = truncated ? String(kept.at(-1)?.["sessionUlid"]) : rows.at(-1)?.sessionUlid;
   const more = truncated || rows.length === limit;
-  const totals = { sessions: views.length, costMicros: found.reduce((sum, { turns }) => sum + turns.reduce((s, turn) => s + (turn.result?.usage.costMicros ?? 0), 0), 0) };
+  const totals = {
+    sessions: views.length,
+    costMicros: found.reduce((sum, { turns }) => sum + turns.reduce((s, turn) => s + (turn.result?.usage.costMicros ?? 0), 0), 0),
+  };
   return { data: { sessions: kept, ...(attention ? { totals } : {}) }, ...(more && lastShown ? { page: { nextCursor: lastShown } } : {}) };
 }
 
@@ -60,7 +82,12 @@ export async function getSession(deps: Deps, args: { sessionUlid?: string; chain
 export async function listApprovals(deps: Deps, args: ApprovalsArgs): Promise<Record<string, unknown>> {
   const store = await deps.getStore();
   const sessionUlid = args.sessionUlid === undefined ? undefined : (await findSession(store, args.sessionUlid)).sessionUlid;
-  const rows = await store.approvals.list({ ...(sessionUlid ? { sessionUlid } : {}), ...(args.chainId ? { chainId: args.chainId } : {}), state: args.state ?? "open", limit: Math.min(args.limit ?? 100, 200) });
+  const rows = await store.approvals.list({
+    ...(sessionUlid ? { sessionUlid } : {}),
+    ...(args.chainId ? { chainId: args.chainId } : {}),
+    state: args.state ?? "open",
+    limit: Math.min(args.limit ?? 100, 200),
+  });
   const { kept, truncated } = fitting(rows.map(approvalView), defaultBytes);
   return { approvals: kept, ...(truncated ? { truncated: true } : {}) };
 }

@@ -10,7 +10,10 @@ export type Args = Record<string, unknown>;
 export function requestKey(caller: Caller, scope: string, args: Args): RequestKey {
   const key = args["clientRequestId"] ?? null;
   if (key !== null && (typeof key !== "string" || key.length < 1 || key.length > 120)) {
-    throw new BatonError("INVALID_ARGUMENT", "clientRequestId is a string of 1 to 120 characters.", { field: "clientRequestId", example: { clientRequestId: ulid() } });
+    throw new BatonError("INVALID_ARGUMENT", "clientRequestId is a string of 1 to 120 characters.", {
+      field: "clientRequestId",
+      example: { clientRequestId: ulid() },
+    });
   }
   return { principal: caller.principal, scope, key, fingerprint: fingerprint(args) };
 }
@@ -21,7 +24,9 @@ class Free extends Error {}
 export async function storedAnswer<T extends Record<string, unknown>>(store: Store, key: RequestKey): Promise<T | null> {
   if (key.key === null) return null;
   try {
-    const { ids } = await store.recordRequest<T>(key, { principal: key.principal, actor: key.principal, action: "lookup", target: null }, () => Promise.reject(new Free()));
+    const { ids } = await store.recordRequest<T>(key, { principal: key.principal, actor: key.principal, action: "lookup", target: null }, () =>
+      Promise.reject(new Free()),
+    );
     return ids;
   } catch (error) {
     if (error instanceof Free) return null;
@@ -30,7 +35,12 @@ export async function storedAnswer<T extends Record<string, unknown>>(store: Sto
 }
 
 /** Records a mutation: key, audit row and effect in one transaction. */
-export function record<T extends Record<string, unknown>>(store: Store, caller: Caller, a: { action: string; scope?: string; args: Args; target: string | null }, effect: (tx: Tx) => Promise<T>): Promise<{ ids: T; replayed: boolean }> {
+export function record<T extends Record<string, unknown>>(
+  store: Store,
+  caller: Caller,
+  a: { action: string; scope?: string; args: Args; target: string | null },
+  effect: (tx: Tx) => Promise<T>,
+): Promise<{ ids: T; replayed: boolean }> {
   const audit = { principal: caller.principal, actor: actorOf(caller, a.args), action: a.action, target: a.target };
   return store.recordRequest(requestKey(caller, a.scope ?? a.action, a.args), audit, effect);
 }
@@ -45,5 +55,8 @@ export function actorOf(caller: Caller, args: Args): string {
 export async function findSession(store: Store, reference: string): Promise<SessionRow> {
   const row = /^[0-9A-HJKMNP-TV-Z]{26}$/i.test(reference) ? await store.sessions.get(reference.toUpperCase()) : await store.sessions.byName(reference);
   if (row) return row;
-  throw new BatonError("NOT_FOUND", `There is no session "${reference}".`, { field: "sessionUlid", next: [{ tool: "pm_session", args: { action: "list" }, why: "the sessions there are" }] });
+  throw new BatonError("NOT_FOUND", `There is no session "${reference}".`, {
+    field: "sessionUlid",
+    next: [{ tool: "pm_session", args: { action: "list" }, why: "the sessions there are" }],
+  });
 }

@@ -17,15 +17,34 @@ export interface Starter {
 }
 
 /** What the door stores in `SessionRow.args` (sessions that a chain opened have `effective` only). `inputId`: the first input; `firstPrompt`: composed, but not asked for yet. */
-export interface StoredArgs { sent?: Record<string, unknown>; fingerprint?: string; effective: EffectiveLaunch; inputId?: string; firstPrompt?: string }
+export interface StoredArgs {
+  sent?: Record<string, unknown>;
+  fingerprint?: string;
+  effective: EffectiveLaunch;
+  inputId?: string;
+  firstPrompt?: string;
+}
 
-export interface StarterOptions { instance: string; hostBeatTimeoutMs: number; turnAttempts: number }
+export interface StarterOptions {
+  instance: string;
+  hostBeatTimeoutMs: number;
+  turnAttempts: number;
+}
 
 /** A session workflow's arguments, the same whoever computes them. */
-export function sessionArgs(options: StarterOptions, row: Pick<SessionRow, "sessionUlid" | "generation" | "hostId" | "name" | "provider">, inputId: string | undefined): SessionArgs {
+export function sessionArgs(
+  options: StarterOptions,
+  row: Pick<SessionRow, "sessionUlid" | "generation" | "hostId" | "name" | "provider">,
+  inputId: string | undefined,
+): SessionArgs {
   return {
-    sessionUlid: row.sessionUlid, generation: row.generation, hostQueue: hostQueue(options.instance, row.hostId), summary: `${row.name} (${row.provider})`,
-    beatTimeoutMs: options.hostBeatTimeoutMs, turnAttempts: options.turnAttempts, ...(inputId === undefined ? {} : { inputId }),
+    sessionUlid: row.sessionUlid,
+    generation: row.generation,
+    hostQueue: hostQueue(options.instance, row.hostId),
+    summary: `${row.name} (${row.provider})`,
+    beatTimeoutMs: options.hostBeatTimeoutMs,
+    turnAttempts: options.turnAttempts,
+    ...(inputId === undefined ? {} : { inputId }),
   };
 }
 
@@ -38,23 +57,35 @@ export function createStarter(a: { client: Client; getStore: () => Promise<Store
   async function start(s: { type: string; workflowId: string; row: SessionRow; args: SessionArgs | ChainArgs; chainId?: string }): Promise<void> {
     const stored = s.row.args as unknown as StoredArgs;
     const attributes = [
-      { key: keyword("BatonSession"), value: s.row.sessionUlid }, { key: keyword("BatonTask"), value: s.row.taskKey ?? s.row.contextRef },
-      { key: keyword("BatonRole"), value: s.chainId ? "chain" : s.row.role }, ...(s.chainId ? [{ key: keyword("BatonChain"), value: s.chainId }] : []),
+      { key: keyword("BatonSession"), value: s.row.sessionUlid },
+      { key: keyword("BatonTask"), value: s.row.taskKey ?? s.row.contextRef },
+      { key: keyword("BatonRole"), value: s.chainId ? "chain" : s.row.role },
+      ...(s.chainId ? [{ key: keyword("BatonChain"), value: s.chainId }] : []),
     ];
     try {
-      await inTurn(() => callTemporal(a.client, () => a.client.workflow.start(s.type, {
-        workflowId: s.workflowId, taskQueue: engineQueue(a.options.instance), args: [s.args],
-        workflowIdReusePolicy: "REJECT_DUPLICATE", workflowIdConflictPolicy: "FAIL",
-        memo: { sessionUlid: s.row.sessionUlid, fingerprint: stored.fingerprint ?? "" },
-        staticSummary: s.args.summary, staticDetails: `Session ${s.row.sessionUlid} (${s.row.name}) on branch ${s.row.branchName ?? "(detached)"}`,
-        typedSearchAttributes: new TypedSearchAttributes(attributes as never),
-      })));
+      await inTurn(() =>
+        callTemporal(a.client, () =>
+          a.client.workflow.start(s.type, {
+            workflowId: s.workflowId,
+            taskQueue: engineQueue(a.options.instance),
+            args: [s.args],
+            workflowIdReusePolicy: "REJECT_DUPLICATE",
+            workflowIdConflictPolicy: "FAIL",
+            memo: { sessionUlid: s.row.sessionUlid, fingerprint: stored.fingerprint ?? "" },
+            staticSummary: s.args.summary,
+            staticDetails: `Session ${s.row.sessionUlid} (${s.row.name}) on branch ${s.row.branchName ?? "(detached)"}`,
+            typedSearchAttributes: new TypedSearchAttributes(attributes as never),
+          }),
+        ),
+      );
     } catch (error) {
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
       // Our own start whose answer was lost, or another door that saw the same row: success. Anybody else's workflow is not.
       const found = await callTemporal(a.client, () => a.client.workflow.getHandle(s.workflowId).describe());
       if (found.memo?.["sessionUlid"] !== s.row.sessionUlid) {
-        throw new BatonError("CONFLICT_STATE", `A workflow "${s.workflowId}" that is not this session's exists in Temporal: use another clientRequestId.`, { field: "clientRequestId" });
+        throw new BatonError("CONFLICT_STATE", `A workflow "${s.workflowId}" that is not this session's exists in Temporal: use another clientRequestId.`, {
+          field: "clientRequestId",
+        });
       }
     }
   }

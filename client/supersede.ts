@@ -24,8 +24,15 @@ export async function supersedeIdle(deps: Deps, store: Store, plan: LaunchPlan, 
 
 /** CONFLICT_STATE that names the session that is there, with a ready `input`. */
 export function busy(open: SessionRow): BatonError {
-  return new BatonError("CONFLICT_STATE", `${open.agentHandle} already works on ${open.contextRef} as ${open.role} in session ${open.sessionUlid}: send it an input, or close it first.`, {
-    currentState: "RUNNING",
-    next: [{ tool: "pm_session", args: { action: "input", sessionUlid: open.sessionUlid, prompt: "…" }, why: "give it more to do" }, { tool: "pm_session", args: { action: "close", sessionUlid: open.sessionUlid }, why: "end it, then launch again" }],
-  });
+  return new BatonError(
+    "CONFLICT_STATE",
+    `${open.agentHandle} already works on ${open.contextRef} as ${open.role} in session ${open.sessionUlid}: send it an input, or close it first.`,
+    {
+      currentState: "RUNNING",
+      next: [
+        { tool: "pm_session", args: { action: "input", sessionUlid: open.sessionUlid, prompt: "…" }, why: "give it more to do" },
+        { tool: "pm_session", args: { action: "close", sessionUlid: open.sessionUlid }, why: "end it, then launch again" },
+      ],
+    },
+  );
 }

@@ -17,13 +17,24 @@ export function startSweeper(store: Store, start: Starter, options: { everyMs?: 
       await sleep(options.everyMs ?? 30_000, stopped.signal);
     }
   })();
-  return () => { stopped.abort(); return running; };
+  return () => {
+    stopped.abort();
+    return running;
+  };
 }
 
 /** One pass. A failure of one row does not keep the others waiting. `minAgeMs` is for tests. */
 export async function sweepOnce(store: Store, start: Starter, onError: (error: unknown) => void = () => {}, minAgeMs: number = minute): Promise<void> {
-  const attempt = async (body: () => Promise<unknown>) => { try { await body(); } catch (error) { onError(error); } };
-  await attempt(async () => { for (const chain of await store.chains.unstarted(minAgeMs, hour)) await attempt(() => start.chain(chain)); });
+  const attempt = async (body: () => Promise<unknown>) => {
+    try {
+      await body();
+    } catch (error) {
+      onError(error);
+    }
+  };
+  await attempt(async () => {
+    for (const chain of await store.chains.unstarted(minAgeMs, hour)) await attempt(() => start.chain(chain));
+  });
   await attempt(async () => {
     // The first generation of a chain's session is the chain's own child.
     for (const row of await store.sessions.unstarted(minAgeMs, hour)) if (row.chainId === null || row.generation > 1) await attempt(() => start.session(row));
@@ -43,6 +54,13 @@ function sleep(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) return resolve();
     const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
+    signal.addEventListener(
+      "abort",
+      () => {
+        clearTimeout(timer);
+        resolve();
+      },
+      { once: true },
+    );
   });
 }

@@ -6,9 +6,25 @@ import type { Deps } from "./deps.ts";
 import { type NewTask, newTaskRow } from "./launch-plan.ts";
 import { actorOf, record, requestKey, storedAnswer } from "./requests.ts";
 
-export interface CreateTaskArgs extends NewTask { taskKey: string; clientRequestId?: string; actorHandle?: string }
-export interface ListTasksArgs { projectKey?: string; status?: string; assigneeHandle?: string; limit?: number; cursor?: string }
-export interface ChangeStatusArgs { taskKey: string; to: string; reason?: string; actorHandle?: string; clientRequestId?: string }
+export interface CreateTaskArgs extends NewTask {
+  taskKey: string;
+  clientRequestId?: string;
+  actorHandle?: string;
+}
+export interface ListTasksArgs {
+  projectKey?: string;
+  status?: string;
+  assigneeHandle?: string;
+  limit?: number;
+  cursor?: string;
+}
+export interface ChangeStatusArgs {
+  taskKey: string;
+  to: string;
+  reason?: string;
+  actorHandle?: string;
+  clientRequestId?: string;
+}
 
 /** A task's ways, in order. */
 export const taskStatuses = ["backlog", "to_do", "in_progress", "in_review", "verified", "done"] as const;
@@ -16,13 +32,23 @@ export const taskStatuses = ["backlog", "to_do", "in_progress", "in_review", "ve
 /** Makes a task; its repository is checked first. Errors: INVALID_ARGUMENT, CONFLICT_STATE when the key is taken. */
 export async function createTask(deps: Deps, caller: Caller, args: CreateTaskArgs): Promise<Record<string, unknown>> {
   const store = await deps.getStore();
-  if (!taskKeyPattern.test(args.taskKey)) throw new BatonError("INVALID_ARGUMENT", `"${args.taskKey}" is no task key: letters, digits, ".", "_" and "-", at most 64, beginning with a letter or digit.`, { field: "taskKey" });
+  if (!taskKeyPattern.test(args.taskKey))
+    throw new BatonError(
+      "INVALID_ARGUMENT",
+      `"${args.taskKey}" is no task key: letters, digits, ".", "_" and "-", at most 64, beginning with a letter or digit.`,
+      { field: "taskKey" },
+    );
   const earlier = await storedAnswer<{ taskKey: string }>(store, requestKey(caller, "task.create", { ...args }));
   if (earlier) return { task: await mustGetTask(deps, earlier.taskKey), replayed: true };
   const row = await newTaskRow(store, args.taskKey, args);
-  if (!row.repositoryPath) throw new BatonError("INVALID_ARGUMENT", "Give repositoryPath: the absolute path of an existing git repository.", { field: "repositoryPath" });
+  if (!row.repositoryPath)
+    throw new BatonError("INVALID_ARGUMENT", "Give repositoryPath: the absolute path of an existing git repository.", { field: "repositoryPath" });
   const repository = await deps.options.inspectRepository(row.repositoryPath, row.baseRef ?? undefined);
-  if (await store.tasks.get(args.taskKey)) throw new BatonError("CONFLICT_STATE", `Task ${args.taskKey} exists.`, { field: "taskKey", next: [{ tool: "pm_task", args: { action: "get", taskKey: args.taskKey }, why: "the task that is there" }] });
+  if (await store.tasks.get(args.taskKey))
+    throw new BatonError("CONFLICT_STATE", `Task ${args.taskKey} exists.`, {
+      field: "taskKey",
+      next: [{ tool: "pm_task", args: { action: "get", taskKey: args.taskKey }, why: "the task that is there" }],
+    });
   const { replayed } = await record(store, caller, { action: "task.create", args: { ...args }, target: args.taskKey }, async (tx) => {
     await store.tasks.insert(tx, { ...row, repositoryPath: repository.path });
     return { taskKey: args.taskKey };
@@ -47,14 +73,21 @@ export async function listTasks(deps: Deps, args: ListTasksArgs): Promise<{ data
 export async function changeStatus(deps: Deps, caller: Caller, args: ChangeStatusArgs): Promise<Record<string, unknown>> {
   const store = await deps.getStore();
   const to = args.to.trim().toLowerCase();
-  if (!taskStatuses.includes(to as never)) throw new BatonError("INVALID_ARGUMENT", `"${args.to}" is no status of a task.`, { field: "to", allowed: taskStatuses });
+  if (!taskStatuses.includes(to as never))
+    throw new BatonError("INVALID_ARGUMENT", `"${args.to}" is no status of a task.`, { field: "to", allowed: taskStatuses });
   // Read before the transaction: one that waits for a second connection could starve the pool.
   const task = await mustGetTask(deps, args.taskKey);
   const { replayed } = await record(store, caller, { action: "task.change_status", args: { ...args }, target: args.taskKey }, async (tx) => {
     const step = place(to) - place(task.status);
-    if (step < 0 && !args.reason) throw new BatonError("INVALID_ARGUMENT", `Going back from ${task.status} to ${to} needs a reason.`, { field: "reason", currentState: task.status });
-    if (to === "verified" && step > 0) throw new BatonError("CONFLICT_STATE", "A task becomes verified through its gates alone: launch it with a chain.", { currentState: task.status, next: [{ tool: "pm_session", args: { action: "list", contextRef: task.taskKey }, why: "who worked on it" }] });
-    if (to === "done" && task.status !== "verified" && step > 0) throw new BatonError("CONFLICT_STATE", "Only a verified task can be done.", { currentState: task.status });
+    if (step < 0 && !args.reason)
+      throw new BatonError("INVALID_ARGUMENT", `Going back from ${task.status} to ${to} needs a reason.`, { field: "reason", currentState: task.status });
+    if (to === "verified" && step > 0)
+      throw new BatonError("CONFLICT_STATE", "A task becomes verified through its gates alone: launch it with a chain.", {
+        currentState: task.status,
+        next: [{ tool: "pm_session", args: { action: "list", contextRef: task.taskKey }, why: "who worked on it" }],
+      });
+    if (to === "done" && task.status !== "verified" && step > 0)
+      throw new BatonError("CONFLICT_STATE", "Only a verified task can be done.", { currentState: task.status });
     await store.tasks.setStatus(tx, { taskKey: task.taskKey, to, reason: args.reason ?? "", actor: actorOf(caller, { ...args }) });
     return { taskKey: task.taskKey };
   });
@@ -68,5 +101,8 @@ function place(status: string): number {
 async function mustGetTask(deps: Deps, taskKey: string): Promise<TaskRow> {
   const task = await (await deps.getStore()).tasks.get(taskKey);
   if (task) return task;
-  throw new BatonError("NOT_FOUND", `There is no task ${taskKey}.`, { field: "taskKey", next: [{ tool: "pm_task", args: { action: "create", taskKey, title: "…", repositoryPath: "/absolute/path" }, why: "make it" }] });
+  throw new BatonError("NOT_FOUND", `There is no task ${taskKey}.`, {
+    field: "taskKey",
+    next: [{ tool: "pm_task", args: { action: "create", taskKey, title: "…", repositoryPath: "/absolute/path" }, why: "make it" }],
+  });
 }

@@ -16,7 +16,11 @@ export async function callTemporal<T>(client: Client, call: () => Promise<T>): P
     return await client.withDeadline(Date.now() + deadlineMs, call);
   } catch (error) {
     if (!isAway(error)) throw error;
-    throw new BatonError("UNAVAILABLE", "Temporal does not answer. What was asked is recorded and goes on when Temporal is back; repeat the call with the same clientRequestId to be sure.", { applied: "unknown", retryable: true, retryAfterMs: 2_000 });
+    throw new BatonError(
+      "UNAVAILABLE",
+      "Temporal does not answer. What was asked is recorded and goes on when Temporal is back; repeat the call with the same clientRequestId to be sure.",
+      { applied: "unknown", retryable: true, retryAfterMs: 2_000 },
+    );
   }
 }
 

@@ -8,7 +8,16 @@ import { loadFacts, turnView } from "./session-view.ts";
 import { chainView } from "./read-chains.ts";
 
 export type Until = "attention" | "idle" | "turn" | "closed";
-export interface WaitArgs { sessionUlids?: string[]; sessionUlid?: string; chainId?: string; taskKey?: string; until?: Until; mode?: "any" | "all"; cursors?: Record<string, number>; waitMs?: number }
+export interface WaitArgs {
+  sessionUlids?: string[];
+  sessionUlid?: string;
+  chainId?: string;
+  taskKey?: string;
+  until?: Until;
+  mode?: "any" | "all";
+  cursors?: Record<string, number>;
+  waitMs?: number;
+}
 
 /** Waits until sessions (or a chain: until it ended or needs somebody) are where the caller wants them. In time without it: `met: false`, never an error. */
 export async function wait(deps: Deps, args: WaitArgs, signal?: AbortSignal): Promise<Record<string, unknown>> {
@@ -18,7 +27,11 @@ export async function wait(deps: Deps, args: WaitArgs, signal?: AbortSignal): Pr
     const rows = await targets(store, args);
     const looked = await Promise.all(rows.map((row) => look(store, row, args)));
     const chain = args.chainId === undefined ? null : await mustGetChain(store, args.chainId);
-    const met = chain ? chain.state === "ended" || (args.until !== "closed" && looked.some((one) => one.attention.length > 0)) : args.mode === "all" ? looked.every((one) => one.met) : looked.some((one) => one.met);
+    const met = chain
+      ? chain.state === "ended" || (args.until !== "closed" && looked.some((one) => one.attention.length > 0))
+      : args.mode === "all"
+        ? looked.every((one) => one.met)
+        : looked.some((one) => one.met);
     const left = deadline - Date.now();
     if (met || left <= 0 || signal?.aborted) return { met, sessions: looked, ...(chain ? { chain: await chainView(store, chain) } : {}) };
     await anyNews(store, looked, Math.min(left, 1_000), signal);
@@ -39,7 +52,15 @@ async function targets(store: Store, args: WaitArgs): Promise<SessionRow[]> {
   throw new BatonError("INVALID_ARGUMENT", "Say what to wait for: sessionUlids, chainId or taskKey.", { field: "sessionUlids" });
 }
 
-interface Looked { sessionUlid: string; status: string; state: string; met: boolean; attention: unknown[]; lastTurn?: unknown; cursors: { events: number; deltas: number } }
+interface Looked {
+  sessionUlid: string;
+  status: string;
+  state: string;
+  met: boolean;
+  attention: unknown[];
+  lastTurn?: unknown;
+  cursors: { events: number; deltas: number };
+}
 
 async function look(store: Store, row: SessionRow, args: WaitArgs): Promise<Looked> {
   // The cursor first: what happens between the two reads is then seen again, never missed.
@@ -53,9 +74,20 @@ async function look(store: Store, row: SessionRow, args: WaitArgs): Promise<Look
   const since = after === undefined || (done !== undefined && (await endedAfter(store, done, after)));
   const over = state === "closed" || state === "failed";
   const until = args.until ?? "attention";
-  const met = over || (until === "idle" && state === "idle" && since && (after === undefined || done !== undefined))
-    || (until === "turn" && done !== undefined && since) || (until === "attention" && (attention.length > 0 || (state === "idle" && since)));
-  return { sessionUlid: row.sessionUlid, status: pmStatus(state), state, met, attention, ...(done ? { lastTurn: turnView(done, true) } : {}), cursors: { events: head?.lastSeq ?? 0, deltas: head?.lastDelta ?? 0 } };
+  const met =
+    over ||
+    (until === "idle" && state === "idle" && since && (after === undefined || done !== undefined)) ||
+    (until === "turn" && done !== undefined && since) ||
+    (until === "attention" && (attention.length > 0 || (state === "idle" && since)));
+  return {
+    sessionUlid: row.sessionUlid,
+    status: pmStatus(state),
+    state,
+    met,
+    attention,
+    ...(done ? { lastTurn: turnView(done, true) } : {}),
+    cursors: { events: head?.lastSeq ?? 0, deltas: head?.lastDelta ?? 0 },
+  };
 }
 
 async function endedAfter(store: Store, turn: TurnRow, seq: number): Promise<boolean> {

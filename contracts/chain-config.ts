@@ -2,7 +2,15 @@ import type { ChainArgs } from "./messages.ts";
 import type { EffectiveLaunch, Preset } from "./preset.ts";
 
 /** Who takes a role in a chain, with everything that opening its session needs: presets are read once, at the door. */
-export interface ChainRole { agentHandle: string; launcherConfigKey: string; provider: string; presetRevision: number; presetSha256: string; effective: EffectiveLaunch; permissions: Preset["permissions"] }
+export interface ChainRole {
+  agentHandle: string;
+  launcherConfigKey: string;
+  provider: string;
+  presetRevision: number;
+  presetSha256: string;
+  effective: EffectiveLaunch;
+  permissions: Preset["permissions"];
+}
 
 /** `ChainRow.config`: written by the door in the request's transaction, read by the chain's activities and the sweeper. Scores are 0–100. */
 export interface ChainConfig {

@@ -5,8 +5,14 @@ import { z } from "zod";
 /** Every variable Baton reads, once. Times in ms, sizes in bytes. */
 const variables = {
   BATON_HOME: z.string().min(1).optional(),
-  BATON_INSTANCE: z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/, "lower-case letters, digits and dashes").default("default"),
-  BATON_HOST_ID: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "lower-case letters, digits and dashes").optional(),
+  BATON_INSTANCE: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]{0,31}$/, "lower-case letters, digits and dashes")
+    .default("default"),
+  BATON_HOST_ID: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "lower-case letters, digits and dashes")
+    .optional(),
   BATON_PORT: z.coerce.number().int().min(0).max(65532).default(7717),
   DATABASE_URL: z.string().optional(),
   TEMPORAL_ADDRESS: z.string().optional(),
@@ -27,14 +33,34 @@ const variables = {
   BATON_TOKEN_GRACE_MS: ms(60_000),
 } as const;
 
-function ms(value: number) { return z.coerce.number().int().min(1).default(value); }
+function ms(value: number) {
+  return z.coerce.number().int().min(1).default(value);
+}
 
 export interface Config {
-  home: string; instance: string; hostId: string; port: number;
-  databaseUrl: string | undefined; temporalAddress: string | undefined; temporalNamespace: string;
-  hostBeatMs: number; hostBeatTimeoutMs: number; turnAttempts: number; stopGraceMs: number; keepAliveMs: number; orphanMs: number; stallMs: number;
-  turnSlots: number; hostLeaseMs: number; hostLeaseRenewMs: number; inputQueue: number; maxEventBytes: number; maxSpoolBytes: number; tokenGraceMs: number;
-  stickyMs: number; maxMessageBytes: number;
+  home: string;
+  instance: string;
+  hostId: string;
+  port: number;
+  databaseUrl: string | undefined;
+  temporalAddress: string | undefined;
+  temporalNamespace: string;
+  hostBeatMs: number;
+  hostBeatTimeoutMs: number;
+  turnAttempts: number;
+  stopGraceMs: number;
+  keepAliveMs: number;
+  orphanMs: number;
+  stallMs: number;
+  turnSlots: number;
+  hostLeaseMs: number;
+  hostLeaseRenewMs: number;
+  inputQueue: number;
+  maxEventBytes: number;
+  maxSpoolBytes: number;
+  tokenGraceMs: number;
+  stickyMs: number;
+  maxMessageBytes: number;
 }
 
 /** Reads the environment. Error: one message that names every wrong variable. */
@@ -44,13 +70,34 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   if (!parsed.success) throw new Error(`Baton's configuration is wrong:\n${parsed.error.issues.map((i) => `  ${i.path.join(".")}: ${i.message}`).join("\n")}`);
   const v = parsed.data;
   return {
-    home: v.BATON_HOME ?? join(homedir(), ".baton"), instance: v.BATON_INSTANCE, port: v.BATON_PORT,
-    hostId: v.BATON_HOST_ID ?? hostname().toLowerCase().replace(/[^a-z0-9-]+/g, "-").replace(/^-+/, "").slice(0, 63) ,
-    databaseUrl: v.DATABASE_URL, temporalAddress: v.TEMPORAL_ADDRESS, temporalNamespace: v.TEMPORAL_NAMESPACE,
-    hostBeatMs: v.BATON_HOST_BEAT_MS, hostBeatTimeoutMs: v.BATON_HOST_BEAT_TIMEOUT_MS, turnAttempts: v.BATON_TURN_ATTEMPTS, stopGraceMs: v.BATON_STOP_GRACE_MS,
-    keepAliveMs: v.BATON_KEEP_ALIVE_MS, orphanMs: v.BATON_ORPHAN_MS, stallMs: v.BATON_STALL_MS, turnSlots: v.BATON_TURN_SLOTS,
-    hostLeaseMs: v.BATON_HOST_LEASE_MS, hostLeaseRenewMs: v.BATON_HOST_LEASE_RENEW_MS, inputQueue: v.BATON_INPUT_QUEUE,
-    maxEventBytes: v.BATON_MAX_EVENT_BYTES, maxSpoolBytes: v.BATON_MAX_SPOOL_BYTES, tokenGraceMs: v.BATON_TOKEN_GRACE_MS,
-    stickyMs: 1_000, maxMessageBytes: 262_144,
+    home: v.BATON_HOME ?? join(homedir(), ".baton"),
+    instance: v.BATON_INSTANCE,
+    port: v.BATON_PORT,
+    hostId:
+      v.BATON_HOST_ID ??
+      hostname()
+        .toLowerCase()
+        .replace(/[^a-z0-9-]+/g, "-")
+        .replace(/^-+/, "")
+        .slice(0, 63),
+    databaseUrl: v.DATABASE_URL,
+    temporalAddress: v.TEMPORAL_ADDRESS,
+    temporalNamespace: v.TEMPORAL_NAMESPACE,
+    hostBeatMs: v.BATON_HOST_BEAT_MS,
+    hostBeatTimeoutMs: v.BATON_HOST_BEAT_TIMEOUT_MS,
+    turnAttempts: v.BATON_TURN_ATTEMPTS,
+    stopGraceMs: v.BATON_STOP_GRACE_MS,
+    keepAliveMs: v.BATON_KEEP_ALIVE_MS,
+    orphanMs: v.BATON_ORPHAN_MS,
+    stallMs: v.BATON_STALL_MS,
+    turnSlots: v.BATON_TURN_SLOTS,
+    hostLeaseMs: v.BATON_HOST_LEASE_MS,
+    hostLeaseRenewMs: v.BATON_HOST_LEASE_RENEW_MS,
+    inputQueue: v.BATON_INPUT_QUEUE,
+    maxEventBytes: v.BATON_MAX_EVENT_BYTES,
+    maxSpoolBytes: v.BATON_MAX_SPOOL_BYTES,
+    tokenGraceMs: v.BATON_TOKEN_GRACE_MS,
+    stickyMs: 1_000,
+    maxMessageBytes: 262_144,
   };
 }

@@ -5,10 +5,19 @@ export type DemoStep =
   | { edit: { path: string; content: string } }
   | { run: { command: string } }
   | { wait: { ms: number } }
-  | { verdict: { decision: "approved" | "changes_requested" | "rejected"; score: number; summary: string; findings: { severity: "blocker" | "high" | "medium" | "nit"; title: string; path?: string; line?: number }[] } };
+  | {
+      verdict: {
+        decision: "approved" | "changes_requested" | "rejected";
+        score: number;
+        summary: string;
+        findings: { severity: "blocker" | "high" | "medium" | "nit"; title: string; path?: string; line?: number }[];
+      };
+    };
 
 /** Turn n plays `turns[n]`, the last one repeats. */
-export interface DemoScenario { turns: DemoStep[][] }
+export interface DemoScenario {
+  turns: DemoStep[][];
+}
 
 const firstGreet = `/** Greets somebody by name. */
 export function greet(name) {
@@ -59,7 +68,7 @@ export const demoScenarios: { executor: DemoScenario; reviewer: DemoScenario; au
         { edit: { path: "src/greet.mjs", content: finalGreet } },
         { edit: { path: "test/greet.test.mjs", content: finalTest } },
         { run: { command: runTests } },
-        { say: { text: "Done: without a name greet says \"Hello, world!\"; three tests pass." } },
+        { say: { text: 'Done: without a name greet says "Hello, world!"; three tests pass.' } },
       ],
     ],
   },
@@ -68,8 +77,22 @@ export const demoScenarios: { executor: DemoScenario; reviewer: DemoScenario; au
       [
         { think: { text: "What happens without a name?" } },
         { run: { command: "node -e \"import('./src/greet.mjs').then((m) => console.log(JSON.stringify(m.greet(''))))\"" } },
-        { say: { text: "An empty name still gives \"Hello, !\". " } },
-        { verdict: { decision: "changes_requested", score: 60, summary: "Trimming works, but an empty or missing name is not handled.", findings: [{ severity: "high", title: "greet(\"\") returns \"Hello, !\" and greet(undefined) throws; it should greet the world.", path: "src/greet.mjs", line: 3 }] } },
+        { say: { text: 'An empty name still gives "Hello, !". ' } },
+        {
+          verdict: {
+            decision: "changes_requested",
+            score: 60,
+            summary: "Trimming works, but an empty or missing name is not handled.",
+            findings: [
+              {
+                severity: "high",
+                title: 'greet("") returns "Hello, !" and greet(undefined) throws; it should greet the world.',
+                path: "src/greet.mjs",
+                line: 3,
+              },
+            ],
+          },
+        },
       ],
       [
         { run: { command: runTests } },

@@ -46,7 +46,14 @@ export interface EventData {
   "file.changed": { path: string; change: "added" | "modified" | "deleted" | "unknown"; diff?: string };
   "plan.updated": { entries: { text: string; status: string }[] };
   "usage.reported": Partial<Usage>;
-  "approval.requested": { approvalId: string; kind: ApprovalKind; title: string; detail?: unknown; options: { id: string; label: string; kind?: string }[]; requestKey: string };
+  "approval.requested": {
+    approvalId: string;
+    kind: ApprovalKind;
+    title: string;
+    detail?: unknown;
+    options: { id: string; label: string; kind?: string }[];
+    requestKey: string;
+  };
   "approval.resolved": { approvalId: string; decision: string; by: string; reason?: string };
   "approval.expired": { approvalId: string; reason: string };
   "retry.scheduled": { reason: string; delayMs: number };
@@ -74,13 +81,29 @@ export type ApprovalKind = "permission" | "question" | "plan" | "gate" | "rounds
 export type TurnOutcome = "completed" | "interrupted" | "failed" | "limit" | "unknown";
 
 /** Tokens are counts, cost is millionths of a US dollar. */
-export interface Usage { inputTokens: number; outputTokens: number; cachedTokens: number; costMicros: number }
+export interface Usage {
+  inputTokens: number;
+  outputTokens: number;
+  cachedTokens: number;
+  costMicros: number;
+}
 export const noUsage: Usage = { inputTokens: 0, outputTokens: 0, cachedTokens: 0, costMicros: 0 };
 
 /** A git tree that a turn produced, as a commit on `ref`. */
-export interface Candidate { commit: string; tree: string; ref: string; base: string; diffStat: string; files: number }
+export interface Candidate {
+  commit: string;
+  tree: string;
+  ref: string;
+  base: string;
+  diffStat: string;
+  files: number;
+}
 
-export interface TurnFailure { class: string; message: string; retryable: boolean }
+export interface TurnFailure {
+  class: string;
+  message: string;
+  retryable: boolean;
+}
 
 /** An event before the store gave it its `seq`. `at` is ISO 8601 UTC with milliseconds. */
 export interface NewEvent<T extends EventType = EventType> {
@@ -96,7 +119,17 @@ export interface NewEvent<T extends EventType = EventType> {
 }
 
 /** A durable fact: `(sessionUlid, seq)` is gapless from 1. */
-export interface BatonEvent extends NewEvent { seq: number; at: string; sessionUlid: string }
+export interface BatonEvent extends NewEvent {
+  seq: number;
+  at: string;
+  sessionUlid: string;
+}
 
 /** A piece of streaming text; `seq` is its own cursor, not the events'. */
-export interface Delta { seq: number; turnId: string; itemId: string; kind: "message" | "thought" | "output"; text: string }
+export interface Delta {
+  seq: number;
+  turnId: string;
+  itemId: string;
+  kind: "message" | "thought" | "output";
+  text: string;
+}

@@ -14,8 +14,14 @@ export const hostQueue = (instance: string, hostId: string): string => `${instan
 
 /** From a door: `{inputId}`. From an operator's own Signal: `{prompt}`. Anything else is logged and dropped. */
 export type InputSignal = { inputId: string; delivery?: Delivery } | { prompt: string; requestId?: string; delivery?: Delivery };
-export interface AbortSignalBody { turnId?: string; reason?: string; /** inputs accepted before the abort fail as `aborted` */ dropQueue?: boolean }
-export interface CloseSignal { reason?: string }
+export interface AbortSignalBody {
+  turnId?: string;
+  reason?: string;
+  /** inputs accepted before the abort fail as `aborted` */ dropQueue?: boolean;
+}
+export interface CloseSignal {
+  reason?: string;
+}
 
 export interface SessionArgs {
   sessionUlid: string;
@@ -44,9 +50,21 @@ export interface TurnResult {
   consumedInputIds: string[];
 }
 
-export interface TurnEnded { sessionUlid: string; turnId: string; outcome: TurnOutcome; candidate?: Candidate; failure?: TurnFailure }
+export interface TurnEnded {
+  sessionUlid: string;
+  turnId: string;
+  outcome: TurnOutcome;
+  candidate?: Candidate;
+  failure?: TurnFailure;
+}
 
-export interface RunTurnArgs { sessionUlid: string; generation: number; turnId: string; inputId: string; attempt: number }
+export interface RunTurnArgs {
+  sessionUlid: string;
+  generation: number;
+  turnId: string;
+  inputId: string;
+  attempt: number;
+}
 
 export type ChainReason = "approved" | "rejected" | "exhausted" | "no_progress" | "needs_human" | "aborted" | "failed";
 
@@ -62,8 +80,18 @@ export interface ChainArgs {
   summary: string;
 }
 
-export interface VerdictView { decision: "approved" | "changes_requested" | "rejected"; score: number; findings: number; blockers: number; tree: string }
-export interface GateView { name: string; passed: boolean; why: string }
+export interface VerdictView {
+  decision: "approved" | "changes_requested" | "rejected";
+  score: number;
+  findings: number;
+  blockers: number;
+  tree: string;
+}
+export interface GateView {
+  name: string;
+  passed: boolean;
+  why: string;
+}
 
 /** Effects of the session workflow on queue `engine`. Each is idempotent. */
 export interface SessionActivities {
@@ -80,9 +108,23 @@ export interface ChainActivities {
   /** The reviewer's or auditor's session row, made once per (chain, role, n). */
   openRoleSession(a: { chainId: string; role: "reviewer" | "auditor"; n: number }): Promise<{ workflowId: string; args: SessionArgs }>;
   /** Composes and stores the next prompt for a role from the chain's rows; one per (chain, key). */
-  recordChainInput(a: { chainId: string; sessionUlid: string; key: string; kind: "review" | "findings" | "audit" | "repair"; round: number; candidate?: Candidate }): Promise<{ inputId: string }>;
+  recordChainInput(a: {
+    chainId: string;
+    sessionUlid: string;
+    key: string;
+    kind: "review" | "findings" | "audit" | "repair";
+    round: number;
+    candidate?: Candidate;
+  }): Promise<{ inputId: string }>;
   /** The verdict that the turn's final message holds, stored once; null: none of the right shape. */
-  recordVerdict(a: { chainId: string; sessionUlid: string; turnId: string; role: "reviewer" | "auditor"; round: number; candidate: Candidate }): Promise<VerdictView | null>;
+  recordVerdict(a: {
+    chainId: string;
+    sessionUlid: string;
+    turnId: string;
+    role: "reviewer" | "auditor";
+    round: number;
+    candidate: Candidate;
+  }): Promise<VerdictView | null>;
   /** All gates of the chain on one candidate tree. */
   evaluateGates(a: { chainId: string; round: number; tree: string; stage: "review" | "final" }): Promise<GateView[]>;
   startRound(a: { chainId: string; round: number; candidate?: Candidate }): Promise<void>;

@@ -19,14 +19,30 @@ export interface LaunchSpec {
   stallMs: number;
 }
 
-export interface ProviderCapabilities { steer: "native" | "none"; resume: "exact" | "none"; approvals: boolean; deltas: boolean; cost: "reported" | "none" }
+export interface ProviderCapabilities {
+  steer: "native" | "none";
+  resume: "exact" | "none";
+  approvals: boolean;
+  deltas: boolean;
+  cost: "reported" | "none";
+}
 
-export interface TurnEnd { outcome: TurnOutcome; stopReason?: string; failure?: TurnFailure; usage: Usage; finalMessage: string }
+export interface TurnEnd {
+  outcome: TurnOutcome;
+  stopReason?: string;
+  failure?: TurnFailure;
+  usage: Usage;
+  finalMessage: string;
+}
 
 export type ApprovalDecision = "allow" | "allow_always" | "deny" | "deny_stop";
 
 /** Where a driver puts what happens. Throwing never; `blocked` is a promise to wait for before more is read from the agent (the disk is full), else null. */
-export interface Sink { write(record: SpoolRecord): void; raw(line: string): { file: string; offset: number; bytes: number }; blocked?(): Promise<void> | null }
+export interface Sink {
+  write(record: SpoolRecord): void;
+  raw(line: string): { file: string; offset: number; bytes: number };
+  blocked?(): Promise<void> | null;
+}
 
 /** A live agent conversation. */
 export interface ProviderSession {
@@ -53,5 +69,9 @@ export interface ProviderDriver {
 
 export class ProviderOpenError extends Error {
   readonly failure: TurnFailure;
-  constructor(failure: TurnFailure) { super(failure.message); this.name = "ProviderOpenError"; this.failure = failure; }
+  constructor(failure: TurnFailure) {
+    super(failure.message);
+    this.name = "ProviderOpenError";
+    this.failure = failure;
+  }
 }

@@ -14,7 +14,10 @@ export type SpoolRecord =
   | { kind: "mark"; mark: "turn.ended"; turnId: string; end: TurnEnd; providerSessionId: string | null };
 
 /** Every command carries who sends it; a lower epoch is refused and its connection closed. */
-export interface Owner { epoch: number; owner: string }
+export interface Owner {
+  epoch: number;
+  owner: string;
+}
 
 export type RunnerCommand =
   | { cmd: "attach"; sessionUlid: string; runnerId: string }

@@ -19,14 +19,31 @@ export interface SessionFacts {
   /** whether the session's host holds a valid lease; null: not known */
   hostAlive: boolean | null;
 }
-export interface TurnFact { turnId: string; state: "queued" | "running" | "done"; startedAt: string | null; endedAt: string | null; outcome: TurnOutcome | null; failure: TurnFailure | null }
-export interface ApprovalFact { approvalId: string; kind: ApprovalKind; title: string; askedAt: string; options: { id: string; label: string }[] }
+export interface TurnFact {
+  turnId: string;
+  state: "queued" | "running" | "done";
+  startedAt: string | null;
+  endedAt: string | null;
+  outcome: TurnOutcome | null;
+  failure: TurnFailure | null;
+}
+export interface ApprovalFact {
+  approvalId: string;
+  kind: ApprovalKind;
+  title: string;
+  askedAt: string;
+  options: { id: string; label: string }[];
+}
 
 export type SessionState = "starting" | "running" | "idle" | "waiting" | "closed" | "failed";
 export type SessionStatus = "RUNNING" | "IDLE" | "CLOSED" | "FAILED";
 export type SessionActivity = "active" | "ready" | "idle" | "waiting_input" | "blocked" | "exited" | null;
 /** `since`: ISO time of the fact that caused it. `reason`: one word or a short sentence. */
-export interface StateView { state: SessionState; since: string; reason: string }
+export interface StateView {
+  state: SessionState;
+  since: string;
+  reason: string;
+}
 export interface Attention {
   kind: "approval" | "question" | "plan" | "gate" | "rounds" | "budget" | "outcome_unknown" | "failed" | "host_lost" | "workspace";
   since: string;
@@ -80,9 +97,17 @@ export function sessionAttention(sessionUlid: string, facts: SessionFacts): Atte
   const turn = facts.turn;
   if (facts.workspace === "failed") found.push({ kind: "workspace", since: facts.lastActivityAt, say: "The workspace could not be made.", next: [get] });
   else if (state === "failed") found.push({ kind: "failed", since, say: `The session failed: ${facts.closeReason ?? "see its events"}.`, next: [get] });
-  else if (state === "idle" && turn?.outcome === "unknown") found.push({ kind: "outcome_unknown", since, say: "Nobody can tell whether the agent got the last prompt.", next: [get, again(sessionUlid)] });
-  else if (state === "idle" && turn?.outcome === "failed") found.push({ kind: "failed", since, say: turn.failure?.message ?? "The last turn failed.", next: [get, again(sessionUlid)] });
-  if (turn && turn.state !== "done" && facts.hostAlive === false) found.push({ kind: "host_lost", since: facts.lastActivityAt, say: "The turn waits for its host to come back.", next: [{ tool: "pm_health", args: {}, why: "which hosts are up" }] });
+  else if (state === "idle" && turn?.outcome === "unknown")
+    found.push({ kind: "outcome_unknown", since, say: "Nobody can tell whether the agent got the last prompt.", next: [get, again(sessionUlid)] });
+  else if (state === "idle" && turn?.outcome === "failed")
+    found.push({ kind: "failed", since, say: turn.failure?.message ?? "The last turn failed.", next: [get, again(sessionUlid)] });
+  if (turn && turn.state !== "done" && facts.hostAlive === false)
+    found.push({
+      kind: "host_lost",
+      since: facts.lastActivityAt,
+      say: "The turn waits for its host to come back.",
+      next: [{ tool: "pm_health", args: {}, why: "which hosts are up" }],
+    });
   return found;
 }
 

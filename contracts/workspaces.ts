@@ -23,7 +23,13 @@ export interface Workspaces {
   /** Moves a detached worktree to a candidate, discarding what is there (after a snapshot if dirty). */
   checkout(a: { plan: WorkspacePlan; commit: string }): Promise<{ commit: string; tree: string }>;
   /** Unified diff between two commits or trees. */
-  diff(a: { repositoryPath: string; from: string; to: string; path?: string; maxBytes: number }): Promise<{ diff: string; truncated: boolean; files: { path: string; added: number; deleted: number }[] }>;
+  diff(a: {
+    repositoryPath: string;
+    from: string;
+    to: string;
+    path?: string;
+    maxBytes: number;
+  }): Promise<{ diff: string; truncated: boolean; files: { path: string; added: number; deleted: number }[] }>;
   /** Snapshot ref of a dirty tree, then `worktree remove`. The branch stays. */
   remove(plan: WorkspacePlan): Promise<{ snapshot: string | null }>;
 }

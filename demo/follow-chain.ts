@@ -4,14 +4,21 @@ import { PmError, type PmClient } from "./pm-client.ts";
 
 /** What `pm_session get` says of a chain. */
 export interface ChainAnswer {
-  state: string; reason: string | null; why?: string | null; round: number;
+  state: string;
+  reason: string | null;
+  why?: string | null;
+  round: number;
   sessions: { role: string; sessionUlid: string }[];
   gates: { name: string; state?: string; passed?: boolean; why?: string }[];
   candidate?: Candidate | null;
   usage?: Partial<Usage>;
 }
 
-export interface SeenEvent { role: string; sessionUlid: string; event: BatonEvent }
+export interface SeenEvent {
+  role: string;
+  sessionUlid: string;
+  event: BatonEvent;
+}
 
 /**
  * Follows a chain and all its sessions until the chain ends and every event was read. `signal` gives up (AbortError).
@@ -53,7 +60,14 @@ async function getChain(pm: PmClient, chainId: string, signal: AbortSignal): Pro
   return chain;
 }
 
-async function readSession(pm: PmClient, role: string, sessionUlid: string, onEvent: (seen: SeenEvent) => void, over: AbortSignal, signal: AbortSignal): Promise<void> {
+async function readSession(
+  pm: PmClient,
+  role: string,
+  sessionUlid: string,
+  onEvent: (seen: SeenEvent) => void,
+  over: AbortSignal,
+  signal: AbortSignal,
+): Promise<void> {
   let sinceSeq = 0;
   for (;;) {
     const last = over.aborted; // looked at before the read: what was committed before the chain's end is in it

@@ -10,11 +10,13 @@ class Stopped extends Error {}
 
 async function main(): Promise<number> {
   const { json, keep, timeoutSeconds } = readArguments();
-  const url = process.env["BATON_URL"], token = process.env["BATON_TOKEN"];
-  if (!url || !token) throw new Error("BATON_URL and BATON_TOKEN are not set: the demo needs a running Baton. \"npm run demo\" sets both.");
+  const url = process.env["BATON_URL"],
+    token = process.env["BATON_TOKEN"];
+  if (!url || !token) throw new Error('BATON_URL and BATON_TOKEN are not set: the demo needs a running Baton. "npm run demo" sets both.');
   const limit = setTimeout(() => stop.abort(new Error(`The demo did not end within ${timeoutSeconds} s and was aborted.`)), timeoutSeconds * 1000);
 
-  let pm: PmClient | null = null, project: ScratchProject | null = null;
+  let pm: PmClient | null = null,
+    project: ScratchProject | null = null;
   try {
     pm = await connectPm(url, token);
     project = await makeScratchProject(process.env);
@@ -49,7 +51,15 @@ for (const name of ["SIGINT", "SIGTERM"] as const) {
   });
 }
 
-main().then((code) => { process.exitCode = code; }, (error: unknown) => {
-  if (error instanceof Stopped || stop.signal.reason instanceof Stopped) process.exitCode = 130;
-  else { console.error(error instanceof Error ? error.message : String(error)); process.exitCode = 1; }
-});
+main().then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error: unknown) => {
+    if (error instanceof Stopped || stop.signal.reason instanceof Stopped) process.exitCode = 130;
+    else {
+      console.error(error instanceof Error ? error.message : String(error));
+      process.exitCode = 1;
+    }
+  },
+);

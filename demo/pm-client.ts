@@ -10,7 +10,11 @@ export interface PmClient {
 /** A refusal, in the server's own words. */
 export class PmError extends Error {
   readonly code: string;
-  constructor(code: string, message: string) { super(message); this.name = "PmError"; this.code = code; }
+  constructor(code: string, message: string) {
+    super(message);
+    this.name = "PmError";
+    this.code = code;
+  }
 }
 
 /** Connects to `<url>/mcp` with a bearer token. Error: a sentence that names the address. */
@@ -29,8 +33,11 @@ export async function connectPm(url: string, token: string): Promise<PmClient> {
     async call(tool, args, signal) {
       const answer = await client.callTool({ name: tool, arguments: args }, { timeout: 60_000, ...(signal ? { signal } : {}) });
       const text = Array.isArray(answer.content) ? answer.content.map((part) => (part.type === "text" ? part.text : "")).join("") : "";
-      const envelope = (answer.structuredContent ?? parse(text)) as { ok?: boolean; data?: Record<string, unknown>; error?: { code?: string; message?: string } } | undefined;
-      if (answer.isError === true || envelope?.ok !== true) throw new PmError(envelope?.error?.code ?? "INTERNAL", envelope?.error?.message ?? (text || `${tool} gave no answer`));
+      const envelope = (answer.structuredContent ?? parse(text)) as
+        | { ok?: boolean; data?: Record<string, unknown>; error?: { code?: string; message?: string } }
+        | undefined;
+      if (answer.isError === true || envelope?.ok !== true)
+        throw new PmError(envelope?.error?.code ?? "INTERNAL", envelope?.error?.message ?? (text || `${tool} gave no answer`));
       return envelope.data ?? {};
     },
     close: () => client.close(),
@@ -38,7 +45,11 @@ export async function connectPm(url: string, token: string): Promise<PmClient> {
 }
 
 function parse(text: string): unknown {
-  try { return JSON.parse(text); } catch { return undefined; }
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function httpStatus(error: unknown): number | undefined {

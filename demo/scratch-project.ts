@@ -27,7 +27,10 @@ console.log("check passed");
 `,
 };
 
-interface Outcome { code: number; output: string }
+interface Outcome {
+  code: number;
+  output: string;
+}
 
 function run(program: string, args: string[], cwd: string, env: NodeJS.ProcessEnv): Promise<Outcome> {
   return new Promise((resolve, reject) => {
@@ -66,7 +69,9 @@ export async function makeScratchProject(environment: Record<string, string | un
 
   let checks = 0;
   return {
-    path, base: await git(["rev-parse", "HEAD"]), git,
+    path,
+    base: await git(["rev-parse", "HEAD"]),
+    git,
     async check(commit) {
       checks += 1;
       const checkout = join(root, `check-${checks}`);

@@ -6,7 +6,11 @@ import type { HeldTurn } from "./held-turn.ts";
 import type { Keeper } from "./keeper.ts";
 
 /** Beats for the turns that this keeper still owns, and learns from the answers: a user's abort, a token that is gone. */
-export interface Beats { start(): void; stop(): void; poke(sessionUlid: string): Promise<void> }
+export interface Beats {
+  start(): void;
+  stop(): void;
+  poke(sessionUlid: string): Promise<void>;
+}
 
 const pokeDelays = [0, 5, 10, 20, 40, 80, 160, 320, 640, 725];
 
@@ -23,7 +27,10 @@ export function createBeats(deps: HostDeps, keeper: Keeper): Beats {
   /** With Postgres away it beats anyway: an outage of the store must not look like a host's death. */
   async function stillOwned(turns: HeldTurn[]): Promise<Set<HeldTurn>> {
     try {
-      const owned = await deps.store.turns.owned(deps.owner, turns.map((held) => ({ sessionUlid: held.turn.sessionUlid, epoch: held.head.epoch })));
+      const owned = await deps.store.turns.owned(
+        deps.owner,
+        turns.map((held) => ({ sessionUlid: held.turn.sessionUlid, epoch: held.head.epoch })),
+      );
       const keys = new Set(owned.map((row) => `${row.sessionUlid}:${row.epoch}`));
       return new Set(turns.filter((held) => keys.has(`${held.turn.sessionUlid}:${held.head.epoch}`)));
     } catch {

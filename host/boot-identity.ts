@@ -1,7 +1,11 @@
 import { readFileSync } from "node:fs";
 
 /** Identifies a process across pid reuse and reboots (Linux; elsewhere the ticks are empty and only the pid counts). */
-export interface ProcessIdentity { pid: number; bootId: string; startTicks: string }
+export interface ProcessIdentity {
+  pid: number;
+  bootId: string;
+  startTicks: string;
+}
 
 /** The kernel's id of this boot; empty where the kernel has none. */
 export function bootId(): string {

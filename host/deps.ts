@@ -5,7 +5,11 @@ import type { Workspaces } from "../contracts/workspaces.ts";
 import type { Store } from "../store/store.ts";
 import type { TurnSlots } from "./turn-slots.ts";
 
-export interface Log { info(fields: object, message: string): void; warn(fields: object, message: string): void; error(fields: object, message: string): void }
+export interface Log {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
 
 /** What one host's side is built from; handed in by workers/host.ts. */
 export interface HostDeps {

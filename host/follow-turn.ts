@@ -9,7 +9,8 @@ const pollMs = 250;
 type EndRecord = Extract<TailRecord, { kind: "mark"; mark: "turn.ended" }>;
 
 /** Is this the record that ends the turn? It is committed with the result, never before. */
-export const isEndOf = (record: TailRecord, turnId: string): record is EndRecord => record.kind === "mark" && record.mark === "turn.ended" && record.turnId === turnId;
+export const isEndOf = (record: TailRecord, turnId: string): record is EndRecord =>
+  record.kind === "mark" && record.mark === "turn.ended" && record.turnId === turnId;
 
 /** Tails the spool until the turn's end; passes on an abort, a reached limit and answers. Throws AttemptLost when the runner goes away. */
 export async function followTurn(deps: HostDeps, held: HeldTurn, runner: Obtained, tail: SpoolTail, wallMs: number | null): Promise<TurnEnd> {
@@ -21,7 +22,8 @@ export async function followTurn(deps: HostDeps, held: HeldTurn, runner: Obtaine
     if (notice === null) gone = true;
     wake.resolve();
   });
-  const stop = () => void interrupt(deps, held, runner, ending.promise).catch((error: unknown) => deps.log.warn({ turnId, error: String(error) }, "interrupt failed"));
+  const stop = () =>
+    void interrupt(deps, held, runner, ending.promise).catch((error: unknown) => deps.log.warn({ turnId, error: String(error) }, "interrupt failed"));
   if (held.abort.signal.aborted) stop();
   else held.abort.signal.addEventListener("abort", stop, { once: true });
   const wall = wallMs === null ? null : wallClock(held, wallMs, stop);

@@ -30,8 +30,11 @@ export function hostLease(deps: Pick<HostDeps, "store" | "config" | "owner" | "l
       const timer = setInterval(() => {
         if (busy) return;
         busy = true;
-        deps.store.hosts.renew({ hostId, owner: deps.owner, leaseMs })
-          .then((mine) => { if (!mine) lost(); })
+        deps.store.hosts
+          .renew({ hostId, owner: deps.owner, leaseMs })
+          .then((mine) => {
+            if (!mine) lost();
+          })
           .catch((error: unknown) => deps.log.warn({ hostId, error: String(error) }, "the lease was not renewed; repeating"))
           .finally(() => (busy = false));
       }, hostLeaseRenewMs);

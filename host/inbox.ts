@@ -16,7 +16,9 @@ export function watchInbox(deps: HostDeps, keeper: Keeper, beats: Beats): { stop
       working.add(row.id);
       void handle(row)
         .then((done) => (done ? deps.store.hosts.ack([row.id]) : undefined))
-        .catch((error: unknown) => deps.log.warn({ row: row.id, kind: row.kind, sessionUlid: row.sessionUlid, error: String(error) }, "inbox row failed; repeating"))
+        .catch((error: unknown) =>
+          deps.log.warn({ row: row.id, kind: row.kind, sessionUlid: row.sessionUlid, error: String(error) }, "inbox row failed; repeating"),
+        )
         .finally(() => working.delete(row.id));
     }
   }

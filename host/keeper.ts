@@ -34,7 +34,20 @@ export function createKeeper(deps: HostDeps): Keeper {
     if (claimed.kind === "gone") return "gone";
     if (claimed.kind === "done") return doneResult(claimed.turn, claimed.lastSeq);
     const { turn, session, input, head } = claimed;
-    const mine: HeldTurn = { turn, session, input, head, adopted: taskToken === null, abort: new AbortController(), drop: new AbortController(), limitReached: false, waiting: 0, connection: null, tokenGoneSince: null, ended: Promise.resolve() };
+    const mine: HeldTurn = {
+      turn,
+      session,
+      input,
+      head,
+      adopted: taskToken === null,
+      abort: new AbortController(),
+      drop: new AbortController(),
+      limitReached: false,
+      waiting: 0,
+      connection: null,
+      tokenGoneSince: null,
+      ended: Promise.resolve(),
+    };
     held.set(a.sessionUlid, mine);
     mine.ended = runHeld(mine).finally(() => {
       if (held.get(a.sessionUlid) === mine) held.delete(a.sessionUlid);
@@ -90,10 +103,14 @@ export function createKeeper(deps: HostDeps): Keeper {
     },
     async adoptAll() {
       const open = (await deps.store.turns.unreported(deps.config.hostId)).filter((turn) => !held.has(turn.sessionUlid));
-      await Promise.all(open.map((turn) => adopt(turn).catch((error: unknown) => {
-        deps.log.error({ sessionUlid: turn.sessionUlid, error: String(error) }, "adoption failed; repeating");
-        void reclaim(turn);
-      })));
+      await Promise.all(
+        open.map((turn) =>
+          adopt(turn).catch((error: unknown) => {
+            deps.log.error({ sessionUlid: turn.sessionUlid, error: String(error) }, "adoption failed; repeating");
+            void reclaim(turn);
+          }),
+        ),
+      );
       return open.length;
     },
     async dropAll() {
@@ -126,12 +143,19 @@ async function finish(deps: HostDeps, held: HeldTurn, end: TurnEnd): Promise<voi
   await deps.stopPoint("captured");
   const fresh = await deps.store.sessions.get(session.sessionUlid);
   const stored: StoredResult = {
-    outcome: end.outcome, usage: end.usage, providerSessionId: fresh?.providerSessionId ?? null,
+    outcome: end.outcome,
+    usage: end.usage,
+    providerSessionId: fresh?.providerSessionId ?? null,
     ...(end.failure ? { failure: end.failure } : {}),
     ...(captured ? { candidate: captured.candidate, stable: captured.stable } : {}),
   };
   const done = await deps.store.turns.complete({
-    sessionUlid: turn.sessionUlid, epoch: head.epoch, owner: deps.owner, turnId: turn.turnId, result: stored, finalMessage: end.finalMessage,
+    sessionUlid: turn.sessionUlid,
+    epoch: head.epoch,
+    owner: deps.owner,
+    turnId: turn.turnId,
+    result: stored,
+    finalMessage: end.finalMessage,
     ...(end.stopReason ? { stopReason: end.stopReason } : {}),
   });
   await deps.stopPoint("completed");
@@ -144,10 +168,20 @@ async function captureCandidate(deps: HostDeps, held: HeldTurn) {
   const { session, turn, input } = held;
   if (session.branchName === null || session.headAtStart === null) return null;
   try {
-    const { stable, ...candidate } = await deps.workspaces.capture({ plan: workspacePlan(session), base: session.headAtStart, turnId: turn.turnId, attempt: turn.attempt, at: input.createdAt });
+    const { stable, ...candidate } = await deps.workspaces.capture({
+      plan: workspacePlan(session),
+      base: session.headAtStart,
+      turnId: turn.turnId,
+      attempt: turn.attempt,
+      at: input.createdAt,
+    });
     return { candidate, stable };
   } catch (error) {
-    const event = { type: "error.raised", turnId: turn.turnId, data: { class: "workspace", message: `The candidate could not be captured: ${(error as Error).message}`.slice(0, 2_000), retryable: false } } as const;
+    const event = {
+      type: "error.raised",
+      turnId: turn.turnId,
+      data: { class: "workspace", message: `The candidate could not be captured: ${(error as Error).message}`.slice(0, 2_000), retryable: false },
+    } as const;
     await deps.store.events.append(turn.sessionUlid, [{ key: `capture:${turn.turnId}.${turn.attempt}`, event }]);
     return null;
   }

@@ -8,9 +8,17 @@ import { AttemptLost, Fenced, type HostDeps } from "./deps.ts";
 import { launchSpec } from "./launch-spec.ts";
 import { runnerDirectory, socketDirectory, socketPath, spoolPath } from "./runner-paths.ts";
 
-export interface Obtained { connection: RunnerConnection; status: RunnerStatus; spawned: boolean }
+export interface Obtained {
+  connection: RunnerConnection;
+  status: RunnerStatus;
+  spawned: boolean;
+}
 /** `owner`: who holds the epoch, when it is not this worker. */
-export interface ClaimOfSession { session: SessionRow; epoch: number; owner?: string }
+export interface ClaimOfSession {
+  session: SessionRow;
+  epoch: number;
+  owner?: string;
+}
 
 const uid = process.getuid?.() ?? 0;
 const startGraceMs = 10_000;
@@ -52,9 +60,15 @@ async function livingRows(deps: HostDeps, sessionUlid: string): Promise<RunnerRo
 async function attach(deps: HostDeps, claim: ClaimOfSession, row: RunnerRow): Promise<Obtained | null> {
   const known = row.pid > 0;
   const started = Date.now();
-  for (;; await sleep(50)) {
+  for (; ; await sleep(50)) {
     try {
-      const connection = await deps.runners.attach({ socketPath: row.socketPath, sessionUlid: row.sessionUlid, runnerId: row.runnerId, epoch: claim.epoch, owner: claim.owner ?? deps.owner });
+      const connection = await deps.runners.attach({
+        socketPath: row.socketPath,
+        sessionUlid: row.sessionUlid,
+        runnerId: row.runnerId,
+        epoch: claim.epoch,
+        owner: claim.owner ?? deps.owner,
+      });
       const status = await connection.status();
       if (!status.closing) return { connection, status, spawned: false };
       // Its decision to exit is final: wait for the end, then somebody spawns anew.
@@ -83,10 +97,29 @@ async function spawn(deps: HostDeps, claim: ClaimOfSession): Promise<Obtained> {
   await mkdir(dir, { recursive: true, mode: 0o700 });
   await mkdir(socketDirectory(deps.config, uid), { recursive: true, mode: 0o700 });
   const spec: RunnerSpec = {
-    launch, specHash: hash, epoch, owner: deps.owner, uid, instance: deps.config.instance, dir, socketPath: socketPath(deps.config, uid, runnerId),
-    stopGraceMs: deps.config.stopGraceMs, keepAliveMs: deps.config.keepAliveMs, orphanMs: deps.config.orphanMs, maxSpoolBytes: deps.config.maxSpoolBytes, maxEventBytes: deps.config.maxEventBytes,
+    launch,
+    specHash: hash,
+    epoch,
+    owner: deps.owner,
+    uid,
+    instance: deps.config.instance,
+    dir,
+    socketPath: socketPath(deps.config, uid, runnerId),
+    stopGraceMs: deps.config.stopGraceMs,
+    keepAliveMs: deps.config.keepAliveMs,
+    orphanMs: deps.config.orphanMs,
+    maxSpoolBytes: deps.config.maxSpoolBytes,
+    maxEventBytes: deps.config.maxEventBytes,
   };
-  const row = { runnerId, sessionUlid: session.sessionUlid, hostId: deps.config.hostId, bootId: bootId(), specHash: hash, socketPath: spec.socketPath, spoolPath: spoolPath(dir, runnerId) };
+  const row = {
+    runnerId,
+    sessionUlid: session.sessionUlid,
+    hostId: deps.config.hostId,
+    bootId: bootId(),
+    specHash: hash,
+    socketPath: spec.socketPath,
+    spoolPath: spoolPath(dir, runnerId),
+  };
   // The row first: a runner that nobody has written down could not be found after a kill between spawn and row.
   await deps.store.runners.upsert({ ...row, pid: 0, startTicks: "" });
   await deps.stopPoint("runner.spawn.before");

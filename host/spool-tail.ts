@@ -6,7 +6,12 @@ import { Fenced, type HostDeps } from "./deps.ts";
 const readBytes = 1_048_576;
 
 export type TailRecord = LaneBatch["records"][number]["record"];
-export interface TailFence { sessionUlid: string; epoch: number; turnId: string | null; attempt: number }
+export interface TailFence {
+  sessionUlid: string;
+  epoch: number;
+  turnId: string | null;
+  attempt: number;
+}
 
 /**
  * Moves whole records from one spool to the lane, from `offset` on. The committed offset decides: a batch whose reply
@@ -32,7 +37,16 @@ export function spoolTail(deps: HostDeps, fence: TailFence, spoolId: string, fro
       const stopped = at < 0 ? null : (read.records[at]?.record ?? null);
       if (records.length === 0) return { records: [], stopped };
       await deps.stopPoint("lane.before");
-      const result = await deps.store.lane.append({ sessionUlid: fence.sessionUlid, epoch: fence.epoch, owner: deps.owner, spoolId, start: offset, records, turnId: fence.turnId, attempt: fence.attempt });
+      const result = await deps.store.lane.append({
+        sessionUlid: fence.sessionUlid,
+        epoch: fence.epoch,
+        owner: deps.owner,
+        spoolId,
+        start: offset,
+        records,
+        turnId: fence.turnId,
+        attempt: fence.attempt,
+      });
       await deps.stopPoint("lane.after");
       if (result.kind === "fenced") throw new Fenced("lane");
       if (result.kind === "retail") {
@@ -43,15 +57,4 @@ export function spoolTail(deps: HostDeps, fence: TailFence, spoolId: string, fro
       return { records: records.map(({ record }) => record), stopped };
     },
   };
-}
-
-/** Appends the rest of a spool whose runner is gone (or is no longer the current one). */
-export async function drainSpool(deps: HostDeps, fence: TailFence, spoolId: string, from: number): Promise<TailRecord[]> {
-  const tail = spoolTail(deps, fence, spoolId, from);
-  const all: TailRecord[] = [];
-  for (let before = -1; before !== tail.offset; ) {
-    before = tail.offset;
-    all.push(...(await tail.advance()).records);
-  }
-  return all;
 }

@@ -23,7 +23,7 @@ export async function workTurn(deps: HostDeps, held: HeldTurn): Promise<TurnEnd>
   if (head.spoolId !== null && head.spoolId !== living?.status.runnerId) {
     // The head's spool belongs to a runner that is gone: take all of it before the next one's.
     const rest = spoolTail(deps, fence, head.spoolId, head.spoolOffset);
-    for (let before = -1; before !== rest.offset; ) {
+    for (let before = -1; before !== rest.offset;) {
       before = rest.offset;
       const { stopped } = await rest.advance((record) => isEndOf(record, turn.turnId));
       if (stopped && isEndOf(stopped, turn.turnId)) return stopped.end;
@@ -47,14 +47,20 @@ export async function workTurn(deps: HostDeps, held: HeldTurn): Promise<TurnEnd>
   return follow(deps, held, runner, fence);
 }
 
-async function follow(deps: HostDeps, held: HeldTurn, runner: Obtained, fence: { sessionUlid: string; epoch: number; turnId: string; attempt: number }): Promise<TurnEnd> {
+async function follow(
+  deps: HostDeps,
+  held: HeldTurn,
+  runner: Obtained,
+  fence: { sessionUlid: string; epoch: number; turnId: string; attempt: number },
+): Promise<TurnEnd> {
   held.connection = runner.connection;
   const { runnerId } = runner.status;
   let offset = held.head.spoolId === runnerId ? held.head.spoolOffset : 0;
   if (held.head.spoolId !== runnerId) {
     const current = await deps.store.events.head(held.turn.sessionUlid);
     if (current?.spoolId === runnerId) offset = current.spoolOffset;
-    else if (!(await deps.store.turns.switchSpool({ sessionUlid: fence.sessionUlid, epoch: fence.epoch, owner: deps.owner, spoolId: runnerId }))) throw new Fenced("switch spool");
+    else if (!(await deps.store.turns.switchSpool({ sessionUlid: fence.sessionUlid, epoch: fence.epoch, owner: deps.owner, spoolId: runnerId })))
+      throw new Fenced("switch spool");
   }
   try {
     const end = await followTurn(deps, held, runner, spoolTail(deps, fence, runnerId, offset), wallLimitMs(held.session));
@@ -72,7 +78,12 @@ async function follow(deps: HostDeps, held: HeldTurn, runner: Obtained, fence: {
 async function sendPrompt(deps: HostDeps, held: HeldTurn, runner: Obtained, text: string): Promise<void> {
   const { turn, head, input } = held;
   const fence = { sessionUlid: turn.sessionUlid, epoch: head.epoch, owner: deps.owner, turnId: turn.turnId };
-  const started = await deps.store.turns.start({ ...fence, runnerId: runner.status.runnerId, pid: runner.status.pid, ...(input.checkout ? { candidate: input.checkout.commit } : {}) });
+  const started = await deps.store.turns.start({
+    ...fence,
+    runnerId: runner.status.runnerId,
+    pid: runner.status.pid,
+    ...(input.checkout ? { candidate: input.checkout.commit } : {}),
+  });
   if (!started || !(await deps.store.turns.promptSent(fence))) throw new Fenced("prompt");
   await deps.stopPoint("prompt.sent");
   const reply = await runner.connection.request({ cmd: "prompt", turnId: turn.turnId, inputId: input.inputId, text });
@@ -111,6 +122,12 @@ const continuation = (prompt: string): string =>
   `Your process was interrupted in the middle of this task and has been started again in the same workspace. Look at what you have already done, do not repeat it, and finish.\n\nThe task was:\n${prompt}`;
 
 const unknownOutcome = (): TurnEnd => ({
-  outcome: "unknown", usage: noUsage, finalMessage: "",
-  failure: { class: "outcome_unknown", message: "The agent's process ended after it had the prompt and it cannot resume its conversation. Look at the workspace, then send an input to go on.", retryable: false },
+  outcome: "unknown",
+  usage: noUsage,
+  finalMessage: "",
+  failure: {
+    class: "outcome_unknown",
+    message: "The agent's process ended after it had the prompt and it cannot resume its conversation. Look at the workspace, then send an input to go on.",
+    retryable: false,
+  },
 });

@@ -2,7 +2,12 @@ import { BatonError } from "../contracts/failures.ts";
 import type { Answer } from "./registry/action.ts";
 
 /** A tool's result on the wire. The text is the same JSON: hosts show one or the other. */
-export interface ToolResult { content: { type: "text"; text: string }[]; structuredContent: Record<string, unknown>; isError?: boolean; [key: string]: unknown }
+export interface ToolResult {
+  content: { type: "text"; text: string }[];
+  structuredContent: Record<string, unknown>;
+  isError?: boolean;
+  [key: string]: unknown;
+}
 
 /** Where errors go that are nobody's fault but ours. */
 export type ReportError = (fields: { action: string; error: unknown }, message: string) => void;
@@ -16,7 +21,14 @@ export function success(action: string, answer: Answer): ToolResult {
 export function failure(action: string, error: unknown, report: ReportError): ToolResult {
   if (!(error instanceof BatonError)) {
     report({ action, error }, "a call failed");
-    return failure(action, new BatonError("INTERNAL", "Something went wrong inside Baton; its log says what. Repeat the call with the same clientRequestId.", { applied: "unknown", retryable: true }), report);
+    return failure(
+      action,
+      new BatonError("INTERNAL", "Something went wrong inside Baton; its log says what. Repeat the call with the same clientRequestId.", {
+        applied: "unknown",
+        retryable: true,
+      }),
+      report,
+    );
   }
   const { next, ...detail } = error.detail;
   return { ...wire({ ok: false, action, error: { code: error.code, message: error.message, ...detail }, ...(next?.length ? { next } : {}) }), isError: true };

@@ -22,15 +22,24 @@ export function httpApp(parts: ServerParts, token: string): Hono {
   });
 
   app.get("/health", async (c) => {
-    const health = await parts.baton().then((baton) => baton.health()).catch(() => ({ status: "degraded" }));
+    const health = await parts
+      .baton()
+      .then((baton) => baton.health())
+      .catch(() => ({ status: "degraded" }));
     return c.json({ status: health.status }, health.status === "ok" ? 200 : 503);
   });
 
   app.use("/mcp", async (c, next) => {
     if (carries(c.req.header("authorization"), token)) return next();
-    return c.json({ error: "Send Authorization: Bearer <the token in Baton's token file>." }, 401, { "WWW-Authenticate": "Bearer realm=\"baton\"" });
+    return c.json({ error: "Send Authorization: Bearer <the token in Baton's token file>." }, 401, { "WWW-Authenticate": 'Bearer realm="baton"' });
   });
-  app.use("/mcp", bodyLimit({ maxSize: largestBody, onError: (c) => c.json({ error: `A request has at most ${largestBody} bytes (4 MB): put long material in a file of the repository.` }, 413) }));
+  app.use(
+    "/mcp",
+    bodyLimit({
+      maxSize: largestBody,
+      onError: (c) => c.json({ error: `A request has at most ${largestBody} bytes (4 MB): put long material in a file of the repository.` }, 413),
+    }),
+  );
   app.all("/mcp", (c) => handler.fetch(c.req.raw));
   app.notFound((c) => c.json({ error: "Not here: /mcp and /health are." }, 404));
   return app;

@@ -14,11 +14,24 @@ const log = pino({ name: "gateway" }, pino.destination(2));
 
 async function main(): Promise<void> {
   const config = readConfig(process.env);
-  if (!config.databaseUrl || !config.temporalAddress) throw new Error("The gateway needs DATABASE_URL and TEMPORAL_ADDRESS: \"npm start\" sets both.");
+  if (!config.databaseUrl || !config.temporalAddress) throw new Error('The gateway needs DATABASE_URL and TEMPORAL_ADDRESS: "npm start" sets both.');
   mkdirSync(config.home, { recursive: true, mode: 0o700 });
   const token = tokenFromFile(process.env["BATON_TOKEN_FILE"] ?? join(config.home, "token"));
-  const baton = await openBaton({ ...config, databaseUrl: config.databaseUrl, temporalAddress: config.temporalAddress, inspectRepository: repositoryInspector(process.env), searchPath: process.env["PATH"] ?? "" });
-  const app = httpApp({ baton: () => Promise.resolve(baton), caller: { principal: localPrincipal }, report: ({ action, error }, message) => log.error({ action, err: error }, message) }, token);
+  const baton = await openBaton({
+    ...config,
+    databaseUrl: config.databaseUrl,
+    temporalAddress: config.temporalAddress,
+    inspectRepository: repositoryInspector(process.env),
+    searchPath: process.env["PATH"] ?? "",
+  });
+  const app = httpApp(
+    {
+      baton: () => Promise.resolve(baton),
+      caller: { principal: localPrincipal },
+      report: ({ action, error }, message) => log.error({ action, err: error }, message),
+    },
+    token,
+  );
   const server = serve({ fetch: app.fetch, hostname: "127.0.0.1", port: config.port }, (address) => {
     process.stdout.write(`ready ${JSON.stringify({ url: `http://127.0.0.1:${address.port}/mcp` })}\n`);
   });

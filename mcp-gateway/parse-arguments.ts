@@ -8,7 +8,11 @@ import type { Tool } from "./registry/index.ts";
 /** Keys that are known to arrive and mean nothing here: accepted, ignored, named in the answer's warnings. */
 const meaningless = new Set(["workspaceKey", "workspaceId"]);
 
-export interface Parsed { action: Action; args: Record<string, unknown>; warnings: string[] }
+export interface Parsed {
+  action: Action;
+  args: Record<string, unknown>;
+  warnings: string[];
+}
 
 /** Finds the action and checks its arguments as forgivingly as can be without guessing. Errors: UNKNOWN_ACTION, INVALID_ARGUMENT with an example. */
 export function parseArguments(tool: Tool, raw: unknown): Parsed {
@@ -31,7 +35,13 @@ export function parseArguments(tool: Tool, raw: unknown): Parsed {
 function findAction(tool: Tool, asked: unknown): Action {
   if (!tool.takesAction) return tool.actions[0] as Action;
   const names = tool.actions.map((a) => a.action);
-  const name = typeof asked === "string" ? asked.trim().toLowerCase().replace(/[\s-]+/g, "_") : "";
+  const name =
+    typeof asked === "string"
+      ? asked
+          .trim()
+          .toLowerCase()
+          .replace(/[\s-]+/g, "_")
+      : "";
   const found = tool.actions.find((a) => a.action === name);
   if (found) return found;
   const close = nearest(name, names);
@@ -43,14 +53,22 @@ function unknownKey(action: Action, name: string): BatonError {
   const names = Object.keys(action.schema.shape);
   if (name === "dbPath") return new BatonError("INVALID_ARGUMENT", "dbPath is not accepted: a caller never chooses the database.", { field: name });
   const close = nearest(name, names);
-  return new BatonError("INVALID_ARGUMENT", `"${name}" is not accepted by ${action.action}${close ? `: did you mean "${close}"?` : "."}`, { field: name, allowed: names, example: action.example });
+  return new BatonError("INVALID_ARGUMENT", `"${name}" is not accepted by ${action.action}${close ? `: did you mean "${close}"?` : "."}`, {
+    field: name,
+    allowed: names,
+    example: action.example,
+  });
 }
 
 function wrong(action: Action, args: Record<string, unknown>, issue: z.core.$ZodIssue | undefined): BatonError {
   const path = issue?.path.join(".") ?? "";
   const missing = issue !== undefined && issue.path.length === 1 && args[String(issue.path[0])] === undefined;
   const unknown = issue?.code === "unrecognized_keys" ? issue.keys.map((key) => (path ? `${path}.${key}` : key)) : null;
-  const message = unknown ? `"${unknown.join('", "')}" is not accepted by ${action.action}.` : missing ? `${action.action} needs "${path}".` : `"${path}": ${issue?.message ?? "wrong"}.`;
+  const message = unknown
+    ? `"${unknown.join('", "')}" is not accepted by ${action.action}.`
+    : missing
+      ? `${action.action} needs "${path}".`
+      : `"${path}": ${issue?.message ?? "wrong"}.`;
   // A key that is missing is one that can be made at once.
   const example = missing && path === "clientRequestId" ? { ...args, action: action.action, clientRequestId: ulid() } : action.example;
   return new BatonError("INVALID_ARGUMENT", message, { field: unknown?.[0] ?? path, example });
@@ -75,7 +93,11 @@ function takesText(field: z.ZodType): boolean {
 function withoutNulls(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutNulls);
   if (!isRecord(value)) return value;
-  return Object.fromEntries(Object.entries(value).filter(([, v]) => v !== null).map(([name, v]) => [name, withoutNulls(v)]));
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([, v]) => v !== null)
+      .map(([name, v]) => [name, withoutNulls(v)]),
+  );
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -15,7 +15,8 @@ export function publishedSchema(tool: Tool): Json {
     }
   }
   if (!tool.takesAction) return { type: "object", properties, additionalProperties: false };
-  for (const [name, property] of Object.entries(properties)) property["description"] = `${String(property["description"])}. Used by: ${users.get(name)?.join(", ") ?? ""}`;
+  for (const [name, property] of Object.entries(properties))
+    property["description"] = `${String(property["description"])}. Used by: ${users.get(name)?.join(", ") ?? ""}`;
   const action = { type: "string", enum: tool.actions.map((a) => a.action), description: "What to do" };
   return { type: "object", properties: { action, ...properties }, required: ["action"], additionalProperties: false };
 }

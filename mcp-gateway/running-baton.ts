@@ -4,13 +4,23 @@ import { type Baton, type BatonOptions, openBaton } from "../client/open-baton.t
 import { BatonError } from "../contracts/failures.ts";
 
 /** What of `run.json` this door needs; `npm start` writes it. */
-interface RunFile { pid: number; databaseUrl: string; temporalAddress: string; instance?: string; hostId?: string }
+interface RunFile {
+  pid: number;
+  ready: boolean;
+  databaseUrl: string;
+  temporalAddress: string;
+  instance?: string;
+  hostId?: string;
+}
 
 /**
  * The Baton that runs on this home, opened when the first call needs it and again when another start wrote other addresses.
  * Rejects with UNAVAILABLE and what to do while none runs. `fixed`: addresses that the environment gives.
  */
-export function runningBaton(options: Omit<BatonOptions, "databaseUrl" | "temporalAddress">, fixed: { databaseUrl: string | undefined; temporalAddress: string | undefined }): { get(): Promise<Baton>; close(): Promise<void> } {
+export function runningBaton(
+  options: Omit<BatonOptions, "databaseUrl" | "temporalAddress">,
+  fixed: { databaseUrl: string | undefined; temporalAddress: string | undefined },
+): { get(): Promise<Baton>; close(): Promise<void> } {
   let current: { addresses: string; baton: Promise<Baton> } | null = null;
   return {
     get: () => {
@@ -23,19 +33,31 @@ export function runningBaton(options: Omit<BatonOptions, "databaseUrl" | "tempor
       }
       return current.baton;
     },
-    close: async () => { await (await current?.baton)?.close(); },
+    close: async () => {
+      await (await current?.baton)?.close();
+    },
   };
 }
 
-function addressesOf(options: { home: string; instance: string; hostId: string }, fixed: { databaseUrl: string | undefined; temporalAddress: string | undefined }) {
+function addressesOf(
+  options: { home: string; instance: string; hostId: string },
+  fixed: { databaseUrl: string | undefined; temporalAddress: string | undefined },
+) {
   const { databaseUrl, temporalAddress } = fixed;
   if (databaseUrl && temporalAddress) return { databaseUrl, temporalAddress, instance: options.instance, hostId: options.hostId };
   try {
     const run = JSON.parse(readFileSync(join(options.home, "run.json"), "utf8")) as RunFile;
     // Left behind by a start that was killed: nobody is at these addresses, or somebody else.
     process.kill(run.pid, 0);
-    return { databaseUrl: run.databaseUrl, temporalAddress: run.temporalAddress, instance: run.instance ?? options.instance, hostId: run.hostId ?? options.hostId };
+    if (!run.ready) throw new BatonError("UNAVAILABLE", "Baton is starting or stopping: try again in a moment.", { retryable: true, retryAfterMs: 2_000 });
+    return {
+      databaseUrl: run.databaseUrl,
+      temporalAddress: run.temporalAddress,
+      instance: run.instance ?? options.instance,
+      hostId: run.hostId ?? options.hostId,
+    };
   } catch (error) {
+    if (error instanceof BatonError) throw error;
     if ((error as NodeJS.ErrnoException).code === "EPERM") throw new BatonError("PERMISSION_DENIED", "Baton runs as another user.", {});
     throw new BatonError("UNAVAILABLE", `Baton is not running on ${options.home}: start it with npm start.`, { retryable: true, retryAfterMs: 5_000 });
   }

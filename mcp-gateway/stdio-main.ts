@@ -12,9 +12,15 @@ const log = pino({ name: "mcp-stdio" }, pino.destination(2));
 function main(): void {
   const config = readConfig(process.env);
   const baton = runningBaton({ ...config, inspectRepository: repositoryInspector(process.env), searchPath: process.env["PATH"] ?? "" }, config);
-  const parts = { baton: async () => baton.get(), caller: { principal: localPrincipal }, report: ({ action, error }: { action: string; error: unknown }, message: string) => log.error({ action, err: error }, message) };
+  const parts = {
+    baton: async () => baton.get(),
+    caller: { principal: localPrincipal },
+    report: ({ action, error }: { action: string; error: unknown }, message: string) => log.error({ action, err: error }, message),
+  };
   serveStdio(() => createServer(parts));
-  const stop = () => { void baton.close().finally(() => process.exit(0)); };
+  const stop = () => {
+    void baton.close().finally(() => process.exit(0));
+  };
   process.stdin.once("end", stop);
   process.once("SIGTERM", stop);
   process.once("SIGINT", stop);

@@ -35,6 +35,10 @@ export function failureOf(error: unknown): TurnFailure {
 /** Some agents end a turn normally and say the model server's error as their message. */
 export function errorSaidAsMessage(text: string): TurnFailure | null {
   if (!/^\s*\{\s*"error"\s*:\s*\{/.test(text)) return null;
-  try { JSON.parse(text); } catch { return null; }
+  try {
+    JSON.parse(text);
+  } catch {
+    return null;
+  }
   return classify(text);
 }

@@ -6,7 +6,12 @@ import { objectOf, textOf } from "./acp-tools.ts";
 import type { Json } from "./acp-tools.ts";
 import type { RpcPeer } from "./json-rpc-peer.ts";
 
-export interface Conversation { providerSessionId: string; resumed: boolean; agent?: { name: string; version: string }; notices: string[] }
+export interface Conversation {
+  providerSessionId: string;
+  resumed: boolean;
+  agent?: { name: string; version: string };
+  notices: string[];
+}
 
 const handshakeMs = 60_000;
 
@@ -16,10 +21,22 @@ const handshakeMs = 60_000;
  * Errors: ProviderOpenError `handshake`, `auth`, `session_not_found`, `model_not_found`, …
  */
 export async function openConversation(peer: RpcPeer, spec: LaunchSpec, quiet: () => number): Promise<Conversation> {
-  const answer = await ask(peer, "initialize", {
-    protocolVersion: 1, clientCapabilities: { fs: { readTextFile: false, writeTextFile: false }, terminal: false }, clientInfo: { name: "baton", version: "1" },
-  }, "handshake");
-  if (answer["protocolVersion"] !== 1) throw new ProviderOpenError({ class: "handshake", message: `the agent speaks ACP version ${JSON.stringify(answer["protocolVersion"])}, not 1`, retryable: false });
+  const answer = await ask(
+    peer,
+    "initialize",
+    {
+      protocolVersion: 1,
+      clientCapabilities: { fs: { readTextFile: false, writeTextFile: false }, terminal: false },
+      clientInfo: { name: "baton", version: "1" },
+    },
+    "handshake",
+  );
+  if (answer["protocolVersion"] !== 1)
+    throw new ProviderOpenError({
+      class: "handshake",
+      message: `the agent speaks ACP version ${JSON.stringify(answer["protocolVersion"])}, not 1`,
+      retryable: false,
+    });
   const info = objectOf(answer["agentInfo"]);
   const agent = textOf(info["name"]) ? { agent: { name: textOf(info["name"]), version: textOf(info["version"]) } } : {};
   const place = { cwd: spec.cwd, mcpServers: [] };
@@ -49,8 +66,16 @@ async function chooseModel(peer: RpcPeer, spec: LaunchSpec, sessionId: string, o
   const option = list(opened["configOptions"]).find((one) => one["id"] === "model" || one["category"] === "model");
   const models = objectOf(opened["models"]);
   const known = [...list(option?.["options"]).map((one) => textOf(one["value"])), ...list(models["availableModels"]).map((one) => textOf(one["modelId"]))];
-  if (known.length === 0) { notices.push(`the agent takes no model over its protocol: ${spec.model} was not set`); return; }
-  if (!known.includes(spec.model)) throw new ProviderOpenError({ class: "model_not_found", message: `the agent has no model ${spec.model}; it has: ${known.slice(0, 30).join(", ")}`, retryable: false });
+  if (known.length === 0) {
+    notices.push(`the agent takes no model over its protocol: ${spec.model} was not set`);
+    return;
+  }
+  if (!known.includes(spec.model))
+    throw new ProviderOpenError({
+      class: "model_not_found",
+      message: `the agent has no model ${spec.model}; it has: ${known.slice(0, 30).join(", ")}`,
+      retryable: false,
+    });
   if (option) await ask(peer, "session/set_config_option", { sessionId, configId: textOf(option["id"]), value: spec.model }, "handshake");
   else await ask(peer, "session/set_model", { sessionId, modelId: spec.model }, "handshake");
 }
@@ -58,7 +83,9 @@ async function chooseModel(peer: RpcPeer, spec: LaunchSpec, sessionId: string, o
 /** One request with a time limit; a failure whose text says nothing gets the class `otherwise`. */
 async function ask(peer: RpcPeer, method: string, params: Json, otherwise: string): Promise<Json> {
   const late = new AbortController();
-  const limit = sleep(handshakeMs, undefined, { signal: late.signal }).then(() => { throw new ProviderOpenError({ class: "handshake", message: `no answer to ${method} in ${handshakeMs / 1000} s`, retryable: true }); });
+  const limit = sleep(handshakeMs, undefined, { signal: late.signal }).then(() => {
+    throw new ProviderOpenError({ class: "handshake", message: `no answer to ${method} in ${handshakeMs / 1000} s`, retryable: true });
+  });
   limit.catch(() => undefined);
   try {
     return objectOf(await Promise.race([peer.request(method, params), limit]));
@@ -67,5 +94,7 @@ async function ask(peer: RpcPeer, method: string, params: Json, otherwise: strin
     const failure = failureOf(error);
     const vague = failure.class === "unknown" || (otherwise === "session_not_found" && failure.class === "invalid_request");
     throw new ProviderOpenError({ ...failure, class: vague ? otherwise : failure.class, message: `${method}: ${failure.message}` });
-  } finally { late.abort(); }
+  } finally {
+    late.abort();
+  }
 }

@@ -17,7 +17,16 @@ export interface TurnMapping {
 }
 
 /** Updates that say nothing about the work. */
-const ignored = new Set(["available_commands_update", "current_mode_update", "config_option_update", "session_info_update", "usage_update", "user_message_chunk", "compaction_update", "compaction_summary_chunk"]);
+const ignored = new Set([
+  "available_commands_update",
+  "current_mode_update",
+  "config_option_update",
+  "session_info_update",
+  "usage_update",
+  "user_message_chunk",
+  "compaction_update",
+  "compaction_summary_chunk",
+]);
 
 export function turnMapping(turnId: string): TurnMapping {
   const tools = acpTools(turnId);
@@ -51,7 +60,14 @@ export function turnMapping(turnId: string): TurnMapping {
 
   function plan(update: Json): SpoolRecord[] {
     const entries = Array.isArray(update["entries"]) ? update["entries"].map(objectOf) : [];
-    return [...flush(), event("plan.updated", { entries: entries.map((one) => ({ text: textOf(one["content"]), status: textOf(one["status"]) || "pending" })) }, { turnId, itemId: `${turnId}/plan` })];
+    return [
+      ...flush(),
+      event(
+        "plan.updated",
+        { entries: entries.map((one) => ({ text: textOf(one["content"]), status: textOf(one["status"]) || "pending" })) },
+        { turnId, itemId: `${turnId}/plan` },
+      ),
+    ];
   }
 
   return {
@@ -60,12 +76,21 @@ export function turnMapping(turnId: string): TurnMapping {
     update(update) {
       const kind = textOf(update["sessionUpdate"]);
       switch (kind) {
-        case "agent_message_chunk": return chunk("message", update);
-        case "agent_thought_chunk": return chunk("thought", update);
-        case "tool_call": case "tool_call_update": return [...flush(), ...tools.upsert(update)];
-        case "plan": return plan(update);
-        case "notice": return [event("notice.raised", { message: textOf(update["message"]) || JSON.stringify(update) }, { turnId })];
-        default: return ignored.has(kind) ? [] : [event("line.unparsed", { text: JSON.stringify(update).slice(0, 4_000), reason: `an unknown session update: ${kind}` }, { turnId })];
+        case "agent_message_chunk":
+          return chunk("message", update);
+        case "agent_thought_chunk":
+          return chunk("thought", update);
+        case "tool_call":
+        case "tool_call_update":
+          return [...flush(), ...tools.upsert(update)];
+        case "plan":
+          return plan(update);
+        case "notice":
+          return [event("notice.raised", { message: textOf(update["message"]) || JSON.stringify(update) }, { turnId })];
+        default:
+          return ignored.has(kind)
+            ? []
+            : [event("line.unparsed", { text: JSON.stringify(update).slice(0, 4_000), reason: `an unknown session update: ${kind}` }, { turnId })];
       }
     },
     end: () => [...flush(), ...tools.settle()],

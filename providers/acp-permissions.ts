@@ -6,7 +6,9 @@ import type { Json } from "./acp-tools.ts";
 import { newUlid } from "./ulid.ts";
 
 type Outcome = { outcome: { outcome: "cancelled" } | { outcome: "selected"; optionId: string } };
-interface Pending { answer(decision: ApprovalDecision | "cancelled"): void }
+interface Pending {
+  answer(decision: ApprovalDecision | "cancelled"): void;
+}
 
 /** The permissions an agent waits for. */
 export interface AcpPermissions {
@@ -23,7 +25,12 @@ const reads = new Set(["read", "search"]);
 
 /** Which of the agent's options means a decision; `deny` falls back to nothing, never to a permission. */
 function optionFor(options: Json[], decision: ApprovalDecision): string | null {
-  const kinds = { allow: ["allow_once", "allow_always"], allow_always: ["allow_always", "allow_once"], deny: ["reject_once", "reject_always"], deny_stop: ["reject_once", "reject_always"] }[decision];
+  const kinds = {
+    allow: ["allow_once", "allow_always"],
+    allow_always: ["allow_always", "allow_once"],
+    deny: ["reject_once", "reject_always"],
+    deny_stop: ["reject_once", "reject_always"],
+  }[decision];
   for (const kind of kinds) {
     const found = options.find((one) => one["kind"] === kind);
     if (found) return textOf(found["optionId"]);
@@ -52,8 +59,16 @@ export function acpPermissions(mode: LaunchSpec["permissionMode"]): AcpPermissio
       }
       const approvalId = newUlid();
       const title = textOf(call["title"]) || "The agent asks for permission";
-      const detail = { tool: textOf(call["name"]) || title, kind: textOf(call["kind"]) || "other", input: call["rawInput"] ?? null, locations: call["locations"] ?? [], content: call["content"] ?? [] };
-      const requestKey = createHash("sha256").update(JSON.stringify([detail.tool, detail.kind, detail.input])).digest("hex");
+      const detail = {
+        tool: textOf(call["name"]) || title,
+        kind: textOf(call["kind"]) || "other",
+        input: call["rawInput"] ?? null,
+        locations: call["locations"] ?? [],
+        content: call["content"] ?? [],
+      };
+      const requestKey = createHash("sha256")
+        .update(JSON.stringify([detail.tool, detail.kind, detail.input]))
+        .digest("hex");
       const offered = (["allow", "allow_always", "deny", "deny_stop"] as const).flatMap((id) => {
         const kind = { allow: "allow_once", allow_always: "allow_always", deny: "reject_once", deny_stop: "reject_once" }[id];
         const label = textOf(options.find((one) => one["kind"] === kind)?.["name"]);
@@ -61,7 +76,12 @@ export function acpPermissions(mode: LaunchSpec["permissionMode"]): AcpPermissio
         return [{ id, label: id === "deny_stop" ? "Deny and stop the turn" : label || id, kind }];
       });
       return new Promise((resolve) => {
-        pending.set(approvalId, { answer(decision) { pending.delete(approvalId); resolve(finish(decision)); } });
+        pending.set(approvalId, {
+          answer(decision) {
+            pending.delete(approvalId);
+            resolve(finish(decision));
+          },
+        });
         write(event("approval.requested", { approvalId, kind: "permission", title, detail, options: offered, requestKey }, { turnId, itemId }));
       });
     },
@@ -70,7 +90,9 @@ export function acpPermissions(mode: LaunchSpec["permissionMode"]): AcpPermissio
       waiting?.answer(decision);
       return waiting !== undefined;
     },
-    cancelAll() { for (const waiting of [...pending.values()]) waiting.answer("cancelled"); },
+    cancelAll() {
+      for (const waiting of pending.values()) waiting.answer("cancelled");
+    },
     waiting: () => pending.size > 0,
   };
 }

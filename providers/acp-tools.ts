@@ -7,7 +7,11 @@ export const textOf = (value: unknown): string => (typeof value === "string" ? v
 const listOf = (value: unknown): Json[] => (Array.isArray(value) ? value.map(objectOf) : []);
 
 /** An event record; `data` is checked against the type. */
-export function event<T extends EventType>(type: T, data: EventData[T], where: { turnId?: string | undefined; itemId?: string; synthetic?: boolean } = {}): SpoolRecord {
+export function event<T extends EventType>(
+  type: T,
+  data: EventData[T],
+  where: { turnId?: string | undefined; itemId?: string; synthetic?: boolean } = {},
+): SpoolRecord {
   const made: NewEvent = { type, data, at: new Date().toISOString() };
   if (where.turnId !== undefined) made.turnId = where.turnId;
   if (where.itemId !== undefined) made.itemId = where.itemId;
@@ -16,8 +20,19 @@ export function event<T extends EventType>(type: T, data: EventData[T], where: {
 }
 
 interface Tool {
-  itemId: string; name: string; title: string; kind: string; input: Json; locations: string[]; output: string; streamed: string;
-  diffs: Json[]; exitCode: number | null; started: boolean; ended: boolean; denied: boolean;
+  itemId: string;
+  name: string;
+  title: string;
+  kind: string;
+  input: Json;
+  locations: string[];
+  output: string;
+  streamed: string;
+  diffs: Json[];
+  exitCode: number | null;
+  started: boolean;
+  ended: boolean;
+  denied: boolean;
 }
 
 /** Tool calls of one turn: agents say a call piece by piece, so pieces are merged by `toolCallId`. */
@@ -38,7 +53,8 @@ export function acpTools(turnId: string): AcpTools {
   const tools = new Map<string, Tool>();
   const itemIdOf = (id: string): string => `${turnId}/${id}`;
   const isCommand = (tool: Tool): boolean => tool.kind === "execute";
-  const command = (tool: Tool): string => textOf(tool.input["command"]) || (Array.isArray(tool.input["command"]) ? (tool.input["command"] as unknown[]).join(" ") : "");
+  const command = (tool: Tool): string =>
+    textOf(tool.input["command"]) || (Array.isArray(tool.input["command"]) ? (tool.input["command"] as unknown[]).join(" ") : "");
 
   function start(tool: Tool): SpoolRecord[] {
     if (tool.started) return [];
@@ -48,10 +64,19 @@ export function acpTools(turnId: string): AcpTools {
       const cwd = textOf(tool.input["cwd"]);
       return [event("command.started", { command: command(tool) || tool.title, ...(cwd ? { cwd } : {}) }, where)];
     }
-    return [event("tool.started", {
-      name: tool.name || tool.title, title: tool.title, kind: tool.kind,
-      ...(Object.keys(tool.input).length > 0 ? { input: tool.input } : {}), ...(tool.locations.length > 0 ? { locations: tool.locations } : {}),
-    }, where)];
+    return [
+      event(
+        "tool.started",
+        {
+          name: tool.name || tool.title,
+          title: tool.title,
+          kind: tool.kind,
+          ...(Object.keys(tool.input).length > 0 ? { input: tool.input } : {}),
+          ...(tool.locations.length > 0 ? { locations: tool.locations } : {}),
+        },
+        where,
+      ),
+    ];
   }
 
   function finish(tool: Tool, status: "completed" | "failed" | "interrupted" | "denied", synthetic: boolean): SpoolRecord[] {
@@ -60,9 +85,11 @@ export function acpTools(turnId: string): AcpTools {
     const where = { turnId, itemId: tool.itemId, synthetic };
     const output = tool.output ? { output: tool.output } : {};
     if (status === "completed") records.push(...fileChanges(tool).map((change) => event("file.changed", change, { turnId, itemId: tool.itemId })));
-    records.push(isCommand(tool)
-      ? event("command.completed", { status, ...(tool.exitCode === null ? {} : { exitCode: tool.exitCode }), ...output }, where)
-      : event("tool.completed", { status, ...output }, where));
+    records.push(
+      isCommand(tool)
+        ? event("command.completed", { status, ...(tool.exitCode === null ? {} : { exitCode: tool.exitCode }), ...output }, where)
+        : event("tool.completed", { status, ...output }, where),
+    );
     return records;
   }
 
@@ -72,11 +99,17 @@ export function acpTools(turnId: string): AcpTools {
     tool.title = textOf(update["title"]) || tool.title;
     tool.kind = textOf(update["kind"]) || tool.kind;
     Object.assign(tool.input, objectOf(update["rawInput"]));
-    if (Array.isArray(update["locations"])) tool.locations = listOf(update["locations"]).map((one) => textOf(one["path"])).filter((path) => path !== "");
+    if (Array.isArray(update["locations"]))
+      tool.locations = listOf(update["locations"])
+        .map((one) => textOf(one["path"]))
+        .filter((path) => path !== "");
     const content = listOf(update["content"]);
     const diffs = content.filter((one) => one["type"] === "diff");
     if (diffs.length > 0) tool.diffs = diffs;
-    const said = content.filter((one) => one["type"] === "content").map((one) => textOf(objectOf(one["content"])["text"])).join("");
+    const said = content
+      .filter((one) => one["type"] === "content")
+      .map((one) => textOf(objectOf(one["content"])["text"]))
+      .join("");
     const terminal = textOf(objectOf(objectOf(update["_meta"])["terminal_output_delta"])["data"]);
     const raw = update["rawOutput"];
     if (terminal) tool.output += terminal;
@@ -97,20 +130,38 @@ export function acpTools(turnId: string): AcpTools {
       if (id === "") return [event("line.unparsed", { text: JSON.stringify(update).slice(0, 2_000), reason: "a tool call without an id" }, { turnId })];
       let tool = tools.get(id);
       if (!tool) {
-        tool = { itemId: itemIdOf(id), name: "", title: "tool", kind: "other", input: {}, locations: [], output: "", streamed: "", diffs: [], exitCode: null, started: false, ended: false, denied: false };
+        tool = {
+          itemId: itemIdOf(id),
+          name: "",
+          title: "tool",
+          kind: "other",
+          input: {},
+          locations: [],
+          output: "",
+          streamed: "",
+          diffs: [],
+          exitCode: null,
+          started: false,
+          ended: false,
+          denied: false,
+        };
         tools.set(id, tool);
       }
       if (tool.ended) return [];
       const wasStarted = tool.started;
       const deltas = merge(tool, update);
       const status = textOf(update["status"]);
-      if (status === "completed" || status === "failed") return [...deltas.filter(() => wasStarted), ...finish(tool, tool.denied && status === "failed" ? "denied" : status, false)];
+      if (status === "completed" || status === "failed")
+        return [...deltas.filter(() => wasStarted), ...finish(tool, tool.denied && status === "failed" ? "denied" : status, false)];
       // Agents announce a call before they know its arguments: told of too early it would stay nameless for good.
       const ready = ask || (isCommand(tool) ? command(tool) !== "" : status === "in_progress" || Object.keys(tool.input).length > 0);
       return ready || wasStarted ? [...start(tool), ...deltas] : [];
     },
     startAll: () => [...tools.values()].filter((tool) => !tool.ended).flatMap(start),
-    denied(id) { const tool = tools.get(id); if (tool) tool.denied = true; },
+    denied(id) {
+      const tool = tools.get(id);
+      if (tool) tool.denied = true;
+    },
     itemId: itemIdOf,
     settle: () => [...tools.values()].filter((tool) => !tool.ended).flatMap((tool) => finish(tool, tool.denied ? "denied" : "interrupted", true)),
   };
@@ -121,8 +172,16 @@ function fileChanges(tool: Tool): EventData["file.changed"][] {
   if (tool.diffs.length === 0 && tool.kind === "delete") return tool.locations.map((path) => ({ path, change: "deleted" as const }));
   return tool.diffs.map((one) => {
     const before = one["oldText"];
-    const lines = (sign: string, text: string): string => text.replace(/\n$/, "").split("\n").map((line) => sign + line).join("\n");
-    const parts = [typeof before === "string" && before !== "" ? lines("-", before) : "", textOf(one["newText"]) === "" ? "" : lines("+", textOf(one["newText"]))];
+    const lines = (sign: string, text: string): string =>
+      text
+        .replace(/\n$/, "")
+        .split("\n")
+        .map((line) => sign + line)
+        .join("\n");
+    const parts = [
+      typeof before === "string" && before !== "" ? lines("-", before) : "",
+      textOf(one["newText"]) === "" ? "" : lines("+", textOf(one["newText"])),
+    ];
     const change = typeof before !== "string" ? "added" : typeof one["newText"] === "string" ? "modified" : "deleted";
     return { path: textOf(one["path"]), change, diff: parts.filter((part) => part !== "").join("\n") };
   });

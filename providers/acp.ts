@@ -16,7 +16,12 @@ import { RpcError, rpcPeer } from "./json-rpc-peer.ts";
 import { stallWatch } from "./stall-watch.ts";
 import { stopLadder } from "./stop-ladder.ts";
 
-interface OpenTurn { turnId: string; mapping: TurnMapping; interrupted: boolean; stalled: boolean }
+interface OpenTurn {
+  turnId: string;
+  mapping: TurnMapping;
+  interrupted: boolean;
+  stalled: boolean;
+}
 
 /** Drives any agent that speaks ACP version 1 over stdio. */
 export const acpDriver: ProviderDriver = {
@@ -43,7 +48,10 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
     send: (line) => agent.send(line),
     unparsed,
     onNotification(method, params) {
-      if (method !== "session/update") { if (!method.startsWith("_") && !method.startsWith("$/")) unparsed(JSON.stringify({ method, params }), `an unknown notification: ${method}`); return; }
+      if (method !== "session/update") {
+        if (!method.startsWith("_") && !method.startsWith("$/")) unparsed(JSON.stringify({ method, params }), `an unknown notification: ${method}`);
+        return;
+      }
       const update = objectOf(params["update"]);
       cost = costOf(update) ?? cost;
       // Outside a turn there is only the replay of an old conversation: it was recorded when it happened.
@@ -56,8 +64,12 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
       const toolCallId = textOf(objectOf(params["toolCall"])["toolCallId"]);
       [...asking.mapping.flush(), ...asking.mapping.tools.upsert(objectOf(params["toolCall"]), true)].forEach(write);
       return permissions.ask({
-        turnId: asking.turnId, itemId: asking.mapping.tools.itemId(toolCallId), params, write,
-        denied: () => asking.mapping.tools.denied(toolCallId), stop: () => void interrupt(),
+        turnId: asking.turnId,
+        itemId: asking.mapping.tools.itemId(toolCallId),
+        params,
+        write,
+        denied: () => asking.mapping.tools.denied(toolCallId),
+        stop: () => void interrupt(),
       });
     },
   });
@@ -66,17 +78,26 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
     line(text) {
       lastHeard = performance.now();
       rawRef = sink.raw(text);
-      try { peer.receive(text); } catch (error) { unparsed(text, `the driver failed on it: ${(error as Error).message}`); }
+      try {
+        peer.receive(text);
+      } catch (error) {
+        unparsed(text, `the driver failed on it: ${(error as Error).message}`);
+      }
       rawRef = undefined;
     },
-    tooLong: (start) => { lastHeard = performance.now(); unparsed(start, "a line above 8 MB"); },
+    tooLong: (start) => {
+      lastHeard = performance.now();
+      unparsed(start, "a line above 8 MB");
+    },
     beforeRead: () => sink.blocked?.() ?? null,
   });
 
   let conversationId = "";
   const exited = agent.exited.then((exit) => {
     const failure = agentExited(exit, agent.stderrTail());
-    write(event("process.exited", { pid: agent.pid, ...exit, stderrTail: agent.stderrTail().slice(-4_096), expected: closing !== null }, { turnId: turn?.turnId }));
+    write(
+      event("process.exited", { pid: agent.pid, ...exit, stderrTail: agent.stderrTail().slice(-4_096), expected: closing !== null }, { turnId: turn?.turnId }),
+    );
     out.flush();
     permissions.cancelAll();
     peer.fail(new ProviderOpenError(failure));
@@ -90,12 +111,12 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
     peer.notify("session/cancel", { sessionId: conversationId });
   }
 
-  /** Idempotent: a second caller waits for the first ladder. */
+  /** Idempotent: a second caller waits for the first ladder. Sends no cancel: an agent that is to be resumed would keep it as the user's "stop". */
   function close(graceMs: number): Promise<void> {
     closing ??= (async () => {
-      await interrupt();
       const left = await stopLadder({ child: agent.child, exited, sessionUlid: spec.sessionUlid, runnerId: spec.runnerId, graceMs });
-      if (left.length > 0) write(event("notice.raised", { message: `these processes of the agent could not be ended: ${left.map((one) => one.pid).join(", ")}` }));
+      if (left.length > 0)
+        write(event("notice.raised", { message: `these processes of the agent could not be ended: ${left.map((one) => one.pid).join(", ")}` }));
       out.flush();
     })();
     return closing;
@@ -119,17 +140,25 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
     const costBefore = cost;
     lastHeard = performance.now();
     const watch = stallWatch({
-      stallMs: spec.stallMs, lastHeard: () => lastHeard, paused: () => permissions.waiting(),
+      stallMs: spec.stallMs,
+      lastHeard: () => lastHeard,
+      paused: () => permissions.waiting(),
       notice: (message) => write(event("notice.raised", { message }, { turnId })),
-      stalled() { current.stalled = true; void interrupt(); },
+      stalled() {
+        current.stalled = true;
+        void interrupt();
+      },
       hopeless: () => void close(2_000),
     });
     const parts = [...(first === undefined ? [] : [first]), text].map((part) => ({ type: "text", text: part }));
     first = undefined;
     let answer: Json = {};
     let failure: TurnFailure | undefined;
-    try { answer = objectOf(await peer.request("session/prompt", { sessionId: conversationId, prompt: parts })); }
-    catch (error) { failure = error instanceof ProviderOpenError ? error.failure : failureOf(error); }
+    try {
+      answer = objectOf(await peer.request("session/prompt", { sessionId: conversationId, prompt: parts }));
+    } catch (error) {
+      failure = error instanceof ProviderOpenError ? error.failure : failureOf(error);
+    }
     watch.stop();
     current.mapping.end().forEach(write);
     turn = null;
@@ -140,7 +169,17 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
     return turnEnd({ answer, failure, finalMessage: current.mapping.finalMessage(), usage, interrupted: current.interrupted, stalled: current.stalled });
   }
 
-  return { get providerSessionId() { return conversationId; }, pid: agent.pid, prompt, interrupt, respond: (id, decision) => permissions.respond(id, decision), close, exited };
+  return {
+    get providerSessionId() {
+      return conversationId;
+    },
+    pid: agent.pid,
+    prompt,
+    interrupt,
+    respond: (id, decision) => permissions.respond(id, decision),
+    close,
+    exited,
+  };
 }
 
 function agentExited(exit: { code: number | null; signal: string | null }, stderr: string): TurnFailure {
@@ -150,11 +189,19 @@ function agentExited(exit: { code: number | null; signal: string | null }, stder
 }
 
 /** What the agent's last answer means. Our own interrupt explains any end but a normal one. */
-function turnEnd(a: { answer: Json; failure: TurnFailure | undefined; finalMessage: string; usage: TurnEnd["usage"]; interrupted: boolean; stalled: boolean }): TurnEnd {
+function turnEnd(a: {
+  answer: Json;
+  failure: TurnFailure | undefined;
+  finalMessage: string;
+  usage: TurnEnd["usage"];
+  interrupted: boolean;
+  stalled: boolean;
+}): TurnEnd {
   const stopReason = textOf(a.answer["stopReason"]);
   const base = { usage: a.usage, finalMessage: a.finalMessage, ...(stopReason ? { stopReason } : {}) };
   const failed = (failure: TurnFailure): TurnEnd => ({ ...base, outcome: "failed", failure });
-  if (a.stalled && stopReason !== "end_turn") return failed({ class: "stalled", message: "the agent said nothing for too long and was interrupted", retryable: true });
+  if (a.stalled && stopReason !== "end_turn")
+    return failed({ class: "stalled", message: "the agent said nothing for too long and was interrupted", retryable: true });
   if (a.interrupted && stopReason !== "end_turn") return { ...base, outcome: "interrupted" };
   if (a.failure) return failed(a.failure);
   switch (stopReason) {
@@ -162,9 +209,18 @@ function turnEnd(a: { answer: Json; failure: TurnFailure | undefined; finalMessa
       const said = usageOf(a.answer) === null ? errorSaidAsMessage(a.finalMessage) : null;
       return said ? failed(said) : { ...base, outcome: "completed" };
     }
-    case "cancelled": return { ...base, outcome: "interrupted" };
-    case "max_tokens": case "max_turn_requests": return { ...base, outcome: "limit" };
-    case "refusal": return failed({ class: "refusal", message: "the agent refused the prompt", retryable: false });
-    default: return failed({ class: "protocol", message: `the agent ended the turn with ${stopReason ? `an unknown reason: ${stopReason}` : "no reason"}`, retryable: false });
+    case "cancelled":
+      return { ...base, outcome: "interrupted" };
+    case "max_tokens":
+    case "max_turn_requests":
+      return { ...base, outcome: "limit" };
+    case "refusal":
+      return failed({ class: "refusal", message: "the agent refused the prompt", retryable: false });
+    default:
+      return failed({
+        class: "protocol",
+        message: `the agent ended the turn with ${stopReason ? `an unknown reason: ${stopReason}` : "no reason"}`,
+        retryable: false,
+      });
   }
 }

@@ -26,13 +26,19 @@ const tailCharacters = 16 << 10;
  * Errors: ProviderOpenError `not_found` when there is no such program or directory, `invalid_request` when its command or
  * environment cannot be handed over.
  */
-export async function startAgent(spec: LaunchSpec, on: { line(text: string): void; tooLong(start: string): void; beforeRead(): Promise<void> | null }): Promise<AgentProcess> {
+export async function startAgent(
+  spec: LaunchSpec,
+  on: { line(text: string): void; tooLong(start: string): void; beforeRead(): Promise<void> | null },
+): Promise<AgentProcess> {
   const [program = "", ...args] = spec.command;
-  const cannot = (failure: string, error: unknown): ProviderOpenError => new ProviderOpenError({ class: failure, message: `cannot start ${program}: ${(error as Error).message}`, retryable: false });
+  const cannot = (failure: string, error: unknown): ProviderOpenError =>
+    new ProviderOpenError({ class: failure, message: `cannot start ${program}: ${(error as Error).message}`, retryable: false });
   const child = ((): ChildProcessByStdio<Writable, Readable, Readable> => {
     try {
       return spawn(program, args, {
-        cwd: spec.cwd, detached: true, stdio: ["pipe", "pipe", "pipe"],
+        cwd: spec.cwd,
+        detached: true,
+        stdio: ["pipe", "pipe", "pipe"],
         env: { ...spec.env, [markerNames.session]: spec.sessionUlid, [markerNames.runner]: spec.runnerId },
       });
     } catch (error) {
@@ -42,7 +48,9 @@ export async function startAgent(spec: LaunchSpec, on: { line(text: string): voi
   })();
   const { stdin, stdout, stderr } = child;
   let tail = "";
-  stderr.setEncoding("utf8").on("data", (piece: string) => { tail = (tail + piece).slice(-tailCharacters); });
+  stderr.setEncoding("utf8").on("data", (piece: string) => {
+    tail = (tail + piece).slice(-tailCharacters);
+  });
   // A write to an agent that just died is no error of ours: `exited` says what happened.
   for (const stream of [stdin, stdout, stderr]) stream.on("error", () => undefined);
   const reader = lineReader({ capBytes: lineCapBytes, line: on.line, tooLong: on.tooLong });
@@ -53,7 +61,9 @@ export async function startAgent(spec: LaunchSpec, on: { line(text: string): voi
         // The disk is full: the agent is read on only when there is room, and stops by itself when its pipe is full.
         await on.beforeRead();
       }
-    } catch { /* the pipe broke with the agent */ }
+    } catch {
+      /* the pipe broke with the agent */
+    }
     reader.end();
   })();
   const exited = (once(child, "exit") as Promise<[number | null, string | null]>).then(async ([code, signal]) => {
@@ -62,8 +72,18 @@ export async function startAgent(spec: LaunchSpec, on: { line(text: string): voi
     return { code, signal };
   });
   exited.catch(() => undefined);
-  try { await once(child, "spawn"); } catch (error) {
+  try {
+    await once(child, "spawn");
+  } catch (error) {
     throw cannot("not_found", error);
   }
-  return { child, pid: child.pid ?? -1, exited, stderrTail: () => tail, send: (line) => { if (stdin.writable) stdin.write(line + "\n"); } };
+  return {
+    child,
+    pid: child.pid ?? -1,
+    exited,
+    stderrTail: () => tail,
+    send: (line) => {
+      if (stdin.writable) stdin.write(line + "\n");
+    },
+  };
 }

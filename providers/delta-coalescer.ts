@@ -3,7 +3,10 @@ import type { SpoolRecord } from "../contracts/runner-protocol.ts";
 type Delta = Extract<SpoolRecord, { kind: "delta" }>;
 
 /** A way in for records that joins deltas of one item; order is kept. */
-export interface Coalescer { write(record: SpoolRecord): void; flush(): void }
+export interface Coalescer {
+  write(record: SpoolRecord): void;
+  flush(): void;
+}
 
 /** Holds a delta for `ms` to join those that follow; any other record, or 8 K characters, puts it out first. */
 export function deltaCoalescer(write: (record: SpoolRecord) => void, ms = 50): Coalescer {
@@ -21,9 +24,16 @@ export function deltaCoalescer(write: (record: SpoolRecord) => void, ms = 50): C
   return {
     flush,
     write(record) {
-      if (record.kind !== "delta") { flush(); write(record); return; }
+      if (record.kind !== "delta") {
+        flush();
+        write(record);
+        return;
+      }
       if (held && held.itemId === record.itemId && held.stream === record.stream) held = { ...held, text: held.text + record.text };
-      else { flush(); held = record; }
+      else {
+        flush();
+        held = record;
+      }
       if (held.text.length > 8_192) flush();
       else timer ??= setTimeout(flush, ms);
     },

@@ -2,7 +2,12 @@
 export class RpcError extends Error {
   readonly code: number;
   readonly data: unknown;
-  constructor(code: number, message: string, data: unknown) { super(message); this.name = "RpcError"; this.code = code; this.data = data; }
+  constructor(code: number, message: string, data: unknown) {
+    super(message);
+    this.name = "RpcError";
+    this.code = code;
+    this.data = data;
+  }
 }
 
 type Json = Record<string, unknown>;
@@ -39,7 +44,11 @@ export function rpcPeer(handlers: RpcHandlers): RpcPeer {
   function answer(id: RpcId, method: string, params: Json): void {
     handlers.onRequest(method, params).then(
       (result) => send({ id, result: result ?? {} }),
-      (error: unknown) => send({ id, error: error instanceof RpcError ? { code: error.code, message: error.message, data: error.data } : { code: -32603, message: String(error) } }),
+      (error: unknown) =>
+        send({
+          id,
+          error: error instanceof RpcError ? { code: error.code, message: error.message, data: error.data } : { code: -32603, message: String(error) },
+        }),
     );
   }
 
@@ -55,7 +64,11 @@ export function rpcPeer(handlers: RpcHandlers): RpcPeer {
   return {
     receive(line) {
       let message: unknown;
-      try { message = JSON.parse(line); } catch { return handlers.unparsed(line, "not JSON"); }
+      try {
+        message = JSON.parse(line);
+      } catch {
+        return handlers.unparsed(line, "not JSON");
+      }
       if (!isObject(message)) return handlers.unparsed(line, "not a JSON-RPC message");
       const { id, method } = message;
       const params = isObject(message["params"]) ? message["params"] : {};
@@ -72,7 +85,9 @@ export function rpcPeer(handlers: RpcHandlers): RpcPeer {
         send({ id, method, params });
       });
     },
-    notify(method, params) { if (!failed) send({ method, params }); },
+    notify(method, params) {
+      if (!failed) send({ method, params });
+    },
     fail(error) {
       failed ??= error;
       for (const waiting of open.values()) waiting.reject(error);

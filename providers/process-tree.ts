@@ -2,8 +2,14 @@ import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /** A process for certain: its pid and its start time in clock ticks since boot (a pid alone is used again). */
-export interface ProcessRef { pid: number; start: string }
-interface Row extends ProcessRef { parent: number; zombie: boolean }
+export interface ProcessRef {
+  pid: number;
+  start: string;
+}
+interface Row extends ProcessRef {
+  parent: number;
+  zombie: boolean;
+}
 
 /** Environment names that mark every process of an agent. */
 export const markerNames = { session: "BATON_SESSION", runner: "BATON_RUNNER" } as const;
@@ -14,10 +20,16 @@ function row(pid: number): Row | null {
     // The command name may hold spaces and brackets: fields are counted from the last bracket.
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     return { pid, start: fields[19] ?? "", parent: Number(fields[1]), zombie: fields[0] === "Z" || fields[0] === "X" };
-  } catch { return null; }
+  } catch {
+    return null;
+  }
 }
 
-const allRows = (): Row[] => readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map((name) => row(Number(name))).filter((one) => one !== null);
+const allRows = (): Row[] =>
+  readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map((name) => row(Number(name)))
+    .filter((one) => one !== null);
 
 /** The process's start ticks, or null when it is gone or a zombie. */
 export function startTicks(pid: number): string | null {
@@ -54,7 +66,11 @@ export function markedProcesses(sessionUlid: string, runner: (runnerId: string) 
   for (const one of allRows()) {
     if (one.zombie || one.pid === process.pid) continue;
     let variables: string[];
-    try { variables = readFileSync(`/proc/${one.pid}/environ`, "latin1").split("\0"); } catch { continue; }
+    try {
+      variables = readFileSync(`/proc/${one.pid}/environ`, "latin1").split("\0");
+    } catch {
+      continue;
+    }
     if (!variables.includes(`${markerNames.session}=${sessionUlid}`)) continue;
     const owner = variables.find((text) => text.startsWith(`${markerNames.runner}=`))?.slice(markerNames.runner.length + 1);
     if (owner !== undefined && runner(owner)) found.push({ pid: one.pid, start: one.start });
@@ -87,5 +103,9 @@ export async function killUntilNone(find: () => ProcessRef[], timeoutMs: number)
 
 function signal(one: ProcessRef, name: NodeJS.Signals): void {
   if (one.pid <= 1 || one.pid === process.pid || !lives(one)) return;
-  try { process.kill(one.pid, name); } catch { /* it ended by itself */ }
+  try {
+    process.kill(one.pid, name);
+  } catch {
+    /* it ended by itself */
+  }
 }

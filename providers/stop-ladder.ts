@@ -8,7 +8,13 @@ import type { ProcessRef } from "./process-tree.ts";
  * its tree and whatever carries its marker. The protocol's own interrupt comes before, it is the driver's.
  * @returns processes that would not die within 10 s; empty is success
  */
-export async function stopLadder(a: { child: ChildProcess; exited: Promise<unknown>; sessionUlid: string; runnerId: string; graceMs: number }): Promise<ProcessRef[]> {
+export async function stopLadder(a: {
+  child: ChildProcess;
+  exited: Promise<unknown>;
+  sessionUlid: string;
+  runnerId: string;
+  graceMs: number;
+}): Promise<ProcessRef[]> {
   const pid = a.child.pid ?? -1;
   const start = startTicks(pid);
   const known: ProcessRef[] = start === null ? [] : [{ pid, start }];
@@ -19,8 +25,5 @@ export async function stopLadder(a: { child: ChildProcess; exited: Promise<unkno
   const late = new AbortController();
   await Promise.race([a.exited, sleep(a.graceMs, undefined, { signal: late.signal }).catch(() => undefined)]);
   late.abort();
-  return killUntilNone(
-    () => [...known, ...below, ...markedProcesses(a.sessionUlid, (runnerId) => runnerId === a.runnerId)].filter(lives),
-    10_000,
-  );
+  return killUntilNone(() => [...known, ...below, ...markedProcesses(a.sessionUlid, (runnerId) => runnerId === a.runnerId)].filter(lives), 10_000);
 }

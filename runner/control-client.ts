@@ -11,7 +11,11 @@ import { exitCodes } from "./exit-codes.ts";
 /** Why there is no connection. */
 export class RunnerGone extends Error {
   readonly code: "fenced" | "closing" | "gone" | "spawn_failed";
-  constructor(code: RunnerGone["code"], message: string) { super(message); this.name = "RunnerGone"; this.code = code; }
+  constructor(code: RunnerGone["code"], message: string) {
+    super(message);
+    this.name = "RunnerGone";
+    this.code = code;
+  }
 }
 
 /** What a runner gets of our environment; everything else goes only to the agent, by the launch spec. */
@@ -20,27 +24,36 @@ const spawnMs = 30_000;
 
 /**
  * @param options.nodePath the Node that runs runners; `mainPath` is `runner/main.ts`
- * @param options.env where the allow list is taken from; default: this process's
+ * @param options.env where the allow list is taken from
  */
-export function runnerControl(options: { nodePath: string; mainPath: string; env?: NodeJS.ProcessEnv }): RunnerControl {
+export function runnerControl(options: { nodePath: string; mainPath: string; env: NodeJS.ProcessEnv }): RunnerControl {
   return { spawn: (spec) => spawnRunner(options, spec), attach };
 }
 
-async function spawnRunner({ nodePath, mainPath, env = process.env }: { nodePath: string; mainPath: string; env?: NodeJS.ProcessEnv }, spec: RunnerSpec): Promise<RunnerConnection> {
+async function spawnRunner(
+  { nodePath, mainPath, env }: { nodePath: string; mainPath: string; env: NodeJS.ProcessEnv },
+  spec: RunnerSpec,
+): Promise<RunnerConnection> {
   const { sessionUlid, runnerId } = spec.launch;
   mkdirSync(spec.dir, { recursive: true, mode: 0o700 });
   const specFile = join(spec.dir, `spec-${runnerId}.json`);
   writeFileSync(specFile, JSON.stringify(spec), { mode: 0o600 });
   const errors = openSync(join(spec.dir, "runner.log"), "a", 0o600);
   const child = spawnProcess(nodePath, ["--max-semi-space-size=1", mainPath, specFile], {
-    detached: true, stdio: ["ignore", "ignore", errors], cwd: "/",
+    detached: true,
+    stdio: ["ignore", "ignore", errors],
+    cwd: "/",
     env: Object.fromEntries(allowed.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]]))),
   });
   closeSync(errors);
   child.unref();
   let ended: string | null = null;
-  child.once("error", (error) => { ended = error.message; });
-  child.once("exit", (code, signal) => { ended ??= code === exitCodes.fenced ? "fenced" : code === exitCodes.locked ? "another runner holds the session" : `exit ${code ?? signal}`; });
+  child.once("error", (error) => {
+    ended = error.message;
+  });
+  child.once("exit", (code, signal) => {
+    ended ??= code === exitCodes.fenced ? "fenced" : code === exitCodes.locked ? "another runner holds the session" : `exit ${code ?? signal}`;
+  });
 
   for (const end = performance.now() + spawnMs; performance.now() < end; await sleep(15)) {
     try {
@@ -59,7 +72,10 @@ async function spawnRunner({ nodePath, mainPath, env = process.env }: { nodePath
 /** Errors: RunnerGone `gone` when nothing of that name listens, `fenced`, `closing`. */
 async function attach(a: { socketPath: string; sessionUlid: string; runnerId: string } & Owner): Promise<RunnerConnection> {
   const socket = await new Promise<Socket>((resolve, reject) => {
-    const made = connect({ path: a.socketPath }, () => { made.off("error", failed); resolve(made); });
+    const made = connect({ path: a.socketPath }, () => {
+      made.off("error", failed);
+      resolve(made);
+    });
     const failed = (error: Error): void => reject(new RunnerGone("gone", error.message));
     made.once("error", failed);
   });
@@ -79,7 +95,11 @@ function over(socket: Socket, a: { runnerId: string } & Owner): RunnerConnection
 
   function receive(line: string): void {
     let message: RunnerReply | RunnerNotice;
-    try { message = JSON.parse(line) as RunnerReply | RunnerNotice; } catch { return void socket.destroy(); }
+    try {
+      message = JSON.parse(line) as RunnerReply | RunnerNotice;
+    } catch {
+      return void socket.destroy();
+    }
     if ("notice" in message) {
       // `closing` may come before anybody listens, and is not said twice.
       if (listeners.length === 0 && message.notice === "closing") missed.push(message);
@@ -90,7 +110,13 @@ function over(socket: Socket, a: { runnerId: string } & Owner): RunnerConnection
     open.delete(message.id);
   }
 
-  const reader = lineReader({ capBytes: 32 << 20, line: receive, tooLong: () => { socket.destroy(); } });
+  const reader = lineReader({
+    capBytes: 32 << 20,
+    line: receive,
+    tooLong: () => {
+      socket.destroy();
+    },
+  });
   socket.on("data", (piece) => reader.push(piece));
   socket.on("error", () => undefined);
   socket.on("close", () => {
@@ -120,7 +146,9 @@ function over(socket: Socket, a: { runnerId: string } & Owner): RunnerConnection
       for (const notice of missed.splice(0)) queueMicrotask(() => listener(notice));
       if (gone) queueMicrotask(() => listener(null));
     },
-    detach() { socket.destroy(); },
+    detach() {
+      socket.destroy();
+    },
   };
   return connection;
 }

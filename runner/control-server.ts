@@ -21,8 +21,15 @@ export interface ControlServer {
  * Errors: an Error when the path is longer than the 100 bytes that are safe (the kernel cuts silently at 107).
  */
 export async function serveControl(a: {
-  socketPath: string; sessionUlid: string; runnerId: string; owner: Owner;
-  persist(owner: Owner): void; status(): RunnerStatus; closing(): boolean; handle(request: RunnerRequest): Promise<Answer>; attachedChanged(attached: boolean): void;
+  socketPath: string;
+  sessionUlid: string;
+  runnerId: string;
+  owner: Owner;
+  persist(owner: Owner): void;
+  status(): RunnerStatus;
+  closing(): boolean;
+  handle(request: RunnerRequest): Promise<Answer>;
+  attachedChanged(attached: boolean): void;
 }): Promise<ControlServer> {
   if (Buffer.byteLength(a.socketPath) > 100) throw new Error(`the socket's path is longer than 100 bytes: ${a.socketPath}`);
   let owner = a.owner;
@@ -59,7 +66,11 @@ export async function serveControl(a: {
 
   async function receive(socket: Socket, line: string): Promise<void> {
     let request: RunnerRequest;
-    try { request = JSON.parse(line) as RunnerRequest; } catch { return void socket.destroy(); }
+    try {
+      request = JSON.parse(line) as RunnerRequest;
+    } catch {
+      return void socket.destroy();
+    }
     if (typeof request?.id !== "number" || typeof request.epoch !== "number" || typeof request.owner !== "string") return void socket.destroy();
     const { id } = request;
     if (request.epoch < owner.epoch || (request.epoch === owner.epoch && request.owner !== owner.owner)) return fenced(socket, id);
@@ -71,7 +82,17 @@ export async function serveControl(a: {
 
   const server = createServer((socket) => {
     sockets.add(socket);
-    const reader = lineReader({ capBytes: 32 << 20, tooLong: () => { socket.destroy(); }, line: (text) => { receive(socket, text).catch(() => { socket.destroy(); }); } });
+    const reader = lineReader({
+      capBytes: 32 << 20,
+      tooLong: () => {
+        socket.destroy();
+      },
+      line: (text) => {
+        receive(socket, text).catch(() => {
+          socket.destroy();
+        });
+      },
+    });
     socket.on("data", (piece) => reader.push(piece));
     socket.on("error", () => undefined);
     socket.on("close", () => {
@@ -92,10 +113,18 @@ export async function serveControl(a: {
     },
     async end() {
       server.close();
-      await Promise.all([...sockets].map((socket) => new Promise<void>((resolve) => {
-        setTimeout(() => { socket.destroy(); resolve(); }, 500).unref();
-        socket.end(() => resolve());
-      })));
+      await Promise.all(
+        [...sockets].map(
+          (socket) =>
+            new Promise<void>((resolve) => {
+              setTimeout(() => {
+                socket.destroy();
+                resolve();
+              }, 500).unref();
+              socket.end(() => resolve());
+            }),
+        ),
+      );
       rmSync(a.socketPath, { force: true });
     },
   };
@@ -108,7 +137,10 @@ function listen(server: Server, path: string): Promise<void> {
   const mask = process.umask(0o177);
   return new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    server.listen({ path }, () => { chmodSync(path, 0o600); resolve(); });
+    server.listen({ path }, () => {
+      chmodSync(path, 0o600);
+      resolve();
+    });
     process.umask(mask);
   });
 }

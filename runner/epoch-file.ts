@@ -15,7 +15,9 @@ export function epochFile(dir: string): EpochFile {
   return {
     read() {
       let text: string;
-      try { text = readFileSync(path, "utf8"); } catch (error) {
+      try {
+        text = readFileSync(path, "utf8");
+      } catch (error) {
         if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
         throw error;
       }
@@ -37,5 +39,7 @@ function sync(path: string, flags: string, text?: string): void {
   try {
     if (text !== undefined) writeSync(fd, text);
     fsyncSync(fd);
-  } finally { closeSync(fd); }
+  } finally {
+    closeSync(fd);
+  }
 }

@@ -2,7 +2,10 @@
  * Two clocks that run one at a time, both monotonic: idle time since the last turn, and time in a turn without anybody attached.
  * `idle` and `orphaned` are called at most once between changes.
  */
-export interface Limits { changed(state: { working: boolean; attached: boolean }): void; stop(): void }
+export interface Limits {
+  changed(state: { working: boolean; attached: boolean }): void;
+  stop(): void;
+}
 
 export function limits(a: { keepAliveMs: number; orphanMs: number; idle(): void; orphaned(): void }): Limits {
   let timer: NodeJS.Timeout | undefined;
@@ -19,6 +22,8 @@ export function limits(a: { keepAliveMs: number; orphanMs: number; idle(): void;
       if (wanted === "idle") timer = start(a.keepAliveMs, a.idle);
       if (wanted === "orphan") timer = start(a.orphanMs, a.orphaned);
     },
-    stop() { clearTimeout(timer); },
+    stop() {
+      clearTimeout(timer);
+    },
   };
 }

@@ -26,15 +26,26 @@ const { launch } = spec;
 // What this process got by its allow list, and over it what the agent is to have.
 launch.env = { ...definedOnly(process.env), ...launch.env };
 
-const log = (text: string): void => { try { appendFileSync(join(spec.dir, "runner.log"), `${new Date().toISOString()} ${launch.runnerId} ${process.pid} ${text}\n`, { mode: 0o600 }); } catch { /* a full disk */ } };
-const leave = (code: number, why: string): never => { log(why); process.exit(code); };
+const log = (text: string): void => {
+  try {
+    appendFileSync(join(spec.dir, "runner.log"), `${new Date().toISOString()} ${launch.runnerId} ${process.pid} ${text}\n`, { mode: 0o600 });
+  } catch {
+    /* a full disk */
+  }
+};
+const leave = (code: number, why: string): never => {
+  log(why);
+  process.exit(code);
+};
 
 // Before anything else: from here on nobody else serves this session.
-if (!await takeSessionLock({ uid: spec.uid, instance: spec.instance, sessionUlid: launch.sessionUlid, waitMs: 3_000 })) leave(exitCodes.locked, "another runner holds the session");
+if (!(await takeSessionLock({ uid: spec.uid, instance: spec.instance, sessionUlid: launch.sessionUlid, waitMs: 3_000 })))
+  leave(exitCodes.locked, "another runner holds the session");
 
 const epochs = epochFile(spec.dir);
 const seen = epochs.read();
-if (seen && (seen.epoch > spec.epoch || (seen.epoch === spec.epoch && seen.owner !== spec.owner))) leave(exitCodes.fenced, `epoch ${seen.epoch} was here, ours is ${spec.epoch}`);
+if (seen && (seen.epoch > spec.epoch || (seen.epoch === spec.epoch && seen.owner !== spec.owner)))
+  leave(exitCodes.fenced, `epoch ${seen.epoch} was here, ours is ${spec.epoch}`);
 epochs.write({ epoch: spec.epoch, owner: spec.owner });
 
 // A dead predecessor's agent would be a second writer in the worktree.
@@ -49,12 +60,19 @@ let noticeDue = false;
 function spoolGrew(): void {
   if (noticeDue) return;
   noticeDue = true;
-  setImmediate(() => { noticeDue = false; control?.notify({ notice: "spool", end: spool.end() }); });
+  setImmediate(() => {
+    noticeDue = false;
+    control?.notify({ notice: "spool", end: spool.end() });
+  });
 }
 
 const spool = openSpool({
-  path: join(spec.dir, `spool-${launch.runnerId}.ndjson`), maxEventBytes: spec.maxEventBytes, wrote: spoolGrew,
-  blocked(code) { spool.append({ kind: "event", event: { type: "notice.raised", data: { message: `spool_blocked: ${code}` }, at: new Date().toISOString() } }); },
+  path: join(spec.dir, `spool-${launch.runnerId}.ndjson`),
+  maxEventBytes: spec.maxEventBytes,
+  wrote: spoolGrew,
+  blocked(code) {
+    spool.append({ kind: "event", event: { type: "notice.raised", data: { message: `spool_blocked: ${code}` }, at: new Date().toISOString() } });
+  },
 });
 const raw = openRawLog(join(spec.dir, `raw-${launch.runnerId}.log`));
 
@@ -63,7 +81,18 @@ const sink: Sink = {
   write(record) {
     if (spool.end() > spec.maxSpoolBytes) {
       // Too much said: no more streaming, and the turn ends. Facts are still recorded.
-      if (!overfull) { overfull = true; sink.write({ kind: "event", event: { type: "notice.raised", data: { message: `the turn said more than ${spec.maxSpoolBytes} bytes and is interrupted` }, at: new Date().toISOString() } }); interruptNow(); }
+      if (!overfull) {
+        overfull = true;
+        sink.write({
+          kind: "event",
+          event: {
+            type: "notice.raised",
+            data: { message: `the turn said more than ${spec.maxSpoolBytes} bytes and is interrupted` },
+            at: new Date().toISOString(),
+          },
+        });
+        interruptNow();
+      }
       if (record.kind === "delta") return;
     }
     spool.append(record);
@@ -78,26 +107,44 @@ function interruptNow(): void {
 }
 
 const clocks = limits({
-  keepAliveMs: spec.keepAliveMs, orphanMs: spec.orphanMs,
+  keepAliveMs: spec.keepAliveMs,
+  orphanMs: spec.orphanMs,
   idle: () => runner.close({ reason: "idle", lost: false }),
   orphaned: () => runner.close({ reason: "orphaned", lost: true }),
 });
 
 const runner = createRunner({
-  spec, spool, sink, driver: acpDriver,
-  changed(now) { working = now; clocks.changed({ working, attached: control?.attached() ?? false }); },
-  closingNow(reason) { clocks.stop(); log(`closing: ${reason}`); control?.notify({ notice: "closing", reason }); },
+  spec,
+  spool,
+  sink,
+  driver: acpDriver,
+  changed(now) {
+    working = now;
+    clocks.changed({ working, attached: control?.attached() ?? false });
+  },
+  closingNow(reason) {
+    clocks.stop();
+    log(`closing: ${reason}`);
+    control?.notify({ notice: "closing", reason });
+  },
 });
 
 process.on("SIGTERM", () => runner.close({ reason: "sigterm", lost: true }));
-for (const name of ["uncaughtException", "unhandledRejection"] as const) process.on(name, (error: unknown) => {
-  log(`${name}: ${error instanceof Error ? error.stack : String(error)}`);
-  runner.close({ reason: "runner_error", lost: true });
-});
+for (const name of ["uncaughtException", "unhandledRejection"] as const)
+  process.on(name, (error: unknown) => {
+    log(`${name}: ${error instanceof Error ? error.stack : String(error)}`);
+    runner.close({ reason: "runner_error", lost: true });
+  });
 
 control = await serveControl({
-  socketPath: spec.socketPath, sessionUlid: launch.sessionUlid, runnerId: launch.runnerId, owner: { epoch: spec.epoch, owner: spec.owner },
-  persist: epochs.write, status: () => runner.status(control?.owner().epoch ?? spec.epoch), closing: runner.isClosing, handle: runner.handle,
+  socketPath: spec.socketPath,
+  sessionUlid: launch.sessionUlid,
+  runnerId: launch.runnerId,
+  owner: { epoch: spec.epoch, owner: spec.owner },
+  persist: epochs.write,
+  status: () => runner.status(control?.owner().epoch ?? spec.epoch),
+  closing: runner.isClosing,
+  handle: runner.handle,
   attachedChanged: (attached) => clocks.changed({ working, attached }),
 });
 clocks.changed({ working, attached: false });

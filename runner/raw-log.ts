@@ -10,7 +10,9 @@ export function openRawLog(path: string): (line: string) => { file: string; offs
     try {
       for (let done = 0; done < buffer.length;) done += writeSync(fd, buffer, done, buffer.length - done, offset + done);
       end += buffer.length;
-    } catch { return { file: path, offset, bytes: 0 }; }
+    } catch {
+      return { file: path, offset, bytes: 0 };
+    }
     return { file: path, offset, bytes: buffer.length };
   };
 }

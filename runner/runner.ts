@@ -9,7 +9,10 @@ import type { Answer } from "./control-server.ts";
 import type { SpoolWriter } from "./spool-writer.ts";
 
 /** `lost`: the turn that is open gets no end: it was not the user who stopped it, and another attempt follows. */
-export interface Closing { reason: string; lost: boolean }
+export interface Closing {
+  reason: string;
+  lost: boolean;
+}
 
 export interface Runner {
   handle(request: RunnerRequest): Promise<Answer>;
@@ -21,7 +24,12 @@ export interface Runner {
   readonly closed: Promise<string>;
 }
 
-interface CurrentTurn { turnId: string; interrupted: boolean; ended: Promise<void>; end(end: TurnEnd): void }
+interface CurrentTurn {
+  turnId: string;
+  interrupted: boolean;
+  ended: Promise<void>;
+  end(end: TurnEnd): void;
+}
 
 /** Reasons of a `close` command that mean "go on later", not "stop the turn". */
 const lostReasons = new Set(["shutdown", "attempt_lost"]);
@@ -30,7 +38,14 @@ const lostReasons = new Set(["shutdown", "attempt_lost"]);
  * One agent, one turn at a time. Knows nothing of sockets and files: `main.ts` puts those around it.
  * @param a.changed called when a turn begins or ends and when closing begins
  */
-export function createRunner(a: { spec: RunnerSpec; driver: ProviderDriver; spool: SpoolWriter; sink: Sink; changed(working: boolean): void; closingNow(reason: string): void }): Runner {
+export function createRunner(a: {
+  spec: RunnerSpec;
+  driver: ProviderDriver;
+  spool: SpoolWriter;
+  sink: Sink;
+  changed(working: boolean): void;
+  closingNow(reason: string): void;
+}): Runner {
   const { spec, spool } = a;
   const { launch } = spec;
   const replies = new Map<string, Promise<Answer>>();
@@ -44,7 +59,10 @@ export function createRunner(a: { spec: RunnerSpec; driver: ProviderDriver; spoo
     (opened) => {
       session = opened;
       // A dead agent is of no use to the next turn. A turn that is open gets its end first.
-      void opened.exited.then(async () => { await turn?.ended; close({ reason: "agent_exited", lost: false }); });
+      void opened.exited.then(async () => {
+        await turn?.ended;
+        close({ reason: "agent_exited", lost: false });
+      });
       return opened;
     },
     (error: unknown) => (error instanceof ProviderOpenError ? error.failure : { class: "handshake", message: (error as Error).message, retryable: false }),
@@ -53,13 +71,21 @@ export function createRunner(a: { spec: RunnerSpec; driver: ProviderDriver; spoo
   function begin(turnId: string): CurrentTurn {
     const ended = Promise.withResolvers<void>();
     const begun: CurrentTurn = {
-      turnId, interrupted: false, ended: ended.promise,
+      turnId,
+      interrupted: false,
+      ended: ended.promise,
       end(end) {
         if (turn !== begun) return;
         turn = null;
         // The attempt is lost: without this mark the next one knows that the turn is still to be ended.
-        if (!closing?.lost) spool.append({ kind: "mark", mark: "turn.ended", turnId, end, providerSessionId: session?.providerSessionId ?? launch.resume ?? null });
-        void spool.synced().catch(() => undefined).then(() => { ended.resolve(); });
+        if (!closing?.lost)
+          spool.append({ kind: "mark", mark: "turn.ended", turnId, end, providerSessionId: session?.providerSessionId ?? launch.resume ?? null });
+        void spool
+          .synced()
+          .catch(() => undefined)
+          .then(() => {
+            ended.resolve();
+          });
         a.changed(false);
         if (spool.end() > spec.maxSpoolBytes) close({ reason: "spool_full", lost: false });
       },
@@ -138,19 +164,37 @@ export function createRunner(a: { spec: RunnerSpec; driver: ProviderDriver; spoo
         replies.set(request.turnId, reply);
         return reply;
       }
-      case "interrupt": return interrupt(request.turnId);
-      case "respond": return { ok: true, applied: session?.respond(request.approvalId, request.decision) ?? false };
-      case "close": close({ reason: request.reason, lost: lostReasons.has(request.reason) }); return { ok: true, applied: true };
-      default: return { ok: false, error: "bad_request", message: `unknown command ${JSON.stringify((request as { cmd: unknown }).cmd)}` };
+      case "interrupt":
+        return interrupt(request.turnId);
+      case "respond":
+        return { ok: true, applied: session?.respond(request.approvalId, request.decision) ?? false };
+      case "close":
+        close({ reason: request.reason, lost: lostReasons.has(request.reason) });
+        return { ok: true, applied: true };
+      default:
+        return { ok: false, error: "bad_request", message: `unknown command ${JSON.stringify((request as { cmd: unknown }).cmd)}` };
     }
   }
 
   return {
-    handle, close, isClosing: () => closing !== null, closed: done.promise,
+    handle,
+    close,
+    isClosing: () => closing !== null,
+    closed: done.promise,
     status: (epoch) => ({
-      protocol: runnerProtocol, sessionUlid: launch.sessionUlid, runnerId: launch.runnerId, specHash: spec.specHash, pid: process.pid,
-      agentPid: session?.pid ?? null, epoch, providerSessionId: session?.providerSessionId ?? null, spoolPath: spool.path, spoolEnd: spool.end(),
-      turnId: turn?.turnId ?? null, promptedTurns: [...prompted], closing: closing !== null,
+      protocol: runnerProtocol,
+      sessionUlid: launch.sessionUlid,
+      runnerId: launch.runnerId,
+      specHash: spec.specHash,
+      pid: process.pid,
+      agentPid: session?.pid ?? null,
+      epoch,
+      providerSessionId: session?.providerSessionId ?? null,
+      spoolPath: spool.path,
+      spoolEnd: spool.end(),
+      turnId: turn?.turnId ?? null,
+      promptedTurns: [...prompted],
+      closing: closing !== null,
     }),
   };
 }

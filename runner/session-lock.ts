@@ -20,9 +20,14 @@ export async function takeSessionLock(a: { uid: number; instance: string; sessio
 }
 
 function listen(name: string): Promise<boolean> {
-  const server = createServer((socket) => { socket.destroy(); });
+  const server = createServer((socket) => {
+    socket.destroy();
+  });
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => (error.code === "EADDRINUSE" ? resolve(false) : reject(error)));
-    server.listen({ path: name }, () => { server.unref(); resolve(true); });
+    server.listen({ path: name }, () => {
+      server.unref();
+      resolve(true);
+    });
   });
 }

@@ -2,14 +2,20 @@ import { open } from "node:fs/promises";
 import type { SpoolRecord } from "../contracts/runner-protocol.ts";
 
 /** A record, or a line that is none; `end` is the offset behind its newline. */
-export interface SpoolEntry { record: SpoolRecord | { kind: "unparsed"; text: string; reason: string }; end: number }
+export interface SpoolEntry {
+  record: SpoolRecord | { kind: "unparsed"; text: string; reason: string };
+  end: number;
+}
 
 /**
  * Reads whole records from `offset` on: at most about `maxBytes`, but always one whole record if there is one.
  * A file that does not exist reads as empty. `end` is the offset to go on from.
  */
 export async function readSpool(path: string, offset: number, maxBytes: number): Promise<{ records: SpoolEntry[]; end: number }> {
-  const file = await open(path, "r").catch((error: NodeJS.ErrnoException) => { if (error.code === "ENOENT") return null; throw error; });
+  const file = await open(path, "r").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return null;
+    throw error;
+  });
   if (!file) return { records: [], end: offset };
   try {
     for (let size = Math.max(1, maxBytes); ; size *= 2) {
@@ -22,7 +28,9 @@ export async function readSpool(path: string, offset: number, maxBytes: number):
       // No newline yet: a record larger than what was asked for, or one that is still being written.
       if (records.length > 0 || bytesRead < size) return { records, end: records.at(-1)?.end ?? offset };
     }
-  } finally { await file.close(); }
+  } finally {
+    await file.close();
+  }
 }
 
 function entries(bytes: Buffer, offset: number): SpoolEntry[] {
@@ -38,7 +46,11 @@ function entries(bytes: Buffer, offset: number): SpoolEntry[] {
 function parse(text: string): SpoolEntry["record"] {
   const unparsed = (reason: string): SpoolEntry["record"] => ({ kind: "unparsed", text: text.slice(0, 4_096), reason });
   let value: unknown;
-  try { value = JSON.parse(text); } catch { return unparsed("not JSON"); }
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return unparsed("not JSON");
+  }
   const kind = typeof value === "object" && value !== null ? (value as { kind?: unknown }).kind : undefined;
   return kind === "event" || kind === "delta" || kind === "mark" ? (value as SpoolRecord) : unparsed("no record");
 }

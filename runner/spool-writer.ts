@@ -71,16 +71,20 @@ export function openSpool(a: { path: string; maxEventBytes: number; wrote(end: n
 
 /** One line. Postgres takes neither NUL nor half a surrogate pair in a text: they are replaced (the raw log keeps them). */
 function encode(record: SpoolRecord, maxEventBytes: number): string {
-  const text = (limit: number): string => JSON.stringify(record, (_key, value: unknown) => {
-    if (typeof value !== "string") return value;
-    const cut = value.length > limit ? `${value.slice(0, limit)}… [${value.length - limit} characters more]` : value;
-    return cut.toWellFormed().replaceAll("\0", "\ufffd");
-  });
+  const text = (limit: number): string =>
+    JSON.stringify(record, (_key, value: unknown) => {
+      if (typeof value !== "string") return value;
+      const cut = value.length > limit ? `${value.slice(0, limit)}… [${value.length - limit} characters more]` : value;
+      return cut.toWellFormed().replaceAll("\0", "\ufffd");
+    });
   let line = text(Infinity);
   if (record.kind !== "event") return line;
   for (let limit = maxEventBytes; Buffer.byteLength(line) > maxEventBytes && limit > 16; limit = Math.floor(limit / 2)) line = text(limit);
   if (Buffer.byteLength(line) <= maxEventBytes) return line;
   // Not long texts but too many values: keep that it happened.
   const { turnId, at, rawRef } = record.event;
-  return JSON.stringify({ kind: "event", event: { type: "line.unparsed", data: { text: line.slice(0, 200), reason: `a ${record.event.type} above ${maxEventBytes} bytes` }, turnId, at, rawRef } });
+  return JSON.stringify({
+    kind: "event",
+    event: { type: "line.unparsed", data: { text: line.slice(0, 200), reason: `a ${record.event.type} above ${maxEventBytes} bytes` }, turnId, at, rawRef },
+  });
 }

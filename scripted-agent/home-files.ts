@@ -2,7 +2,14 @@ import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, writeF
 import { join } from "node:path";
 
 /** Where a conversation stands; `step` and `done` (of a numbered step) only count while a turn is being played. `cancelled`: the prompt of the turn that was cancelled in the middle. */
-export interface Place { turn: number; playing: number | null; step: number; done: number; cost: number; cancelled: string | null }
+export interface Place {
+  turn: number;
+  playing: number | null;
+  step: number;
+  done: number;
+  cost: number;
+  cancelled: string | null;
+}
 
 export interface HomeFiles {
   /** null: no such conversation */
@@ -24,7 +31,11 @@ export function homeFiles(home: string): HomeFiles {
       writeFileSync(`${file(sessionId)}.${process.pid}`, JSON.stringify(place));
       renameSync(`${file(sessionId)}.${process.pid}`, file(sessionId));
     },
-    log(text) { appendFileSync(join(home, "agent.log"), `${new Date().toISOString()} ${process.pid} ${text}\n`); },
-    emitted(n) { appendFileSync(join(home, "emitted.log"), `${n}\n`); },
+    log(text) {
+      appendFileSync(join(home, "agent.log"), `${new Date().toISOString()} ${process.pid} ${text}\n`);
+    },
+    emitted(n) {
+      appendFileSync(join(home, "emitted.log"), `${n}\n`);
+    },
   };
 }

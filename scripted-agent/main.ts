@@ -8,16 +8,23 @@ import { chooseTurn, parseScenario } from "./scenario.ts";
 import { wire } from "./wire.ts";
 
 const env = process.env;
-const scenario = parseScenario(env["BATON_SCENARIO"] ?? (env["BATON_SCENARIO_FILE"] === undefined ? '{"turns":[[{"say":"Nothing to do."}]]}' : readFileSync(env["BATON_SCENARIO_FILE"], "utf8")));
+const scenario = parseScenario(
+  env["BATON_SCENARIO"] ??
+    (env["BATON_SCENARIO_FILE"] === undefined ? '{"turns":[[{"say":"Nothing to do."}]]}' : readFileSync(env["BATON_SCENARIO_FILE"], "utf8")),
+);
 const home = homeFiles(env["HOME"] ?? process.cwd());
 const sessions = new Map<string, { cwd: string; cancel: AbortController | null; cancelled?: () => void }>();
 let deaf = false;
 
 home.log("start");
-for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(name, () => {
-  home.log(`signal ${name}`);
-  if (!deaf) { home.log(`exit by ${name}`); process.exit(128 + { SIGTERM: 15, SIGINT: 2, SIGHUP: 1 }[name]); }
-});
+for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const)
+  process.on(name, () => {
+    home.log(`signal ${name}`);
+    if (!deaf) {
+      home.log(`exit by ${name}`);
+      process.exit(128 + { SIGTERM: 15, SIGINT: 2, SIGHUP: 1 }[name]);
+    }
+  });
 
 const connection = wire({
   log: home.log,
@@ -31,7 +38,10 @@ const connection = wire({
   },
   end() {
     home.log("stdin end");
-    if (!deaf) { home.log("exit by stdin end"); process.exit(0); }
+    if (!deaf) {
+      home.log("exit by stdin end");
+      process.exit(0);
+    }
   },
 });
 
@@ -40,7 +50,11 @@ async function request(method: string, params: Record<string, unknown>): Promise
   switch (method) {
     case "initialize": {
       const resume = scenario.resume ?? "resume";
-      return { protocolVersion: 1, agentInfo: { name: "scripted", version: "1" }, agentCapabilities: { loadSession: resume !== "none", sessionCapabilities: resume === "resume" ? { resume: {} } : {} } };
+      return {
+        protocolVersion: 1,
+        agentInfo: { name: "scripted", version: "1" },
+        agentCapabilities: { loadSession: resume !== "none", sessionCapabilities: resume === "resume" ? { resume: {} } : {} },
+      };
     }
     case "session/new": {
       const made = randomUUID();
@@ -48,24 +62,33 @@ async function request(method: string, params: Record<string, unknown>): Promise
       home.keep(made, { turn: 0, playing: null, step: 0, done: 0, cost: 0, cancelled: null });
       return { sessionId: made };
     }
-    case "session/load": case "session/resume": {
+    case "session/load":
+    case "session/resume": {
       const place = home.place(sessionId);
       if (!place) throw Object.assign(new Error(`session not found: ${sessionId}`), { code: -32602 });
       sessions.set(sessionId, { cwd: String(params["cwd"]), cancel: null });
       home.log(`${method} turn ${place.turn} step ${place.step} done ${place.done}`);
-      if (method === "session/load") for (let n = 0; n < place.turn; n++) {
-        await connection.update(sessionId, { sessionUpdate: "user_message_chunk", content: { type: "text", text: `prompt ${n}` } });
-        await connection.update(sessionId, { sessionUpdate: "agent_message_chunk", content: { type: "text", text: `old answer ${n}` } });
-      }
+      if (method === "session/load")
+        for (let n = 0; n < place.turn; n++) {
+          await connection.update(sessionId, { sessionUpdate: "user_message_chunk", content: { type: "text", text: `prompt ${n}` } });
+          await connection.update(sessionId, { sessionUpdate: "agent_message_chunk", content: { type: "text", text: `old answer ${n}` } });
+        }
       await connection.update(sessionId, usageUpdate(place));
       return {};
     }
-    case "session/prompt": return prompt(sessionId, (params["prompt"] as { text?: string }[]).map((part) => part.text ?? "").join("\n"));
-    default: throw Object.assign(new Error(`${method} is not known`), { code: -32601 });
+    case "session/prompt":
+      return prompt(sessionId, (params["prompt"] as { text?: string }[]).map((part) => part.text ?? "").join("\n"));
+    default:
+      throw Object.assign(new Error(`${method} is not known`), { code: -32601 });
   }
 }
 
-const usageUpdate = (place: Place): Record<string, unknown> => ({ sessionUpdate: "usage_update", used: 1_000, size: 128_000, cost: { amount: place.cost / 1_000_000, currency: "USD" } });
+const usageUpdate = (place: Place): Record<string, unknown> => ({
+  sessionUpdate: "usage_update",
+  used: 1_000,
+  size: 128_000,
+  cost: { amount: place.cost / 1_000_000, currency: "USD" },
+});
 
 async function prompt(sessionId: string, text: string): Promise<unknown> {
   const session = sessions.get(sessionId);
@@ -75,7 +98,10 @@ async function prompt(sessionId: string, text: string): Promise<unknown> {
   session.cancel = cancel;
   const keep = (): void => home.keep(sessionId, place);
   // Kept at once: a hanging turn ends with the process, and the next prompt must not meet it again.
-  session.cancelled = () => { place.cancelled = text; keep(); };
+  session.cancelled = () => {
+    place.cancelled = text;
+    keep();
+  };
   // A turn that a former process left in the middle goes on where it stood; one that was cancelled only for the same prompt.
   if (place.cancelled !== null && place.cancelled !== text) Object.assign(place, { turn: (place.playing ?? place.turn) + 1, playing: null });
   place.cancelled = null;
@@ -91,17 +117,49 @@ async function prompt(sessionId: string, text: string): Promise<unknown> {
       if (index !== place.step) Object.assign(place, { step: index, done: 0 });
       keep();
       const step = steps[index];
-      if (step && await play({ wire: connection, home, sessionId, cwd: session.cwd, place, cancel: cancel.signal, said: (more) => { said += more; }, ignoreSignals: () => { deaf = true; }, keep }, step, index) === "stop") break;
+      if (
+        step &&
+        (await play(
+          {
+            wire: connection,
+            home,
+            sessionId,
+            cwd: session.cwd,
+            place,
+            cancel: cancel.signal,
+            said: (more) => {
+              said += more;
+            },
+            ignoreSignals: () => {
+              deaf = true;
+            },
+            keep,
+          },
+          step,
+          index,
+        )) === "stop"
+      )
+        break;
     }
   } catch (error) {
-    if (!cancel.signal.aborted) { Object.assign(place, { turn: playing + 1, playing: null, step: 0, done: 0 }); keep(); throw error; }
+    if (!cancel.signal.aborted) {
+      Object.assign(place, { turn: playing + 1, playing: null, step: 0, done: 0 });
+      keep();
+      throw error;
+    }
     stopReason = "cancelled";
   }
-  if (stopReason === "cancelled") { session.cancel = null; return { stopReason, usage: { inputTokens: 0, outputTokens: 0, totalTokens: 0 } }; }
+  if (stopReason === "cancelled") {
+    session.cancel = null;
+    return { stopReason, usage: { inputTokens: 0, outputTokens: 0, totalTokens: 0 } };
+  }
   const usage = scenario.usage ?? { inputTokens: 100 + Math.ceil(text.length / 4), outputTokens: 10 + Math.ceil(said.length / 4), costMicros: 1_000 };
   Object.assign(place, { turn: playing + 1, playing: null, step: 0, done: 0, cost: place.cost + usage.costMicros });
   keep();
   session.cancel = null;
   await connection.update(sessionId, usageUpdate(place));
-  return { stopReason, usage: { inputTokens: usage.inputTokens, outputTokens: usage.outputTokens, totalTokens: usage.inputTokens + usage.outputTokens, cachedReadTokens: 0 } };
+  return {
+    stopReason,
+    usage: { inputTokens: usage.inputTokens, outputTokens: usage.outputTokens, totalTokens: usage.inputTokens + usage.outputTokens, cachedReadTokens: 0 },
+  };
 }

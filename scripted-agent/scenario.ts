@@ -16,7 +16,10 @@ export type Step =
   | { do: "ignoreSignals"; children?: number }
   | { do: "verdict"; decision: string; score: number; summary: string; findings: unknown[] };
 
-export interface Turn { on?: string; steps: Step[] }
+export interface Turn {
+  on?: string;
+  steps: Step[];
+}
 export interface Scenario {
   turns: Turn[];
   /** how old conversations are offered: `resume` (no replay, the default), `load` (with a replay) or not at all */
@@ -44,7 +47,17 @@ export function parseScenario(text: string): Scenario {
   return { ...given, turns };
 }
 
-const main: Record<string, string> = { say: "text", think: "text", run: "command", wait: "ms", raw: "line", exit: "code", ask: "title", plan: "entries", error: "message" };
+const main: Record<string, string> = {
+  say: "text",
+  think: "text",
+  run: "command",
+  wait: "ms",
+  raw: "line",
+  exit: "code",
+  ask: "title",
+  plan: "entries",
+  error: "message",
+};
 
 function parseStep(given: unknown): Step {
   if (given === "hang" || given === "ignoreSignals") return { do: given };

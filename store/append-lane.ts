@@ -5,7 +5,12 @@ import { isConnectionTrouble, isContention } from "./database-errors.ts";
 import { asUnparsed, encodeBatch, halves } from "./lane-batch.ts";
 import type { AppendLane, HeadRow, LaneBatch, LaneResult } from "./store.ts";
 
-interface Queued { batch: LaneBatch; encoded: string; resolve: (result: LaneResult) => void; reject: (error: unknown) => void }
+interface Queued {
+  batch: LaneBatch;
+  encoded: string;
+  resolve: (result: LaneResult) => void;
+  reject: (error: unknown) => void;
+}
 
 const flushBytes = 4 * 1_024 * 1_024;
 
@@ -62,9 +67,14 @@ export function openLane(db: Database): AppendLane & { close(): void } {
     for (let attempt = 0; ; attempt += 1) {
       if (closed) throw new BatonError("UNAVAILABLE", "The store is closed.", { applied: "unknown" });
       try {
-        const taken = (await db.pool.query<{ index: number; last_seq: number }>("select index, last_seq from lane_append($1, $2::jsonb)", [db.channel, list])).rows;
+        const taken = (await db.pool.query<{ index: number; last_seq: number }>("select index, last_seq from lane_append($1, $2::jsonb)", [db.channel, list]))
+          .rows;
         const seqs = new Map(taken.map((row) => [row.index, row.last_seq]));
-        return await Promise.all(flush.map(async ({ batch }, i) => seqs.has(i) ? { kind: "applied" as const, lastSeq: seqs.get(i)! } : refusal(await head(batch.sessionUlid), batch)));
+        return await Promise.all(
+          flush.map(async ({ batch }, i) =>
+            seqs.has(i) ? { kind: "applied" as const, lastSeq: seqs.get(i)! } : refusal(await head(batch.sessionUlid), batch),
+          ),
+        );
       } catch (error) {
         if (!isConnectionTrouble(error) && !isContention(error)) throw error;
         await sleep(Math.min(2_000, 25 * 2 ** Math.min(attempt, 8)) * (0.5 + Math.random() / 2), undefined, { ref: false });
@@ -73,16 +83,28 @@ export function openLane(db: Database): AppendLane & { close(): void } {
   }
 
   async function head(sessionUlid: string): Promise<HeadRow | null> {
-    return (await db.pool.query<HeadRow>(`select last_seq as "lastSeq", epoch, owner, spool_id as "spoolId", spool_offset as "spoolOffset" from head where session_ulid = $1`, [sessionUlid])).rows[0] ?? null;
+    return (
+      (
+        await db.pool.query<HeadRow>(
+          `select last_seq as "lastSeq", epoch, owner, spool_id as "spoolId", spool_offset as "spoolOffset" from head where session_ulid = $1`,
+          [sessionUlid],
+        )
+      ).rows[0] ?? null
+    );
   }
 
   return {
-    append: (batch) => new Promise<LaneResult>((resolve, reject) => {
-      queue.push({ batch, encoded: encodeBatch(batch), resolve, reject });
-      running ??= drain();
-    }),
-    async idle() { while (running) await running; },
-    close() { closed = true; },
+    append: (batch) =>
+      new Promise<LaneResult>((resolve, reject) => {
+        queue.push({ batch, encoded: encodeBatch(batch), resolve, reject });
+        running ??= drain();
+      }),
+    async idle() {
+      while (running) await running;
+    },
+    close() {
+      closed = true;
+    },
   };
 }
 

@@ -8,12 +8,19 @@ import type { ApprovalRow, Store, Tx } from "./store.ts";
 export function approvalStore(db: Database): Store["approvals"] {
   return {
     get: (approvalId) => db.row<ApprovalRow>("select * from approval where approval_id = $1", [approvalId]),
-    list: (f) => db.rows<ApprovalRow>("select * from approval where ($1::text is null or session_ulid = $1) and ($2::text is null or chain_id = $2) and ($3::text is null or state = $3) order by asked_at desc, approval_id limit $4",
-      [f.sessionUlid ?? null, f.chainId ?? null, f.state ?? null, f.limit]),
+    list: (f) =>
+      db.rows<ApprovalRow>(
+        "select * from approval where ($1::text is null or session_ulid = $1) and ($2::text is null or chain_id = $2) and ($3::text is null or state = $3) order by asked_at desc, approval_id limit $4",
+        [f.sessionUlid ?? null, f.chainId ?? null, f.state ?? null, f.limit],
+      ),
     answer: (tx, a) => answer(db, tx, a),
     // an answer is given to the turn that asked, never to a later one
-    undelivered: (sessionUlid) => db.rows<ApprovalRow>(`select a.* from approval a where a.session_ulid = $1 and a.state = 'answered'
-      and not exists (select 1 from turn t where t.session_ulid = a.session_ulid and t.turn_id = a.turn_id and t.state = 'done') order by a.answered_at`, [sessionUlid]),
+    undelivered: (sessionUlid) =>
+      db.rows<ApprovalRow>(
+        `select a.* from approval a where a.session_ulid = $1 and a.state = 'answered'
+      and not exists (select 1 from turn t where t.session_ulid = a.session_ulid and t.turn_id = a.turn_id and t.state = 'done') order by a.answered_at`,
+        [sessionUlid],
+      ),
     async delivered(approvalId) {
       await db.rows("update approval set state = 'delivered' where approval_id = $1 and state = 'answered'", [approvalId]);
     },
@@ -27,13 +34,32 @@ async function answer(db: Database, tx: Tx, a: Answer): Promise<{ row: ApprovalR
   if (!asked) throw new BatonError("NOT_FOUND", `There is no approval ${a.approvalId}.`);
   // the head first, as everywhere: the end of the turn expires approvals under it
   if (asked.sessionUlid !== null) await lockHead(tx, asked.sessionUlid);
-  const row = await txRow<ApprovalRow>(tx, `update approval set state = 'answered', decision = $2, answered_by = $3, actor = $4, reason = $5, answered_at = clock_timestamp()
-    where approval_id = $1 and state = 'open' returning *`, [a.approvalId, a.decision, a.by, a.actor, a.reason ?? null]);
+  const row = await txRow<ApprovalRow>(
+    tx,
+    `update approval set state = 'answered', decision = $2, answered_by = $3, actor = $4, reason = $5, answered_at = clock_timestamp()
+    where approval_id = $1 and state = 'open' returning *`,
+    [a.approvalId, a.decision, a.by, a.actor, a.reason ?? null],
+  );
   if (!row) return { row: (await txRow<ApprovalRow>(tx, "select * from approval where approval_id = $1", [a.approvalId]))!, applied: false };
   if (row.sessionUlid !== null) {
-    await appendEvents(db, tx, row.sessionUlid, [{ key: `approval.resolved:${row.approvalId}`, event: { type: "approval.resolved", data: { approvalId: row.approvalId, decision: a.decision, by: a.by, ...(a.reason === undefined ? {} : { reason: a.reason }) }, ...(row.turnId === null ? {} : { turnId: row.turnId }) } }]);
+    await appendEvents(db, tx, row.sessionUlid, [
+      {
+        key: `approval.resolved:${row.approvalId}`,
+        event: {
+          type: "approval.resolved",
+          data: { approvalId: row.approvalId, decision: a.decision, by: a.by, ...(a.reason === undefined ? {} : { reason: a.reason }) },
+          ...(row.turnId === null ? {} : { turnId: row.turnId }),
+        },
+      },
+    ]);
     const host = await txRow<{ hostId: string }>(tx, "select host_id from session where session_ulid = $1", [row.sessionUlid]);
-    if (host) await postInbox(db, tx, { hostId: host.hostId, kind: "respond", sessionUlid: row.sessionUlid, body: { approvalId: row.approvalId, decision: a.decision } });
+    if (host)
+      await postInbox(db, tx, {
+        hostId: host.hostId,
+        kind: "respond",
+        sessionUlid: row.sessionUlid,
+        body: { approvalId: row.approvalId, decision: a.decision },
+      });
   }
   return { row, applied: true };
 }

@@ -5,56 +5,94 @@ import { appendEvents } from "./events.ts";
 import { storable } from "./storable.ts";
 import type { ChainRow, KeyedEvent, Store, Tx, VerdictRow } from "./store.ts";
 
-const chainColumns = "chain_id, workflow_id, task_key, principal, config, round, state, reason, why, executor_ulid, candidate, created_at, started_at, ended_at, gates";
+const chainColumns =
+  "chain_id, workflow_id, task_key, principal, config, round, state, reason, why, executor_ulid, candidate, created_at, started_at, ended_at, gates";
 
 /** Chains and verdicts. A chain's own events are in its executor's log. */
 export function chainStore(db: Database): Store["chains"] {
   /** The chain's row under its lock, after the executor's head (the order of every writer). */
-  const change = (chainId: string, body: (tx: Tx, chain: ChainRow) => Promise<KeyedEvent[]>) => db.transaction(async (tx) => {
-    const executor = await txRow<{ executorUlid: string }>(tx, "select executor_ulid from chain where chain_id = $1", [chainId]);
-    if (!executor) throw new BatonError("NOT_FOUND", `There is no chain ${chainId}.`);
-    await tx.query("select 1 from head where session_ulid = $1 for update", [executor.executorUlid]);
-    const chain = (await txRow<ChainRow>(tx, `select ${chainColumns} from chain where chain_id = $1 for update`, [chainId]))!;
-    const events = await body(tx, chain);
-    if (events.length > 0) await appendEvents(db, tx, chain.executorUlid, events);
-  });
+  const change = (chainId: string, body: (tx: Tx, chain: ChainRow) => Promise<KeyedEvent[]>) =>
+    db.transaction(async (tx) => {
+      const executor = await txRow<{ executorUlid: string }>(tx, "select executor_ulid from chain where chain_id = $1", [chainId]);
+      if (!executor) throw new BatonError("NOT_FOUND", `There is no chain ${chainId}.`);
+      await tx.query("select 1 from head where session_ulid = $1 for update", [executor.executorUlid]);
+      const chain = (await txRow<ChainRow>(tx, `select ${chainColumns} from chain where chain_id = $1 for update`, [chainId]))!;
+      const events = await body(tx, chain);
+      if (events.length > 0) await appendEvents(db, tx, chain.executorUlid, events);
+    });
   return {
     async insert(tx, a) {
-      await tx.query("insert into chain (chain_id, workflow_id, task_key, principal, config, executor_ulid) values ($1, $2, $3, $4, $5, $6)", [a.chainId, a.workflowId, a.taskKey, a.principal, JSON.stringify(a.config), a.executorUlid]);
-      await appendEvents(db, tx, a.executorUlid, [{ key: `chain.started:${a.chainId}`, event: { type: "chain.started", data: { chainId: a.chainId, taskKey: a.taskKey } } }]);
+      await tx.query("insert into chain (chain_id, workflow_id, task_key, principal, config, executor_ulid) values ($1, $2, $3, $4, $5, $6)", [
+        a.chainId,
+        a.workflowId,
+        a.taskKey,
+        a.principal,
+        JSON.stringify(a.config),
+        a.executorUlid,
+      ]);
+      await appendEvents(db, tx, a.executorUlid, [
+        { key: `chain.started:${a.chainId}`, event: { type: "chain.started", data: { chainId: a.chainId, taskKey: a.taskKey } } },
+      ]);
     },
     get: (chainId) => db.row<ChainRow>(`select ${chainColumns} from chain where chain_id = $1`, [chainId]),
     async markStarted(chainId) {
       await db.rows("update chain set started_at = coalesce(started_at, clock_timestamp()) where chain_id = $1", [chainId]);
     },
-    unstarted: (minAgeMs, maxAgeMs) => db.rows<ChainRow>(`select ${chainColumns} from chain where started_at is null and ended_at is null
-      and created_at < clock_timestamp() - $1 * interval '1 ms' and created_at > clock_timestamp() - $2 * interval '1 ms' order by chain_id limit 200`, [minAgeMs, maxAgeMs]),
-    setRound: (chainId, round, candidate) => change(chainId, async (tx) => {
-      await tx.query("update chain set round = greatest(round, $2), candidate = coalesce($3, candidate) where chain_id = $1", [chainId, round, candidate ? JSON.stringify(candidate) : null]);
-      return [{ key: `chain.round:${chainId}:${round}`, event: { type: "chain.round_started", data: { chainId, round } } }];
-    }),
-    setGates: (chainId, gates) => change(chainId, async (tx, chain) => {
-      await tx.query("update chain set gates = $2 where chain_id = $1", [chainId, JSON.stringify(storable(gates))]);
-      // once per round and answer: an evaluation that is repeated says nothing new
-      return gates.map((g) => ({ key: `gate:${chainId}:${chain.round}:${g.name}:${g.passed}`, event: { type: g.passed ? "gate.passed" : "gate.failed", data: { name: g.name, why: g.why } } }));
-    }),
-    finish: (chainId, reason, why) => change(chainId, async (tx, chain) => {
-      if (chain.state === "ended") return [];
-      await tx.query("update chain set state = 'ended', reason = $2, why = $3, ended_at = clock_timestamp() where chain_id = $1", [chainId, reason, why]);
-      await tx.query("update approval set state = 'expired', reason = 'chain_ended' where chain_id = $1 and state = 'open'", [chainId]);
-      if (reason === "approved") await tx.query("update task set status = 'verified', updated_at = clock_timestamp() where task_key = $1 and status <> 'done'", [chain.taskKey]);
-      return [{ key: `chain.ended:${chainId}`, event: { type: "chain.ended", data: { chainId, reason } } }];
-    }),
+    unstarted: (minAgeMs, maxAgeMs) =>
+      db.rows<ChainRow>(
+        `select ${chainColumns} from chain where started_at is null and ended_at is null
+      and created_at < clock_timestamp() - $1 * interval '1 ms' and created_at > clock_timestamp() - $2 * interval '1 ms' order by chain_id limit 200`,
+        [minAgeMs, maxAgeMs],
+      ),
+    setRound: (chainId, round, candidate) =>
+      change(chainId, async (tx) => {
+        await tx.query("update chain set round = greatest(round, $2), candidate = coalesce($3, candidate) where chain_id = $1", [
+          chainId,
+          round,
+          candidate ? JSON.stringify(candidate) : null,
+        ]);
+        return [{ key: `chain.round:${chainId}:${round}`, event: { type: "chain.round_started", data: { chainId, round } } }];
+      }),
+    setGates: (chainId, gates) =>
+      change(chainId, async (tx, chain) => {
+        await tx.query("update chain set gates = $2 where chain_id = $1", [chainId, JSON.stringify(storable(gates))]);
+        // once per round and answer: an evaluation that is repeated says nothing new
+        return gates.map((g) => ({
+          key: `gate:${chainId}:${chain.round}:${g.name}:${g.passed}`,
+          event: { type: g.passed ? "gate.passed" : "gate.failed", data: { name: g.name, why: g.why } },
+        }));
+      }),
+    finish: (chainId, reason, why) =>
+      change(chainId, async (tx, chain) => {
+        if (chain.state === "ended") return [];
+        await tx.query("update chain set state = 'ended', reason = $2, why = $3, ended_at = clock_timestamp() where chain_id = $1", [chainId, reason, why]);
+        await tx.query("update approval set state = 'expired', reason = 'chain_ended' where chain_id = $1 and state = 'open'", [chainId]);
+        if (reason === "approved")
+          await tx.query("update task set status = 'verified', updated_at = clock_timestamp() where task_key = $1 and status <> 'done'", [chain.taskKey]);
+        return [{ key: `chain.ended:${chainId}`, event: { type: "chain.ended", data: { chainId, reason } } }];
+      }),
     recordVerdict: (v) => db.transaction((tx) => recordVerdict(db, tx, v)),
     verdicts: (chainId) => db.rows<VerdictRow>("select * from verdict where chain_id = $1 order by created_at, verdict_id", [chainId]),
   };
 }
 
 async function recordVerdict(db: Database, tx: Tx, v: Omit<VerdictRow, "verdictId" | "createdAt">): Promise<VerdictRow> {
-  const made = await txRow<VerdictRow>(tx, `insert into verdict (verdict_id, chain_id, session_ulid, turn_id, role, round, decision, score, summary, findings, tree)
+  const made = await txRow<VerdictRow>(
+    tx,
+    `insert into verdict (verdict_id, chain_id, session_ulid, turn_id, role, round, decision, score, summary, findings, tree)
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict (session_ulid, turn_id) do nothing returning *`,
-    [ulid(), v.chainId, v.sessionUlid, v.turnId, v.role, v.round, v.decision, v.score, storable(v.summary), JSON.stringify(storable(v.findings)), v.tree]);
+    [ulid(), v.chainId, v.sessionUlid, v.turnId, v.role, v.round, v.decision, v.score, storable(v.summary), JSON.stringify(storable(v.findings)), v.tree],
+  );
   if (!made) return (await txRow<VerdictRow>(tx, "select * from verdict where session_ulid = $1 and turn_id = $2", [v.sessionUlid, v.turnId]))!;
-  await appendEvents(db, tx, v.sessionUlid, [{ key: `verdict.recorded:${v.turnId}`, event: { type: "verdict.recorded", turnId: v.turnId, data: { verdictId: made.verdictId, decision: v.decision, score: v.score, summary: v.summary, tree: v.tree, findings: v.findings.length } } }]);
+  await appendEvents(db, tx, v.sessionUlid, [
+    {
+      key: `verdict.recorded:${v.turnId}`,
+      event: {
+        type: "verdict.recorded",
+        turnId: v.turnId,
+        data: { verdictId: made.verdictId, decision: v.decision, score: v.score, summary: v.summary, tree: v.tree, findings: v.findings.length },
+      },
+    },
+  ]);
   return made;
 }

@@ -12,14 +12,23 @@ export function isConnectionTrouble(error: unknown): boolean {
   const code = codeOf(error);
   if (/^(08|57P0|53)/.test(code) || code === "25P03" || code === "25006") return true;
   if (/^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|EAI_AGAIN)/.test(code)) return true;
-  return code === "" && error instanceof Error && /^(Connection terminated|timeout exceeded when trying to connect|Client was closed|Client has encountered a connection error|Cannot use a pool after)/.test(error.message);
+  return (
+    code === "" &&
+    error instanceof Error &&
+    /^(Connection terminated|timeout exceeded when trying to connect|Client was closed|Client has encountered a connection error|Cannot use a pool after)/.test(
+      error.message,
+    )
+  );
 }
 
 /** What callers of the store see: our own errors as they are, lost connections and endless contention as UNAVAILABLE. */
 export function translated(error: unknown, applied: "no" | "unknown"): unknown {
   if (error instanceof BatonError) return error;
   if (isConnectionTrouble(error) || isContention(error)) {
-    return new BatonError("UNAVAILABLE", `The database cannot be reached: ${(error as Error).message}. Repeat the call with the same key.`, { applied, retryAfterMs: 1_000 });
+    return new BatonError("UNAVAILABLE", `The database cannot be reached: ${(error as Error).message}. Repeat the call with the same key.`, {
+      applied,
+      retryAfterMs: 1_000,
+    });
   }
   return error;
 }

@@ -20,21 +20,37 @@ const tries = 6;
 
 /** Opens the pool (lazily: Postgres may be away). `instance` names the channel. */
 export function openDatabase(options: { databaseUrl: string; instance: string; maxConnections?: number }): Database {
-  const pool = new pg.Pool({ connectionString: options.databaseUrl, max: options.maxConnections ?? 10, options: settings, types: { getTypeParser }, connectionTimeoutMillis: 5_000, keepAlive: true, application_name: "baton" });
+  const pool = new pg.Pool({
+    connectionString: options.databaseUrl,
+    max: options.maxConnections ?? 10,
+    options: settings,
+    types: { getTypeParser },
+    connectionTimeoutMillis: 5_000,
+    keepAlive: true,
+    application_name: "baton",
+  });
   // A dying Postgres raises 'error' on idle clients (the pool's) and on clients in use (their own): unheard, either ends the process.
   pool.on("error", () => {});
-  pool.on("connect", (client) => { client.on("error", () => {}); });
+  pool.on("connect", (client) => {
+    client.on("error", () => {});
+  });
   return {
     pool,
     channel: `baton_${options.instance}`,
     transaction: (body) => retried(() => once(pool, body)),
-    async rows<T>(sql: string, values?: unknown[]) { return (await retried(() => pool.query(sql, values))).rows.map(camel) as T[]; },
-    async row<T>(sql: string, values?: unknown[]) { return ((await retried(() => pool.query(sql, values))).rows.map(camel)[0] ?? null) as T | null; },
+    async rows<T>(sql: string, values?: unknown[]) {
+      return (await retried(() => pool.query(sql, values))).rows.map(camel) as T[];
+    },
+    async row<T>(sql: string, values?: unknown[]) {
+      return ((await retried(() => pool.query(sql, values))).rows.map(camel)[0] ?? null) as T | null;
+    },
   };
 }
 
 async function once<T>(pool: pg.Pool, body: (tx: Tx) => Promise<T>): Promise<T> {
-  const tx = await pool.connect().catch((error: unknown) => { throw translated(error, "no"); });
+  const tx = await pool.connect().catch((error: unknown) => {
+    throw translated(error, "no");
+  });
   let committing = false;
   try {
     await tx.query("begin");
@@ -46,7 +62,12 @@ async function once<T>(pool: pg.Pool, body: (tx: Tx) => Promise<T>): Promise<T> 
     tx.release();
     return result;
   } catch (error) {
-    const broken = isConnectionTrouble(error) || (await tx.query("rollback").then(() => false, () => true));
+    const broken =
+      isConnectionTrouble(error) ||
+      (await tx.query("rollback").then(
+        () => false,
+        () => true,
+      ));
     tx.release(broken);
     throw isConnectionTrouble(error) ? translated(error, committing ? "unknown" : "no") : error;
   }
@@ -77,7 +98,7 @@ export function camel(row: Record<string, unknown>): Record<string, unknown> {
 
 /** One row inside a transaction, camelCase, or null. */
 export async function txRow<T>(tx: Tx, sql: string, values: unknown[]): Promise<T | null> {
-  return (await tx.query<Record<string, unknown>>(sql, values)).rows.map(camel)[0] as T ?? null;
+  return ((await tx.query<Record<string, unknown>>(sql, values)).rows.map(camel)[0] as T) ?? null;
 }
 export async function txRows<T>(tx: Tx, sql: string, values: unknown[]): Promise<T[]> {
   return (await tx.query<Record<string, unknown>>(sql, values)).rows.map(camel) as T[];

@@ -17,8 +17,13 @@ export function openFeed(db: Database, databaseUrl: string): EventFeed {
     if (listening || connecting || closed) return;
     connecting = true;
     const client = new pg.Client({ connectionString: databaseUrl, keepAlive: true, application_name: "baton feed", connectionTimeoutMillis: 5_000 });
-    const lost = () => { if (listening === client) listening = null; };
-    client.on("error", lost).on("end", lost).on("notification", ({ payload }) => heard(payload ?? ""));
+    const lost = () => {
+      if (listening === client) listening = null;
+    };
+    client
+      .on("error", lost)
+      .on("end", lost)
+      .on("notification", ({ payload }) => heard(payload ?? ""));
     try {
       await client.connect();
       await client.query(`listen ${pg.escapeIdentifier(db.channel)}`);
@@ -85,13 +90,22 @@ function isNews(head: HeadRow, after: { seq?: number; delta?: number }): boolean
 /** A promise-like bell for one session: rings at a notification, a poll, an abort; `within` also ends by time. */
 function nudge(bells: Map<string, Set<() => void>>, name: string, signal: AbortSignal | undefined) {
   let ring = () => {};
-  const rung = new Promise<void>((resolve) => { ring = resolve; });
+  const rung = new Promise<void>((resolve) => {
+    ring = resolve;
+  });
   add(bells, name, ring);
   signal?.addEventListener("abort", ring);
   let timer: NodeJS.Timeout | undefined;
   return {
-    within(ms: number): Promise<void> { timer = setTimeout(ring, ms); return rung; },
-    forget() { clearTimeout(timer); remove(bells, name, ring); signal?.removeEventListener("abort", ring); },
+    within(ms: number): Promise<void> {
+      timer = setTimeout(ring, ms);
+      return rung;
+    },
+    forget() {
+      clearTimeout(timer);
+      remove(bells, name, ring);
+      signal?.removeEventListener("abort", ring);
+    },
   };
 }
 
@@ -106,5 +120,5 @@ function remove(map: Map<string, Set<() => void>>, name: string, listener: () =>
 }
 function wake(map: Map<string, Set<() => void>>, name: string): void {
   const sets = name === "*" ? [...map.values()] : [map.get(name) ?? new Set<() => void>()];
-  for (const set of sets) for (const listener of [...set]) listener();
+  for (const set of sets) for (const listener of set) listener();
 }

@@ -13,13 +13,23 @@ export function eventStore(db: Database): Store["events"] {
     async read(sessionUlid, a) {
       const found = await db.rows<Record<string, unknown>>(
         `select ${eventColumns} from event where session_ulid = $1 and seq > $2 and ($4::text[] is null or type = any($4)) and ($5::text is null or turn_id = $5) order by seq limit $3`,
-        [sessionUlid, a.sinceSeq, a.limit, a.types ?? null, a.turnId ?? null]);
+        [sessionUlid, a.sinceSeq, a.limit, a.types ?? null, a.turnId ?? null],
+      );
       return found.map(toEvent);
     },
     async tail(sessionUlid, count) {
-      return (await db.rows<Record<string, unknown>>(`select ${eventColumns} from event where session_ulid = $1 order by seq desc limit $2`, [sessionUlid, count])).map(toEvent).reverse();
+      return (
+        await db.rows<Record<string, unknown>>(`select ${eventColumns} from event where session_ulid = $1 order by seq desc limit $2`, [sessionUlid, count])
+      )
+        .map(toEvent)
+        .reverse();
     },
-    deltas: (sessionUlid, a) => db.rows<Delta>("select seq, turn_id, item_id, kind, text from delta where session_ulid = $1 and seq > $2 order by seq limit $3", [sessionUlid, a.sinceSeq, a.limit]),
+    deltas: (sessionUlid, a) =>
+      db.rows<Delta>("select seq, turn_id, item_id, kind, text from delta where session_ulid = $1 and seq > $2 order by seq limit $3", [
+        sessionUlid,
+        a.sinceSeq,
+        a.limit,
+      ]),
     head: (sessionUlid) => db.row<HeadRow>(`select ${headColumns} from head where session_ulid = $1`, [sessionUlid]),
     append: (sessionUlid, events) => db.transaction((tx) => appendEvents(db, tx, sessionUlid, events)),
     appendTx: (tx, sessionUlid, events) => appendEvents(db, tx, sessionUlid, events),
@@ -29,7 +39,12 @@ export function eventStore(db: Database): Store["events"] {
 /** Appends in the caller's transaction; holds the head's row lock until its end. Returns last_seq. Error NOT_FOUND: no such session. */
 export async function appendEvents(db: Database, tx: Tx, sessionUlid: string, events: KeyedEvent[]): Promise<number> {
   const list = JSON.stringify(events.map(({ key, event }) => ({ ...storable(event), key })));
-  const done = await txRow<{ lastSeq: number | null }>(tx, "select append_events($1, $2::jsonb) as last_seq, pg_notify($3, $4)", [sessionUlid, list, db.channel, `s:${sessionUlid}`]);
+  const done = await txRow<{ lastSeq: number | null }>(tx, "select append_events($1, $2::jsonb) as last_seq, pg_notify($3, $4)", [
+    sessionUlid,
+    list,
+    db.channel,
+    `s:${sessionUlid}`,
+  ]);
   if (done?.lastSeq == null) throw new BatonError("NOT_FOUND", `There is no session ${sessionUlid}.`);
   return done.lastSeq;
 }

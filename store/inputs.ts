@@ -11,20 +11,53 @@ export function inputStore(db: Database): Store["inputs"] {
   return {
     async insert(tx, a) {
       if (!(await lockHead(tx, a.sessionUlid))) throw new BatonError("NOT_FOUND", `There is no session ${a.sessionUlid}.`);
-      const waiting = await txRows<{ inputId: string }>(tx, "select input_id from input where session_ulid = $1 and state in ('recorded', 'accepted') order by input_id", [a.sessionUlid]);
-      const known = await txRow<InputRow>(tx, `select ${columns} from input where input_id = $1 or (session_ulid = $2 and request_id = $3)`, [a.inputId, a.sessionUlid, a.requestId]);
-      if (known) return { row: known, position: Math.max(0, waiting.findIndex((w) => w.inputId === known.inputId)) };
-      if (waiting.length >= a.limit) throw new BatonError("QUEUE_FULL", `${waiting.length} inputs wait for this session already. Send the next one when a turn has ended.`, { allowed: a.limit });
-      const row = await txRow<InputRow>(tx, `insert into input (input_id, session_ulid, generation, prompt, delivery, source, request_id, checkout)
+      const waiting = await txRows<{ inputId: string }>(
+        tx,
+        "select input_id from input where session_ulid = $1 and state in ('recorded', 'accepted') order by input_id",
+        [a.sessionUlid],
+      );
+      const known = await txRow<InputRow>(tx, `select ${columns} from input where input_id = $1 or (session_ulid = $2 and request_id = $3)`, [
+        a.inputId,
+        a.sessionUlid,
+        a.requestId,
+      ]);
+      if (known)
+        return {
+          row: known,
+          position: Math.max(
+            0,
+            waiting.findIndex((w) => w.inputId === known.inputId),
+          ),
+        };
+      if (waiting.length >= a.limit)
+        throw new BatonError("QUEUE_FULL", `${waiting.length} inputs wait for this session already. Send the next one when a turn has ended.`, {
+          allowed: a.limit,
+        });
+      const row = await txRow<InputRow>(
+        tx,
+        `insert into input (input_id, session_ulid, generation, prompt, delivery, source, request_id, checkout)
         select $1, session_ulid, generation, $3, $4, $5, $6, $7 from session where session_ulid = $2 returning ${columns}`,
-        [a.inputId, a.sessionUlid, storableText(a.prompt), a.delivery, a.source, a.requestId, a.checkout ? JSON.stringify(a.checkout) : null]);
-      await appendEvents(db, tx, a.sessionUlid, [{ key: `input.recorded:${a.inputId}`, event: { type: "input.recorded", data: { inputId: a.inputId, delivery: a.delivery, source: a.source, bytes: Buffer.byteLength(a.prompt) } } }]);
+        [a.inputId, a.sessionUlid, storableText(a.prompt), a.delivery, a.source, a.requestId, a.checkout ? JSON.stringify(a.checkout) : null],
+      );
+      await appendEvents(db, tx, a.sessionUlid, [
+        {
+          key: `input.recorded:${a.inputId}`,
+          event: { type: "input.recorded", data: { inputId: a.inputId, delivery: a.delivery, source: a.source, bytes: Buffer.byteLength(a.prompt) } },
+        },
+      ]);
       return { row: row!, position: waiting.length };
     },
     get: (inputId) => db.row<InputRow>(`select ${columns} from input where input_id = $1`, [inputId]),
-    pending: (sessionUlid) => db.rows<InputRow>(`select ${columns} from input where session_ulid = $1 and state in ('recorded', 'accepted', 'delivering') order by input_id`, [sessionUlid]),
-    unsignalled: (minAgeMs) => db.rows<InputRow>(`select ${columns.replaceAll(/\w+/g, "i.$&")} from input i join session s using (session_ulid)
-      where i.state = 'recorded' and i.created_at < clock_timestamp() - $1 * interval '1 ms' and s.started_at is not null and s.closed_at is null order by i.input_id limit 500`, [minAgeMs]),
+    pending: (sessionUlid) =>
+      db.rows<InputRow>(`select ${columns} from input where session_ulid = $1 and state in ('recorded', 'accepted', 'delivering') order by input_id`, [
+        sessionUlid,
+      ]),
+    unsignalled: (minAgeMs) =>
+      db.rows<InputRow>(
+        `select ${columns.replaceAll(/\w+/g, "i.$&")} from input i join session s using (session_ulid)
+      where i.state = 'recorded' and i.created_at < clock_timestamp() - $1 * interval '1 ms' and s.started_at is not null and s.closed_at is null order by i.input_id limit 500`,
+        [minAgeMs],
+      ),
     fail: (sessionUlid, inputIds, reason) => db.transaction((tx) => failInputs(db, tx, sessionUlid, inputIds, reason)),
   };
 }
@@ -32,6 +65,16 @@ export function inputStore(db: Database): Store["inputs"] {
 /** Fails those of the inputs that no agent has yet, with their events. A repeat changes nothing. */
 export async function failInputs(db: Database, tx: Tx, sessionUlid: string, inputIds: string[], reason: string): Promise<void> {
   if (!(await lockHead(tx, sessionUlid))) return;
-  const failed = await txRows<{ inputId: string }>(tx, "update input set state = 'failed', reason = $3 where session_ulid = $1 and input_id = any($2) and state in ('recorded', 'accepted') returning input_id", [sessionUlid, inputIds, reason]);
-  if (failed.length > 0) await appendEvents(db, tx, sessionUlid, failed.map(({ inputId }) => ({ key: `input.failed:${inputId}`, event: { type: "input.failed", data: { inputId, reason } } })));
+  const failed = await txRows<{ inputId: string }>(
+    tx,
+    "update input set state = 'failed', reason = $3 where session_ulid = $1 and input_id = any($2) and state in ('recorded', 'accepted') returning input_id",
+    [sessionUlid, inputIds, reason],
+  );
+  if (failed.length > 0)
+    await appendEvents(
+      db,
+      tx,
+      sessionUlid,
+      failed.map(({ inputId }) => ({ key: `input.failed:${inputId}`, event: { type: "input.failed", data: { inputId, reason } } })),
+    );
 }

@@ -38,11 +38,17 @@ function defined(value: Record<string, unknown>): Record<string, unknown> {
 export function halves(batch: LaneBatch): [LaneBatch, LaneBatch] {
   const middle = batch.records.length >> 1;
   const first = batch.records.slice(0, middle);
-  return [{ ...batch, records: first }, { ...batch, start: first.at(-1)!.end, records: batch.records.slice(middle) }];
+  return [
+    { ...batch, records: first },
+    { ...batch, start: first.at(-1)!.end, records: batch.records.slice(middle) },
+  ];
 }
 
 /** A batch of one record that Postgres refuses, as a line that says so, at the same position. */
 export function asUnparsed(batch: LaneBatch, why: string): LaneBatch {
   const [only] = batch.records;
-  return { ...batch, records: [{ end: only!.end, record: { kind: "unparsed", text: JSON.stringify(only!.record).slice(0, 8_192), reason: `The database refused it: ${why}` } }] };
+  return {
+    ...batch,
+    records: [{ end: only!.end, record: { kind: "unparsed", text: JSON.stringify(only!.record).slice(0, 8_192), reason: `The database refused it: ${why}` } }],
+  };
 }

@@ -27,10 +27,20 @@ export async function openStore(options: { databaseUrl: string; instance: string
       await feed.close();
       await db.pool.end();
     },
-    async ping() { await db.rows("select 1"); },
+    async ping() {
+      await db.rows("select 1");
+    },
     recordRequest: requestStore(db),
-    sessions: sessionStore(db), inputs: inputStore(db), turns: turnStore(db), events: eventStore(db), runners: runnerStore(db), hosts: hostStore(db),
-    approvals: approvalStore(db), tasks: taskStore(db), chains: chainStore(db),
-    lane, feed,
+    sessions: sessionStore(db),
+    inputs: inputStore(db),
+    turns: turnStore(db),
+    events: eventStore(db),
+    runners: runnerStore(db),
+    hosts: hostStore(db),
+    approvals: approvalStore(db),
+    tasks: taskStore(db),
+    chains: chainStore(db),
+    lane,
+    feed,
   };
 }

@@ -14,34 +14,61 @@ export function sessionStore(db: Database): Store["sessions"] {
     get: (sessionUlid) => one("s.session_ulid = $1", [sessionUlid]),
     byName: (name) => one("s.name = $1", [name]),
     // A role session is known by its first workflow id (`<chain>/<role>/<n>`): creation order may differ from n.
-    byChainRole: (chainId, role, n) => one(`s.chain_id = $1 and s.role = $2 and exists (select 1 from generation g where g.session_ulid = s.session_ulid and g.generation = 1
-      and (right(g.workflow_id, length($3)) = $3 or ($2 = 'executor' and $4 = 1)))`, [chainId, role, `/${role}/${n}`, n]),
+    byChainRole: (chainId, role, n) =>
+      one(
+        `s.chain_id = $1 and s.role = $2 and exists (select 1 from generation g where g.session_ulid = s.session_ulid and g.generation = 1
+      and (right(g.workflow_id, length($3)) = $3 or ($2 = 'executor' and $4 = 1)))`,
+        [chainId, role, `/${role}/${n}`, n],
+      ),
     list: (filter) => listSessions(db, filter),
     async nextOrdinal(tx, contextRef, role) {
       // until the transaction's end: two callers must not get one name
       await tx.query("select pg_advisory_xact_lock(hashtextextended($1, 1))", [`${contextRef}/${role}`]);
-      const last = await txRow<{ n: number }>(tx, "select coalesce(max(substring(name from '-([0-9]{1,9})$')::integer), 0) as n from session where context_ref = $1 and role = $2", [contextRef, role]);
+      const last = await txRow<{ n: number }>(
+        tx,
+        "select coalesce(max(substring(name from '-([0-9]{1,9})$')::integer), 0) as n from session where context_ref = $1 and role = $2",
+        [contextRef, role],
+      );
       return (last?.n ?? 0) + 1;
     },
-    openFor: (tx, a) => txRow<SessionRow>(tx, `${sessionSelect} where s.context_ref = $1 and s.role = $2 and s.agent_handle = $3 and s.closed_at is null order by s.session_ulid limit 1`, [a.contextRef, a.role, a.agentHandle]),
+    openFor: (tx, a) =>
+      txRow<SessionRow>(
+        tx,
+        `${sessionSelect} where s.context_ref = $1 and s.role = $2 and s.agent_handle = $3 and s.closed_at is null order by s.session_ulid limit 1`,
+        [a.contextRef, a.role, a.agentHandle],
+      ),
     async markStarted(sessionUlid, generation) {
-      await db.rows(`with g as (update generation set started_at = coalesce(started_at, clock_timestamp()) where session_ulid = $1 and generation = $2 returning started_at)
-        update session set started_at = g.started_at from g where session_ulid = $1 and generation = $2 and session.started_at is null`, [sessionUlid, generation]);
+      await db.rows(
+        `with g as (update generation set started_at = coalesce(started_at, clock_timestamp()) where session_ulid = $1 and generation = $2 returning started_at)
+        update session set started_at = g.started_at from g where session_ulid = $1 and generation = $2 and session.started_at is null`,
+        [sessionUlid, generation],
+      );
     },
-    unstarted: (minAgeMs, maxAgeMs) => db.rows<SessionRow>(`${sessionSelect} join generation g on g.session_ulid = s.session_ulid and g.generation = s.generation
-      where s.started_at is null and s.closed_at is null and g.created_at < clock_timestamp() - $1 * interval '1 ms' and g.created_at > clock_timestamp() - $2 * interval '1 ms' order by s.session_ulid limit 200`, [minAgeMs, maxAgeMs]),
+    unstarted: (minAgeMs, maxAgeMs) =>
+      db.rows<SessionRow>(
+        `${sessionSelect} join generation g on g.session_ulid = s.session_ulid and g.generation = s.generation
+      where s.started_at is null and s.closed_at is null and g.created_at < clock_timestamp() - $1 * interval '1 ms' and g.created_at > clock_timestamp() - $2 * interval '1 ms' order by s.session_ulid limit 200`,
+        [minAgeMs, maxAgeMs],
+      ),
     failNeverStarted: (olderThanMs) => failNeverStarted(db, olderThanMs),
-    workspaceReady: (sessionUlid, a) => db.transaction(async (tx) => {
-      if (!(await lockHead(tx, sessionUlid))) throw gone(sessionUlid);
-      await tx.query("update session set workspace = 'ready', head_at_start = coalesce(head_at_start, $2) where session_ulid = $1", [sessionUlid, a.head]);
-      await appendEvents(db, tx, sessionUlid, [{ key: "session.workspace_ready", event: { type: "session.workspace_ready", data: { path: a.path, branch: a.branch, head: a.head } } }]);
-    }),
-    workspaceFailed: (sessionUlid, message) => db.transaction(async (tx) => {
-      if (!(await lockHead(tx, sessionUlid))) throw gone(sessionUlid);
-      const changed = await tx.query("update session set workspace = 'failed' where session_ulid = $1 and workspace = 'pending'", [sessionUlid]);
-      if (changed.rowCount === 1) await appendEvents(db, tx, sessionUlid, [{ key: "session.workspace_failed", event: { type: "session.workspace_failed", data: { message } } }]);
-    }),
-    async end(a) { await db.transaction((tx) => endGeneration(db, tx, a)); },
+    workspaceReady: (sessionUlid, a) =>
+      db.transaction(async (tx) => {
+        if (!(await lockHead(tx, sessionUlid))) throw gone(sessionUlid);
+        await tx.query("update session set workspace = 'ready', head_at_start = coalesce(head_at_start, $2) where session_ulid = $1", [sessionUlid, a.head]);
+        await appendEvents(db, tx, sessionUlid, [
+          { key: "session.workspace_ready", event: { type: "session.workspace_ready", data: { path: a.path, branch: a.branch, head: a.head } } },
+        ]);
+      }),
+    workspaceFailed: (sessionUlid, message) =>
+      db.transaction(async (tx) => {
+        if (!(await lockHead(tx, sessionUlid))) throw gone(sessionUlid);
+        const changed = await tx.query("update session set workspace = 'failed' where session_ulid = $1 and workspace = 'pending'", [sessionUlid]);
+        if (changed.rowCount === 1)
+          await appendEvents(db, tx, sessionUlid, [{ key: "session.workspace_failed", event: { type: "session.workspace_failed", data: { message } } }]);
+      }),
+    async end(a) {
+      await db.transaction((tx) => endGeneration(db, tx, a));
+    },
     wake: (tx, sessionUlid, fromGeneration, workflowId) => wake(db, tx, sessionUlid, fromGeneration, workflowId),
   };
 }
@@ -54,52 +81,115 @@ async function insertSession(db: Database, tx: Tx, row: NewSession): Promise<Ses
   const values: Record<string, unknown> = { ...plain, branchName, args: JSON.stringify(args), labels: JSON.stringify(labels) };
   const names = columnNames.filter((name) => name in values);
   try {
-    await tx.query(`insert into session (${names.map(snake).join(", ")}) values (${names.map((_, i) => `$${i + 1}`).join(", ")})`, names.map((name) => values[name]));
+    await tx.query(
+      `insert into session (${names.map(snake).join(", ")}) values (${names.map((_, i) => `$${i + 1}`).join(", ")})`,
+      names.map((name) => values[name]),
+    );
   } catch (error) {
     throw (error as { code?: string }).code === "23505" ? conflict(row, (error as { constraint?: string }).constraint) : error;
   }
   await tx.query("insert into generation (session_ulid, generation, workflow_id) values ($1, 1, $2)", [row.sessionUlid, row.workflowId]);
   await tx.query("insert into head (session_ulid) values ($1)", [row.sessionUlid]);
-  await appendEvents(db, tx, row.sessionUlid, [{ key: "session.created", event: { type: "session.created", data: { role: row.role, provider: row.provider, agentHandle: row.agentHandle, contextRef: row.contextRef, branchName: branchName ?? "" } } }]);
+  await appendEvents(db, tx, row.sessionUlid, [
+    {
+      key: "session.created",
+      event: {
+        type: "session.created",
+        data: { role: row.role, provider: row.provider, agentHandle: row.agentHandle, contextRef: row.contextRef, branchName: branchName ?? "" },
+      },
+    },
+  ]);
   return (await txRow<SessionRow>(tx, `${sessionSelect} where s.session_ulid = $1`, [row.sessionUlid]))!;
 }
 
-const columnNames: (keyof NewSession)[] = ["sessionUlid", "name", "workflowId", "principal", "clientRequestId", "contextRef", "taskKey", "projectKey", "role", "provider", "agentHandle", "actor", "launcherConfigKey",
-  "presetRevision", "presetSha256", "hostId", "repositoryPath", "worktreePath", "branchName", "baseRef", "systemPrompt", "args", "labels", "launchReason", "parentUlid", "chainId"];
-const snake = (name: string) => name === "presetSha256" ? "preset_sha256" : name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+const columnNames: (keyof NewSession)[] = [
+  "sessionUlid",
+  "name",
+  "workflowId",
+  "principal",
+  "clientRequestId",
+  "contextRef",
+  "taskKey",
+  "projectKey",
+  "role",
+  "provider",
+  "agentHandle",
+  "actor",
+  "launcherConfigKey",
+  "presetRevision",
+  "presetSha256",
+  "hostId",
+  "repositoryPath",
+  "worktreePath",
+  "branchName",
+  "baseRef",
+  "systemPrompt",
+  "args",
+  "labels",
+  "launchReason",
+  "parentUlid",
+  "chainId",
+];
+const snake = (name: string) => (name === "presetSha256" ? "preset_sha256" : name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
 
 function conflict(row: NewSession, constraint: string | undefined): BatonError {
   return constraint === "session_open"
-    ? new BatonError("CONFLICT_STATE", `${row.agentHandle} has an open ${row.role} session for ${row.contextRef} already. Send it an input, or close it first.`, { currentState: "open" })
+    ? new BatonError(
+        "CONFLICT_STATE",
+        `${row.agentHandle} has an open ${row.role} session for ${row.contextRef} already. Send it an input, or close it first.`,
+        { currentState: "open" },
+      )
     : new BatonError("CONFLICT_STATE", `A session named ${row.name} exists already. Repeat the call.`);
 }
 
 /** The first free of `name`, `name-1`, … in the repository; the lock makes two at once choose different ones. */
 async function reserveBranch(tx: Tx, repositoryPath: string, name: string): Promise<string> {
   await tx.query("select pg_advisory_xact_lock(hashtextextended($1, 2))", [repositoryPath]);
-  const taken = new Set((await txRows<{ branchName: string }>(tx, "select branch_name from session where repository_path = $1 and (branch_name = $2 or starts_with(branch_name, $2 || '-'))", [repositoryPath, name])).map((r) => r.branchName));
+  const taken = new Set(
+    (
+      await txRows<{ branchName: string }>(
+        tx,
+        "select branch_name from session where repository_path = $1 and (branch_name = $2 or starts_with(branch_name, $2 || '-'))",
+        [repositoryPath, name],
+      )
+    ).map((r) => r.branchName),
+  );
   if (!taken.has(name)) return name;
   for (let n = 1; ; n += 1) if (!taken.has(`${name}-${n}`)) return `${name}-${n}`;
 }
 
 async function listSessions(db: Database, f: Parameters<Store["sessions"]["list"]>[0]): Promise<SessionRow[]> {
   const open = f.open === undefined ? "true" : f.open ? "s.closed_at is null" : "s.closed_at is not null";
-  return db.rows<SessionRow>(`${sessionSelect} where ${open}
+  return db.rows<SessionRow>(
+    `${sessionSelect} where ${open}
     and ($2::text is null or s.context_ref = $2) and ($3::text is null or s.role = $3) and ($4::text is null or s.agent_handle = $4) and ($5::text is null or s.project_key = $5)
     and ($6::text is null or s.parent_ulid = $6) and ($7::text is null or s.chain_id = $7) and ($8::text is null or s.session_ulid < $8)
     order by s.session_ulid desc limit $1`,
-    [f.limit, ...[f.contextRef, f.role, f.agentHandle, f.projectKey, f.parentUlid, f.chainId, f.before].map((value) => value ?? null)]);
+    [f.limit, ...[f.contextRef, f.role, f.agentHandle, f.projectKey, f.parentUlid, f.chainId, f.before].map((value) => value ?? null)],
+  );
 }
 
 async function wake(db: Database, tx: Tx, sessionUlid: string, fromGeneration: number, workflowId: string): Promise<SessionRow | null> {
   if (!(await lockHead(tx, sessionUlid))) return null;
   // Its agent may have got another open session meanwhile: the unique index decides, said in words.
-  const blocked = await txRow(tx, `select 1 as one from session s join session o on o.context_ref = s.context_ref and o.role = s.role and o.agent_handle = s.agent_handle and o.session_ulid <> s.session_ulid
-    where s.session_ulid = $1 and s.closed_at is not null and o.closed_at is null and (s.chain_id is null or s.role = 'executor') and (o.chain_id is null or o.role = 'executor')`, [sessionUlid]);
-  if (blocked) throw new BatonError("CONFLICT_STATE", "This session is closed and its agent has another open session for the same work. Send the input there.", { currentState: "closed" });
-  const woken = await tx.query("update session set generation = generation + 1, workflow_id = $3, started_at = null, closed_at = null, close_reason = null, failed = false where session_ulid = $1 and generation = $2 and closed_at is not null", [sessionUlid, fromGeneration, workflowId]);
+  const blocked = await txRow(
+    tx,
+    `select 1 as one from session s join session o on o.context_ref = s.context_ref and o.role = s.role and o.agent_handle = s.agent_handle and o.session_ulid <> s.session_ulid
+    where s.session_ulid = $1 and s.closed_at is not null and o.closed_at is null and (s.chain_id is null or s.role = 'executor') and (o.chain_id is null or o.role = 'executor')`,
+    [sessionUlid],
+  );
+  if (blocked)
+    throw new BatonError("CONFLICT_STATE", "This session is closed and its agent has another open session for the same work. Send the input there.", {
+      currentState: "closed",
+    });
+  const woken = await tx.query(
+    "update session set generation = generation + 1, workflow_id = $3, started_at = null, closed_at = null, close_reason = null, failed = false where session_ulid = $1 and generation = $2 and closed_at is not null",
+    [sessionUlid, fromGeneration, workflowId],
+  );
   if (woken.rowCount !== 1) return null;
   await tx.query("insert into generation (session_ulid, generation, workflow_id) values ($1, $2, $3)", [sessionUlid, fromGeneration + 1, workflowId]);
-  await appendEvents(db, tx, sessionUlid, [{ key: `session.woken:${fromGeneration + 1}`, event: { type: "session.woken", data: { generation: fromGeneration + 1 } } }]);
+  await appendEvents(db, tx, sessionUlid, [
+    { key: `session.woken:${fromGeneration + 1}`, event: { type: "session.woken", data: { generation: fromGeneration + 1 } } },
+  ]);
   return camel((await tx.query<Record<string, unknown>>(`${sessionSelect} where s.session_ulid = $1`, [sessionUlid])).rows[0]!) as unknown as SessionRow;
 }

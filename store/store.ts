@@ -7,46 +7,221 @@ import type { SpoolRecord } from "../contracts/runner-protocol.ts";
 export type Tx = PoolClient;
 
 export interface SessionRow {
-  sessionUlid: string; name: string; workflowId: string; generation: number; principal: string; clientRequestId: string | null;
-  contextRef: string; taskKey: string | null; projectKey: string | null; role: string; provider: string; agentHandle: string; actor: string;
-  launcherConfigKey: string; presetRevision: number; presetSha256: string; hostId: string;
-  repositoryPath: string; worktreePath: string; branchName: string | null; baseRef: string; headAtStart: string | null; workspace: "pending" | "ready" | "failed";
-  systemPrompt: string; args: Record<string, unknown>; labels: Record<string, string>; launchReason: string;
-  parentUlid: string | null; chainId: string | null; providerSessionId: string | null;
-  createdAt: string; startedAt: string | null; closedAt: string | null; closeReason: string | null; failed: boolean;
-  lastSeq: number; lastActivityAt: string; candidate: Candidate | null;
+  sessionUlid: string;
+  name: string;
+  workflowId: string;
+  generation: number;
+  principal: string;
+  clientRequestId: string | null;
+  contextRef: string;
+  taskKey: string | null;
+  projectKey: string | null;
+  role: string;
+  provider: string;
+  agentHandle: string;
+  actor: string;
+  launcherConfigKey: string;
+  presetRevision: number;
+  presetSha256: string;
+  hostId: string;
+  repositoryPath: string;
+  worktreePath: string;
+  branchName: string | null;
+  baseRef: string;
+  headAtStart: string | null;
+  workspace: "pending" | "ready" | "failed";
+  systemPrompt: string;
+  args: Record<string, unknown>;
+  labels: Record<string, string>;
+  launchReason: string;
+  parentUlid: string | null;
+  chainId: string | null;
+  providerSessionId: string | null;
+  createdAt: string;
+  startedAt: string | null;
+  closedAt: string | null;
+  closeReason: string | null;
+  failed: boolean;
+  lastSeq: number;
+  lastActivityAt: string;
+  candidate: Candidate | null;
 }
-export type NewSession = Omit<SessionRow, "createdAt" | "startedAt" | "closedAt" | "closeReason" | "failed" | "lastSeq" | "lastActivityAt" | "candidate" | "workspace" | "headAtStart" | "providerSessionId" | "generation">;
+export type NewSession = Omit<
+  SessionRow,
+  | "createdAt"
+  | "startedAt"
+  | "closedAt"
+  | "closeReason"
+  | "failed"
+  | "lastSeq"
+  | "lastActivityAt"
+  | "candidate"
+  | "workspace"
+  | "headAtStart"
+  | "providerSessionId"
+  | "generation"
+>;
 
 export interface InputRow {
-  inputId: string; sessionUlid: string; generation: number; prompt: string; delivery: Delivery; source: string; requestId: string | null;
-  state: "recorded" | "accepted" | "delivering" | "delivered" | "consumed" | "failed" | "ambiguous"; reason: string | null; turnId: string | null;
+  inputId: string;
+  sessionUlid: string;
+  generation: number;
+  prompt: string;
+  delivery: Delivery;
+  source: string;
+  requestId: string | null;
+  state: "recorded" | "accepted" | "delivering" | "delivered" | "consumed" | "failed" | "ambiguous";
+  reason: string | null;
+  turnId: string | null;
   /** move the (detached) worktree to this commit before the turn */
-  checkout: Candidate | null; createdAt: string;
+  checkout: Candidate | null;
+  createdAt: string;
 }
 
 /** A turn's id is the id of the input that opened it. */
 export interface TurnRow {
-  sessionUlid: string; turnId: string; inputId: string; n: number; generation: number; attempt: number;
-  state: "queued" | "running" | "done"; promptSentAt: string | null; startedAt: string | null; endedAt: string | null;
+  sessionUlid: string;
+  turnId: string;
+  inputId: string;
+  n: number;
+  generation: number;
+  attempt: number;
+  state: "queued" | "running" | "done";
+  promptSentAt: string | null;
+  startedAt: string | null;
+  endedAt: string | null;
   /** base64 of Temporal's task token; null after the result was reported */
-  taskToken: string | null; reportedAt: string | null; result: StoredResult | null; finalMessage: string | null;
+  taskToken: string | null;
+  reportedAt: string | null;
+  result: StoredResult | null;
+  finalMessage: string | null;
 }
-export interface StoredResult { outcome: TurnOutcome; failure?: TurnFailure; usage: Usage; providerSessionId: string | null; candidate?: Candidate; stable?: boolean }
+export interface StoredResult {
+  outcome: TurnOutcome;
+  failure?: TurnFailure;
+  usage: Usage;
+  providerSessionId: string | null;
+  candidate?: Candidate;
+  stable?: boolean;
+}
 
-export interface HeadRow { sessionUlid: string; lastSeq: number; epoch: number; owner: string | null; spoolId: string | null; spoolOffset: number; lastDelta: number }
-export interface RunnerRow { runnerId: string; sessionUlid: string; hostId: string; pid: number; bootId: string; startTicks: string; specHash: string; socketPath: string; spoolPath: string; createdAt: string; endedAt: string | null }
-export interface ApprovalRow { approvalId: string; sessionUlid: string | null; chainId: string | null; turnId: string | null; kind: ApprovalKind; title: string; detail: unknown; options: { id: string; label: string }[]; requestKey: string; state: "open" | "answered" | "delivered" | "expired"; decision: string | null; answeredBy: string | null; actor: string | null; reason: string | null; askedAt: string; answeredAt: string | null }
-export interface TaskRow { taskKey: string; projectKey: string; title: string; description: string; acceptanceCriteria: string[]; requirements: string[]; baseRef: string | null; status: string; assigneeHandle: string | null; reviewerHandles: string[]; metadata: Record<string, unknown>; createdAt: string; updatedAt: string }
-export interface ProjectRow { projectKey: string; repositoryPath: string }
-export interface ChainRow { chainId: string; workflowId: string; taskKey: string; principal: string; config: Record<string, unknown>; round: number; state: "open" | "ended"; reason: ChainReason | null; why: string | null; executorUlid: string; candidate: Candidate | null; createdAt: string; startedAt: string | null; endedAt: string | null; gates: GateView[] }
-export interface VerdictRow { verdictId: string; chainId: string; sessionUlid: string; turnId: string; role: "reviewer" | "auditor"; round: number; decision: "approved" | "changes_requested" | "rejected"; score: number; summary: string; findings: { severity: string; title: string; path?: string; line?: number }[]; tree: string; createdAt: string }
-export interface AuditEntry { principal: string; actor: string; action: string; target: string | null; detail?: Record<string, unknown> }
-export interface HostInboxRow { id: number; hostId: string; kind: "poke" | "respond" | "close_runner"; sessionUlid: string; body: Record<string, unknown>; createdAt: string }
+export interface HeadRow {
+  sessionUlid: string;
+  lastSeq: number;
+  epoch: number;
+  owner: string | null;
+  spoolId: string | null;
+  spoolOffset: number;
+  lastDelta: number;
+}
+export interface RunnerRow {
+  runnerId: string;
+  sessionUlid: string;
+  hostId: string;
+  pid: number;
+  bootId: string;
+  startTicks: string;
+  specHash: string;
+  socketPath: string;
+  spoolPath: string;
+  createdAt: string;
+  endedAt: string | null;
+}
+export interface ApprovalRow {
+  approvalId: string;
+  sessionUlid: string | null;
+  chainId: string | null;
+  turnId: string | null;
+  kind: ApprovalKind;
+  title: string;
+  detail: unknown;
+  options: { id: string; label: string }[];
+  requestKey: string;
+  state: "open" | "answered" | "delivered" | "expired";
+  decision: string | null;
+  answeredBy: string | null;
+  actor: string | null;
+  reason: string | null;
+  askedAt: string;
+  answeredAt: string | null;
+}
+export interface TaskRow {
+  taskKey: string;
+  projectKey: string;
+  title: string;
+  description: string;
+  acceptanceCriteria: string[];
+  requirements: string[];
+  baseRef: string | null;
+  status: string;
+  assigneeHandle: string | null;
+  reviewerHandles: string[];
+  metadata: Record<string, unknown>;
+  createdAt: string;
+  updatedAt: string;
+}
+export interface ProjectRow {
+  projectKey: string;
+  repositoryPath: string;
+}
+export interface ChainRow {
+  chainId: string;
+  workflowId: string;
+  taskKey: string;
+  principal: string;
+  config: Record<string, unknown>;
+  round: number;
+  state: "open" | "ended";
+  reason: ChainReason | null;
+  why: string | null;
+  executorUlid: string;
+  candidate: Candidate | null;
+  createdAt: string;
+  startedAt: string | null;
+  endedAt: string | null;
+  gates: GateView[];
+}
+export interface VerdictRow {
+  verdictId: string;
+  chainId: string;
+  sessionUlid: string;
+  turnId: string;
+  role: "reviewer" | "auditor";
+  round: number;
+  decision: "approved" | "changes_requested" | "rejected";
+  score: number;
+  summary: string;
+  findings: { severity: string; title: string; path?: string; line?: number }[];
+  tree: string;
+  createdAt: string;
+}
+export interface AuditEntry {
+  principal: string;
+  actor: string;
+  action: string;
+  target: string | null;
+  detail?: Record<string, unknown>;
+}
+export interface HostInboxRow {
+  id: number;
+  hostId: string;
+  kind: "poke" | "respond" | "close_runner";
+  sessionUlid: string;
+  body: Record<string, unknown>;
+  createdAt: string;
+}
 /** An event without a spool position: `key` is unique in the session, a repeat appends nothing. */
-export interface KeyedEvent { key: string; event: NewEvent }
+export interface KeyedEvent {
+  key: string;
+  event: NewEvent;
+}
 
-export interface RequestKey { principal: string; scope: string; key: string | null; fingerprint: string }
+export interface RequestKey {
+  principal: string;
+  scope: string;
+  key: string | null;
+  fingerprint: string;
+}
 
 /** Postgres and nothing else. Methods with a `tx` run in the caller's transaction; the others are one transaction each. 40P01, 55P03, 57014 are retried inside; connection trouble is BatonError UNAVAILABLE. */
 export interface Store {
@@ -65,7 +240,17 @@ export interface Store {
     /** by readable name (`VALDR-42/executor-2`) */
     byName(name: string): Promise<SessionRow | null>;
     byChainRole(chainId: string, role: string, n: number): Promise<SessionRow | null>;
-    list(filter: { limit: number; contextRef?: string; role?: string; agentHandle?: string; projectKey?: string; parentUlid?: string; chainId?: string; before?: string; open?: boolean }): Promise<SessionRow[]>;
+    list(filter: {
+      limit: number;
+      contextRef?: string;
+      role?: string;
+      agentHandle?: string;
+      projectKey?: string;
+      parentUlid?: string;
+      chainId?: string;
+      before?: string;
+      open?: boolean;
+    }): Promise<SessionRow[]>;
     /** next `n` for `<context>/<role>-<n>` */
     nextOrdinal(tx: Tx, contextRef: string, role: string): Promise<number>;
     openFor(tx: Tx, a: { contextRef: string; role: string; agentHandle: string }): Promise<SessionRow | null>;
@@ -84,7 +269,19 @@ export interface Store {
 
   inputs: {
     /** Counts the queue (recorded+accepted): beyond `limit` BatonError QUEUE_FULL. Appends `input.recorded`. A known requestId returns its row. */
-    insert(tx: Tx, a: { inputId: string; sessionUlid: string; prompt: string; delivery: Delivery; source: string; requestId: string | null; checkout?: Candidate | null; limit: number }): Promise<{ row: InputRow; position: number }>;
+    insert(
+      tx: Tx,
+      a: {
+        inputId: string;
+        sessionUlid: string;
+        prompt: string;
+        delivery: Delivery;
+        source: string;
+        requestId: string | null;
+        checkout?: Candidate | null;
+        limit: number;
+      },
+    ): Promise<{ row: InputRow; position: number }>;
     get(inputId: string): Promise<InputRow | null>;
     /** recorded, accepted, delivering */
     pending(sessionUlid: string): Promise<InputRow[]>;
@@ -95,10 +292,20 @@ export interface Store {
 
   turns: {
     /** The one claim function (fresh attempt and adoption), one transaction, head locked. A fresh claim inserts the turn (appends `turn.queued`) and marks its input accepted. `taskToken` null keeps the stored one (adoption). */
-    claim(a: { sessionUlid: string; turnId: string; inputId: string; generation: number; attempt: number; taskToken: string | null; owner: string; minEpoch: number }): Promise<
+    claim(a: {
+      sessionUlid: string;
+      turnId: string;
+      inputId: string;
+      generation: number;
+      attempt: number;
+      taskToken: string | null;
+      owner: string;
+      minEpoch: number;
+    }): Promise<
       | { kind: "done"; turn: TurnRow; lastSeq: number; session: SessionRow }
       | { kind: "claimed"; turn: TurnRow; session: SessionRow; input: InputRow; head: HeadRow }
-      | { kind: "gone" }>;
+      | { kind: "gone" }
+    >;
     get(sessionUlid: string, turnId: string): Promise<TurnRow | null>;
     list(sessionUlid: string): Promise<TurnRow[]>;
     /** turns of this host with `reported_at` null (queued, running, or done but not reported) */
@@ -111,7 +318,15 @@ export interface Store {
     /** points the head at a new runner's spool at offset 0; false when fenced */
     switchSpool(a: { sessionUlid: string; epoch: number; owner: string; spoolId: string }): Promise<boolean>;
     /** result, `turn.completed`, `candidate.captured`, `input.consumed`, open items settled as interrupted, open approvals of the turn expired: one transaction. Idempotent. null when fenced */
-    complete(a: { sessionUlid: string; epoch: number; owner: string; turnId: string; result: StoredResult; finalMessage: string; stopReason?: string }): Promise<{ lastSeq: number; result: StoredResult } | null>;
+    complete(a: {
+      sessionUlid: string;
+      epoch: number;
+      owner: string;
+      turnId: string;
+      result: StoredResult;
+      finalMessage: string;
+      stopReason?: string;
+    }): Promise<{ lastSeq: number; result: StoredResult } | null>;
     markReported(sessionUlid: string, turnId: string): Promise<void>;
   };
 
@@ -134,7 +349,15 @@ export interface Store {
 
   hosts: {
     /** true: this instance holds the lease (Postgres's clock). A holder whose lease is older than `leaseMs` is replaced; `holderDead(pid, bootId, startTicks)` lets a same-boot caller replace a dead one at once. */
-    acquire(a: { hostId: string; owner: string; pid: number; bootId: string; startTicks: string; leaseMs: number; holderDead: (h: { pid: number; bootId: string; startTicks: string }) => boolean }): Promise<boolean>;
+    acquire(a: {
+      hostId: string;
+      owner: string;
+      pid: number;
+      bootId: string;
+      startTicks: string;
+      leaseMs: number;
+      holderDead: (h: { pid: number; bootId: string; startTicks: string }) => boolean;
+    }): Promise<boolean>;
     renew(a: { hostId: string; owner: string; leaseMs: number }): Promise<boolean>;
     release(a: { hostId: string; owner: string }): Promise<void>;
     all(): Promise<{ hostId: string; owner: string; pid: number; leaseUntil: string; alive: boolean }[]>;
@@ -163,7 +386,10 @@ export interface Store {
   };
 
   chains: {
-    insert(tx: Tx, a: { chainId: string; workflowId: string; taskKey: string; principal: string; config: Record<string, unknown>; executorUlid: string }): Promise<void>;
+    insert(
+      tx: Tx,
+      a: { chainId: string; workflowId: string; taskKey: string; principal: string; config: Record<string, unknown>; executorUlid: string },
+    ): Promise<void>;
     get(chainId: string): Promise<ChainRow | null>;
     markStarted(chainId: string): Promise<void>;
     unstarted(minAgeMs: number, maxAgeMs: number): Promise<ChainRow[]>;
@@ -182,9 +408,21 @@ export interface Store {
   feed: EventFeed;
 }
 
-export interface LaneBatch { sessionUlid: string; epoch: number; owner: string; spoolId: string; start: number; records: { record: SpoolRecord | { kind: "unparsed"; text: string; reason: string }; end: number }[]; turnId: string | null; attempt: number }
+export interface LaneBatch {
+  sessionUlid: string;
+  epoch: number;
+  owner: string;
+  spoolId: string;
+  start: number;
+  records: { record: SpoolRecord | { kind: "unparsed"; text: string; reason: string }; end: number }[];
+  turnId: string | null;
+  attempt: number;
+}
 export type LaneResult = { kind: "applied"; lastSeq: number } | { kind: "retail"; offset: number } | { kind: "fenced" };
-export interface AppendLane { append(batch: LaneBatch): Promise<LaneResult>; idle(): Promise<void> }
+export interface AppendLane {
+  append(batch: LaneBatch): Promise<LaneResult>;
+  idle(): Promise<void>;
+}
 export interface EventFeed {
   /** waits until `last_seq` > seq or `last_delta` > delta, an abort, or `timeoutMs`; returns the head */
   wait(sessionUlid: string, after: { seq?: number; delta?: number }, timeoutMs: number, signal?: AbortSignal): Promise<HeadRow | null>;

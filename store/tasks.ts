@@ -8,8 +8,11 @@ export function taskStore(db: Database): Store["tasks"] {
     project: (projectKey) => db.row<ProjectRow>("select project_key, repository_path from project where project_key = $1", [projectKey]),
     insert: insertTask,
     get: (taskKey) => db.row<TaskRow>("select * from task where task_key = $1", [taskKey]),
-    list: (f) => db.rows<TaskRow>("select * from task where ($1::text is null or project_key = $1) and ($2::text is null or status = $2) and ($3::text is null or assignee_handle = $3) and ($4::text is null or task_key > $4) order by task_key limit $5",
-      [f.projectKey ?? null, f.status ?? null, f.assigneeHandle ?? null, f.after ?? null, f.limit]),
+    list: (f) =>
+      db.rows<TaskRow>(
+        "select * from task where ($1::text is null or project_key = $1) and ($2::text is null or status = $2) and ($3::text is null or assignee_handle = $3) and ($4::text is null or task_key > $4) order by task_key limit $5",
+        [f.projectKey ?? null, f.status ?? null, f.assigneeHandle ?? null, f.after ?? null, f.limit],
+      ),
     async setStatus(tx, a) {
       const row = await txRow<TaskRow>(tx, "update task set status = $2, updated_at = clock_timestamp() where task_key = $1 returning *", [a.taskKey, a.to]);
       if (!row) throw new BatonError("NOT_FOUND", `There is no task ${a.taskKey}.`);
@@ -22,11 +25,29 @@ async function insertTask(tx: Tx, t: Parameters<Store["tasks"]["insert"]>[1]): P
   if (t.repositoryPath !== null) {
     await tx.query("insert into project (project_key, repository_path) values ($1, $2) on conflict do nothing", [t.projectKey, t.repositoryPath]);
     const project = await txRow<ProjectRow>(tx, "select project_key, repository_path from project where project_key = $1", [t.projectKey]);
-    if (project && project.repositoryPath !== t.repositoryPath) throw new BatonError("CONFLICT_STATE", `Project ${t.projectKey} is in ${project.repositoryPath}. Use that repository, or another project key.`, { field: "repositoryPath", allowed: project.repositoryPath });
+    if (project && project.repositoryPath !== t.repositoryPath)
+      throw new BatonError("CONFLICT_STATE", `Project ${t.projectKey} is in ${project.repositoryPath}. Use that repository, or another project key.`, {
+        field: "repositoryPath",
+        allowed: project.repositoryPath,
+      });
   }
-  const row = await txRow<TaskRow>(tx, `insert into task (task_key, project_key, title, description, acceptance_criteria, requirements, base_ref, assignee_handle, reviewer_handles, metadata)
+  const row = await txRow<TaskRow>(
+    tx,
+    `insert into task (task_key, project_key, title, description, acceptance_criteria, requirements, base_ref, assignee_handle, reviewer_handles, metadata)
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing returning *`,
-    [t.taskKey, t.projectKey, t.title, t.description, JSON.stringify(t.acceptanceCriteria), JSON.stringify(t.requirements), t.baseRef, t.assigneeHandle, JSON.stringify(t.reviewerHandles), JSON.stringify(t.metadata)]);
+    [
+      t.taskKey,
+      t.projectKey,
+      t.title,
+      t.description,
+      JSON.stringify(t.acceptanceCriteria),
+      JSON.stringify(t.requirements),
+      t.baseRef,
+      t.assigneeHandle,
+      JSON.stringify(t.reviewerHandles),
+      JSON.stringify(t.metadata),
+    ],
+  );
   if (!row) throw new BatonError("CONFLICT_STATE", `Task ${t.taskKey} exists already.`, { field: "taskKey" });
   return row;
 }

@@ -2,9 +2,11 @@ import { type Database, txRow } from "./database.ts";
 import { appendEvents, lockHead } from "./events.ts";
 import { sessionSelect } from "./sessions.ts";
 import type { HeadRow, InputRow, SessionRow, Store, Tx, TurnRow } from "./store.ts";
+import { holds } from "./holds.ts";
 import { completeTurn } from "./turn-completion.ts";
 
-export const turnColumns = "session_ulid, turn_id, input_id, n, generation, attempt, state, prompt_sent_at, started_at, ended_at, task_token, reported_at, result, final_message";
+export const turnColumns =
+  "session_ulid, turn_id, input_id, n, generation, attempt, state, prompt_sent_at, started_at, ended_at, task_token, reported_at, result, final_message";
 
 /** Turns and the one claim function. */
 export function turnStore(db: Database): Store["turns"] {
@@ -12,36 +14,67 @@ export function turnStore(db: Database): Store["turns"] {
     claim: (a) => db.transaction((tx) => claim(db, tx, a)),
     get: (sessionUlid, turnId) => db.row<TurnRow>(`select ${turnColumns} from turn where session_ulid = $1 and turn_id = $2`, [sessionUlid, turnId]),
     list: (sessionUlid) => db.rows<TurnRow>(`select ${turnColumns} from turn where session_ulid = $1 order by n`, [sessionUlid]),
-    unreported: (hostId) => db.rows<TurnRow>(`select ${turnColumns.replaceAll(/\w+/g, "t.$&")} from turn t join session s using (session_ulid) where t.reported_at is null and s.host_id = $1 order by t.session_ulid, t.n`, [hostId]),
-    owned: (owner, claims) => db.rows<{ sessionUlid: string; epoch: number }>("select h.session_ulid, h.epoch from head h join unnest($2::text[], $3::bigint[]) as c(session_ulid, epoch) using (session_ulid, epoch) where h.owner = $1",
-      [owner, claims.map((c) => c.sessionUlid), claims.map((c) => c.epoch)]),
-    start: (a) => db.transaction(async (tx) => {
-      if (!holds(await lockHead(tx, a.sessionUlid), a)) return false;
-      const turn = await txRow<{ attempt: number }>(tx, "update turn set state = 'running', started_at = coalesce(started_at, clock_timestamp()) where session_ulid = $1 and turn_id = $2 and state <> 'done' returning attempt", [a.sessionUlid, a.turnId]);
-      if (!turn) return false;
-      // one per attempt and runner: an adoption of a running turn says nothing new
-      await appendEvents(db, tx, a.sessionUlid, [{ key: `turn.started:${a.turnId}:${turn.attempt}:${a.runnerId}`, event: { type: "turn.started", turnId: a.turnId, attempt: turn.attempt, data: { runnerId: a.runnerId, pid: a.pid, ...(a.candidate === undefined ? {} : { candidate: a.candidate }) } } }]);
-      return true;
-    }),
-    promptSent: (a) => db.transaction(async (tx) => {
-      if (!holds(await lockHead(tx, a.sessionUlid), a)) return false;
-      return (await tx.query("update turn set prompt_sent_at = coalesce(prompt_sent_at, clock_timestamp()) where session_ulid = $1 and turn_id = $2 and state <> 'done'", [a.sessionUlid, a.turnId])).rowCount === 1;
-    }),
+    unreported: (hostId) =>
+      db.rows<TurnRow>(
+        `select ${turnColumns.replaceAll(/\w+/g, "t.$&")} from turn t join session s using (session_ulid) where t.reported_at is null and s.host_id = $1 order by t.session_ulid, t.n`,
+        [hostId],
+      ),
+    owned: (owner, claims) =>
+      db.rows<{ sessionUlid: string; epoch: number }>(
+        "select h.session_ulid, h.epoch from head h join unnest($2::text[], $3::bigint[]) as c(session_ulid, epoch) using (session_ulid, epoch) where h.owner = $1",
+        [owner, claims.map((c) => c.sessionUlid), claims.map((c) => c.epoch)],
+      ),
+    start: (a) =>
+      db.transaction(async (tx) => {
+        if (!holds(await lockHead(tx, a.sessionUlid), a)) return false;
+        const turn = await txRow<{ attempt: number }>(
+          tx,
+          "update turn set state = 'running', started_at = coalesce(started_at, clock_timestamp()) where session_ulid = $1 and turn_id = $2 and state <> 'done' returning attempt",
+          [a.sessionUlid, a.turnId],
+        );
+        if (!turn) return false;
+        // one per attempt and runner: an adoption of a running turn says nothing new
+        await appendEvents(db, tx, a.sessionUlid, [
+          {
+            key: `turn.started:${a.turnId}:${turn.attempt}:${a.runnerId}`,
+            event: {
+              type: "turn.started",
+              turnId: a.turnId,
+              attempt: turn.attempt,
+              data: { runnerId: a.runnerId, pid: a.pid, ...(a.candidate === undefined ? {} : { candidate: a.candidate }) },
+            },
+          },
+        ]);
+        return true;
+      }),
+    promptSent: (a) =>
+      db.transaction(async (tx) => {
+        if (!holds(await lockHead(tx, a.sessionUlid), a)) return false;
+        return (
+          (
+            await tx.query(
+              "update turn set prompt_sent_at = coalesce(prompt_sent_at, clock_timestamp()) where session_ulid = $1 and turn_id = $2 and state <> 'done'",
+              [a.sessionUlid, a.turnId],
+            )
+          ).rowCount === 1
+        );
+      }),
     async switchSpool(a) {
       // A repeat after a lost reply must not set the offset back: the same spool keeps its offset.
-      const done = await db.row("update head set spool_offset = case when spool_id = $4 then spool_offset else 0 end, spool_id = $4 where session_ulid = $1 and epoch = $2 and owner = $3 returning session_ulid", [a.sessionUlid, a.epoch, a.owner, a.spoolId]);
+      const done = await db.row(
+        "update head set spool_offset = case when spool_id = $4 then spool_offset else 0 end, spool_id = $4 where session_ulid = $1 and epoch = $2 and owner = $3 returning session_ulid",
+        [a.sessionUlid, a.epoch, a.owner, a.spoolId],
+      );
       return done !== null;
     },
     complete: (a) => db.transaction((tx) => completeTurn(db, tx, a)),
     async markReported(sessionUlid, turnId) {
-      await db.rows("update turn set reported_at = coalesce(reported_at, clock_timestamp()), task_token = null where session_ulid = $1 and turn_id = $2 and state = 'done'", [sessionUlid, turnId]);
+      await db.rows(
+        "update turn set reported_at = coalesce(reported_at, clock_timestamp()), task_token = null where session_ulid = $1 and turn_id = $2 and state = 'done'",
+        [sessionUlid, turnId],
+      );
     },
   };
-}
-
-/** Is the head still this claim's? */
-export function holds(head: HeadRow | null, claim: { epoch: number; owner: string }): boolean {
-  return head !== null && head.epoch === claim.epoch && head.owner === claim.owner;
 }
 
 type ClaimArgs = Parameters<Store["turns"]["claim"]>[0];
@@ -54,7 +87,13 @@ async function claim(db: Database, tx: Tx, a: ClaimArgs): ReturnType<Store["turn
   const known = await txRow<TurnRow>(tx, `select ${turnColumns} from turn where session_ulid = $1 and turn_id = $2`, [a.sessionUlid, a.turnId]);
   if (known?.state === "done") {
     // A later attempt (the first one's completion was lost) needs its own token told: reported again.
-    if (a.taskToken !== null) await tx.query("update turn set task_token = $3, attempt = greatest(attempt, $4), reported_at = null where session_ulid = $1 and turn_id = $2", [a.sessionUlid, a.turnId, a.taskToken, a.attempt]);
+    if (a.taskToken !== null)
+      await tx.query("update turn set task_token = $3, attempt = greatest(attempt, $4), reported_at = null where session_ulid = $1 and turn_id = $2", [
+        a.sessionUlid,
+        a.turnId,
+        a.taskToken,
+        a.attempt,
+      ]);
     const turn = (await txRow<TurnRow>(tx, `select ${turnColumns} from turn where session_ulid = $1 and turn_id = $2`, [a.sessionUlid, a.turnId]))!;
     return { kind: "done", turn, lastSeq: before.lastSeq, session };
   }
@@ -62,18 +101,33 @@ async function claim(db: Database, tx: Tx, a: ClaimArgs): ReturnType<Store["turn
   // A worker frozen between its poll and its claim must not take the turn from a newer attempt.
   if (known && a.attempt < known.attempt) return { kind: "gone" };
   if (!known) await openTurn(db, tx, a);
-  else await tx.query("update turn set state = case when $3 > attempt then 'queued' else state end, attempt = $3, task_token = coalesce($4, task_token), reported_at = null where session_ulid = $1 and turn_id = $2", [a.sessionUlid, a.turnId, a.attempt, a.taskToken]);
+  else
+    await tx.query(
+      "update turn set state = case when $3 > attempt then 'queued' else state end, attempt = $3, task_token = coalesce($4, task_token), reported_at = null where session_ulid = $1 and turn_id = $2",
+      [a.sessionUlid, a.turnId, a.attempt, a.taskToken],
+    );
   // above what the runner reports too: Postgres may have been restored from a backup
-  const head = (await txRow<HeadRow>(tx, "update head set epoch = greatest(epoch, $2) + 1, owner = $3 where session_ulid = $1 returning session_ulid, last_seq, epoch, owner, spool_id, spool_offset, last_delta", [a.sessionUlid, a.minEpoch, a.owner]))!;
+  const head = (await txRow<HeadRow>(
+    tx,
+    "update head set epoch = greatest(epoch, $2) + 1, owner = $3 where session_ulid = $1 returning session_ulid, last_seq, epoch, owner, spool_id, spool_offset, last_delta",
+    [a.sessionUlid, a.minEpoch, a.owner],
+  ))!;
   const turn = (await txRow<TurnRow>(tx, `select ${turnColumns} from turn where session_ulid = $1 and turn_id = $2`, [a.sessionUlid, a.turnId]))!;
   const accepted = (await txRow<InputRow>(tx, "select * from input where input_id = $1", [a.inputId]))!;
   return { kind: "claimed", turn, session: { ...session, lastSeq: head.lastSeq }, input: accepted, head };
 }
 
 async function openTurn(db: Database, tx: Tx, a: ClaimArgs): Promise<void> {
-  const made = await txRow<{ n: number }>(tx, `insert into turn (session_ulid, turn_id, input_id, n, generation, attempt, task_token)
-    select $1, $2, $3, coalesce(max(n), 0) + 1, $4, $5, $6 from turn where session_ulid = $1 returning n`, [a.sessionUlid, a.turnId, a.inputId, a.generation, a.attempt, a.taskToken]);
-  await tx.query("update input set state = case when state = 'recorded' then 'accepted' else state end, turn_id = $2 where input_id = $1", [a.inputId, a.turnId]);
+  const made = await txRow<{ n: number }>(
+    tx,
+    `insert into turn (session_ulid, turn_id, input_id, n, generation, attempt, task_token)
+    select $1, $2, $3, coalesce(max(n), 0) + 1, $4, $5, $6 from turn where session_ulid = $1 returning n`,
+    [a.sessionUlid, a.turnId, a.inputId, a.generation, a.attempt, a.taskToken],
+  );
+  await tx.query("update input set state = case when state = 'recorded' then 'accepted' else state end, turn_id = $2 where input_id = $1", [
+    a.inputId,
+    a.turnId,
+  ]);
   await appendEvents(db, tx, a.sessionUlid, [
     { key: `input.accepted:${a.inputId}`, event: { type: "input.accepted", turnId: a.turnId, data: { inputId: a.inputId } } },
     { key: `turn.queued:${a.turnId}`, event: { type: "turn.queued", turnId: a.turnId, attempt: a.attempt, data: { inputId: a.inputId, n: made?.n ?? 1 } } },

@@ -25,7 +25,10 @@ async function sourceHash(): Promise<string> {
   const hash = createHash("sha256").update(process.version);
   for (const folder of ["workflows", "contracts"]) {
     for (const name of (await readdir(join(root, folder))).filter((n) => n.endsWith(".ts")).sort()) {
-      hash.update(`${folder}/${name}\n`).update(await readFile(join(root, folder, name))).update("\n");
+      hash
+        .update(`${folder}/${name}\n`)
+        .update(await readFile(join(root, folder, name)))
+        .update("\n");
     }
   }
   const { version } = createRequire(import.meta.url)("@temporalio/workflow/package.json") as { version: string };
@@ -33,8 +36,23 @@ async function sourceHash(): Promise<string> {
 }
 
 async function exists(path: string): Promise<boolean> {
-  try { return (await readFile(path)).length > 0; } catch { return false; }
+  try {
+    return (await readFile(path)).length > 0;
+  } catch {
+    return false;
+  }
 }
 
 const quiet = (): void => {};
-const silent = { log: quiet, trace: quiet, debug: quiet, info: quiet, warn: (message: string) => { process.stderr.write(`${message}\n`); }, error: (message: string) => { process.stderr.write(`${message}\n`); } };
+const silent = {
+  log: quiet,
+  trace: quiet,
+  debug: quiet,
+  info: quiet,
+  warn: (message: string) => {
+    process.stderr.write(`${message}\n`);
+  },
+  error: (message: string) => {
+    process.stderr.write(`${message}\n`);
+  },
+};

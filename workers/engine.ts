@@ -17,26 +17,48 @@ export async function runEngineWorker(config: Config, stop: AbortSignal): Promis
   const { databaseUrl, temporalAddress: address, temporalNamespace: namespace, instance } = config;
   Runtime.install({ shutdownSignals: [], logger: new DefaultLogger("WARN") });
   const log = pino({ name: "engine" });
-  const stopped = new Promise<void>((resolve) => { if (stop.aborted) resolve(); else stop.addEventListener("abort", () => resolve(), { once: true }); });
+  const stopped = new Promise<void>((resolve) => {
+    if (stop.aborted) resolve();
+    else stop.addEventListener("abort", () => resolve(), { once: true });
+  });
   // Waits without end for what is not up yet, but not past a stop.
   const waitFor = <T>(what: string, connect: () => Promise<T>): Promise<T> =>
-    Promise.race([connectPatiently(what, log, connect), stopped.then(() => { throw new Error(`stopped while waiting for ${what}`); })]);
+    Promise.race([
+      connectPatiently(what, log, connect),
+      stopped.then(() => {
+        throw new Error(`stopped while waiting for ${what}`);
+      }),
+    ]);
 
   const bundling = workflowBundle(join(config.home, "cache"));
   const store = await waitFor("Postgres", async () => {
     const opened = await openStore({ databaseUrl, instance });
-    try { await opened.ping(); return opened; } catch (error) { await opened.close().catch(() => undefined); throw error; }
+    try {
+      await opened.ping();
+      return opened;
+    } catch (error) {
+      await opened.close().catch(() => undefined);
+      throw error;
+    }
   });
   const native = await waitFor("Temporal", () => NativeConnection.connect({ address }));
   const connection = await waitFor("Temporal", () => Connection.connect({ address, connectTimeout: "5s" }));
   const worker = await Worker.create({
-    connection: native, namespace, taskQueue: engineQueue(instance), workflowBundle: await bundling,
+    connection: native,
+    namespace,
+    taskQueue: engineQueue(instance),
+    workflowBundle: await bundling,
     activities: createEngineActivities({ store, config }),
     // A killed worker's workflows are taken over after this, not after Temporal's 10 s.
     stickyQueueScheduleToStartTimeout: config.stickyMs,
-    maxCachedWorkflows: 500, shutdownGraceTime: "2s",
+    maxCachedWorkflows: 500,
+    shutdownGraceTime: "2s",
   });
-  const starter = createStarter({ client: new Client({ connection, namespace }), getStore: async () => store, options: { instance, hostBeatTimeoutMs: config.hostBeatTimeoutMs, turnAttempts: config.turnAttempts } });
+  const starter = createStarter({
+    client: new Client({ connection, namespace }),
+    getStore: async () => store,
+    options: { instance, hostBeatTimeoutMs: config.hostBeatTimeoutMs, turnAttempts: config.turnAttempts },
+  });
   const endSweeper = startSweeper(store, starter, { onError: (error) => log.warn({ error: String(error) }, "a sweep failed; the next one repeats it") });
   const running = worker.run();
   console.log("ready {}");

@@ -18,7 +18,12 @@ import { openWorkspaces } from "../workspaces/open-workspaces.ts";
 import { connectPatiently } from "./connect.ts";
 
 /** Composition root of one machine's side. Resolves after a clean stop. */
-export async function runHostWorker(config: Config, env: NodeJS.ProcessEnv, stop: AbortSignal, stopPoint: HostDeps["stopPoint"] = async () => undefined): Promise<void> {
+export async function runHostWorker(
+  config: Config,
+  env: NodeJS.ProcessEnv,
+  stop: AbortSignal,
+  stopPoint: HostDeps["stopPoint"] = async () => undefined,
+): Promise<void> {
   if (!config.databaseUrl || !config.temporalAddress) throw new Error("The host worker needs DATABASE_URL and TEMPORAL_ADDRESS.");
   Runtime.install({ shutdownSignals: [], logger: new DefaultLogger("WARN") });
   const log = pino({ name: "host" });
@@ -27,9 +32,13 @@ export async function runHostWorker(config: Config, env: NodeJS.ProcessEnv, stop
   const connection = await connectPatiently("Temporal", log, () => Connection.connect({ address, connectTimeout: "5s" }));
   const client = { connection, namespace: config.temporalNamespace };
   const deps: HostDeps = {
-    store, config, log, stopPoint, owner: ulid(),
+    store,
+    config,
+    log,
+    stopPoint,
+    owner: ulid(),
     workspaces: openWorkspaces({ home: config.home, environment: env }),
-    runners: runnerControl({ nodePath: process.execPath, mainPath: join(import.meta.dirname, "..", "runner", "main.ts") }),
+    runners: runnerControl({ nodePath: process.execPath, mainPath: join(import.meta.dirname, "..", "runner", "main.ts"), env }),
     completion: new AsyncCompletionClient(client),
     workflows: new WorkflowClient(client),
     slots: turnSlots(config.turnSlots),
@@ -47,8 +56,12 @@ export async function runHostWorker(config: Config, env: NodeJS.ProcessEnv, stop
   const beats = createBeats(deps, keeper);
   const native = await connectPatiently("Temporal", log, () => NativeConnection.connect({ address }));
   const worker = await Worker.create({
-    connection: native, namespace: config.temporalNamespace, taskQueue: hostQueue(config.instance, config.hostId),
-    activities: createHostActivities(deps, keeper), maxConcurrentActivityTaskExecutions: 100, shutdownGraceTime: "2s",
+    connection: native,
+    namespace: config.temporalNamespace,
+    taskQueue: hostQueue(config.instance, config.hostId),
+    activities: createHostActivities(deps, keeper),
+    maxConcurrentActivityTaskExecutions: 100,
+    shutdownGraceTime: "2s",
   });
   beats.start();
   const inbox = watchInbox(deps, keeper, beats);
@@ -78,7 +91,25 @@ async function stopAgents(deps: HostDeps, keeper: ReturnType<typeof createKeeper
 
 /** What agents may see of our environment: nothing of Baton's own, no database, no Temporal. */
 function agentEnvironment(env: NodeJS.ProcessEnv): Record<string, string> {
-  const allowed = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TERM", "TMPDIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "NO_PROXY"];
+  const allowed = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TERM",
+    "TMPDIR",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_CACHE_HOME",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+  ];
   return Object.fromEntries(allowed.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])));
 }
 

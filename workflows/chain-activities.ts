@@ -4,15 +4,21 @@ import type { ChainActivities, HostActivities } from "../contracts/messages.ts";
 import { sending } from "./message-size.ts";
 
 /** Database effects on the engine's queue; they wait for Postgres as long as it takes. */
-export const records = sending(proxyActivities<ChainActivities>({
-  startToCloseTimeout: "30s",
-  retry: { initialInterval: "500ms", maximumInterval: "10s", nonRetryableErrorTypes: [failureTypes.sessionGone] },
-}));
+export const records = sending(
+  proxyActivities<ChainActivities>({
+    startToCloseTimeout: "30s",
+    retry: { initialInterval: "500ms", maximumInterval: "10s", nonRetryableErrorTypes: [failureTypes.sessionGone] },
+  }),
+);
 
 /** `verifyCandidate` on the executor's host. */
 export function verifierOn(taskQueue: string): Pick<HostActivities, "verifyCandidate"> {
-  return sending(proxyActivities<Pick<HostActivities, "verifyCandidate">>({
-    taskQueue, startToCloseTimeout: "2m", summary: "is the candidate unchanged?",
-    retry: { initialInterval: "1s", maximumInterval: "30s", nonRetryableErrorTypes: [failureTypes.sessionGone, failureTypes.workspaceFailed] },
-  }));
+  return sending(
+    proxyActivities<Pick<HostActivities, "verifyCandidate">>({
+      taskQueue,
+      startToCloseTimeout: "2m",
+      summary: "is the candidate unchanged?",
+      retry: { initialInterval: "1s", maximumInterval: "30s", nonRetryableErrorTypes: [failureTypes.sessionGone, failureTypes.workspaceFailed] },
+    }),
+  );
 }

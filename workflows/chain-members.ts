@@ -9,7 +9,12 @@ import type { session } from "./session.ts";
 export type Role = "executor" | "reviewer" | "auditor";
 
 /** A session of the chain. `ended`: why its workflow is over; null while it lives. */
-export interface Member { role: Role; workflowId: string; sessionUlid: string; ended: string | null }
+export interface Member {
+  role: Role;
+  workflowId: string;
+  sessionUlid: string;
+  ended: string | null;
+}
 
 /** What a chain workflow knows. `turns` holds each end that a session told of, by `<session>/<turn>`. */
 export interface ChainState {
@@ -23,7 +28,11 @@ export interface ChainState {
 /** Unwinds the chain's body with the end that was decided somewhere below it. */
 export class ChainStop extends Error {
   readonly end: ChainEnd;
-  constructor(end: ChainEnd) { super(end.why); this.name = "ChainStop"; this.end = end; }
+  constructor(end: ChainEnd) {
+    super(end.why);
+    this.name = "ChainStop";
+    this.end = end;
+  }
 }
 
 /** Starts a session as a child. Its id is derived from the chain's, so a second one cannot be. */
@@ -31,14 +40,23 @@ export async function startMember(state: ChainState, role: Role, workflowId: str
   stopIfAsked(state);
   const member: Member = { role, workflowId, sessionUlid: args.sessionUlid, ended: null };
   const handle = await startChild<typeof session>("session", {
-    workflowId, args: [small({ ...args, chainWorkflowId: workflowInfo().workflowId })],
+    workflowId,
+    args: [small({ ...args, chainWorkflowId: workflowInfo().workflowId })],
     parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
-    staticSummary: args.summary.slice(0, 200), memo: { sessionUlid: args.sessionUlid },
+    staticSummary: args.summary.slice(0, 200),
+    memo: { sessionUlid: args.sessionUlid },
     typedSearchAttributes: labels(state, role, args.sessionUlid),
   });
   state.members.push(member);
   // Not awaited: whoever waits for a turn of this member looks at `ended`.
-  handle.result().then((end) => { member.ended = end.reason; }, (error: unknown) => { member.ended = String(error).slice(0, 300); });
+  handle.result().then(
+    (end) => {
+      member.ended = end.reason;
+    },
+    (error: unknown) => {
+      member.ended = String(error).slice(0, 300);
+    },
+  );
   return member;
 }
 
@@ -73,22 +91,35 @@ export function stopIfAsked(state: ChainState): void {
 /** Asks every session to close and waits up to 60 s: a host that is away must not hold the chain's end for ever. */
 export async function closeMembers(state: ChainState, reason: string): Promise<void> {
   const open = state.members.filter((m) => m.ended === null);
-  await Promise.all(open.map((m) => getExternalWorkflowHandle(m.workflowId).signal(signalNames.close, small({ reason: `chain ended: ${reason}` }))
-    .catch((error: unknown) => log.info("A session of the chain did not take the close", { workflowId: m.workflowId, error: String(error) }))));
+  await Promise.all(
+    open.map((m) =>
+      getExternalWorkflowHandle(m.workflowId)
+        .signal(signalNames.close, small({ reason: `chain ended: ${reason}` }))
+        .catch((error: unknown) => log.info("A session of the chain did not take the close", { workflowId: m.workflowId, error: String(error) })),
+    ),
+  );
   await condition(() => open.every((m) => m.ended !== null), "60s");
 }
 
 /** Key of a turn's end in `ChainState.turns`. */
-export function turnKey(sessionUlid: string, turnId: string): string { return `${sessionUlid}/${turnId}`; }
+export function turnKey(sessionUlid: string, turnId: string): string {
+  return `${sessionUlid}/${turnId}`;
+}
 
 function sessionOver(member: Member): ChainStop {
-  return new ChainStop({ reason: "aborted", why: `The session of the ${member.role} ended before its turn${member.ended === null ? "" : ` (${member.ended})`}` });
+  return new ChainStop({
+    reason: "aborted",
+    why: `The session of the ${member.role} ended before its turn${member.ended === null ? "" : ` (${member.ended})`}`,
+  });
 }
 
 function labels(state: ChainState, role: Role, sessionUlid: string): TypedSearchAttributes {
   const keyword = (name: string, value: string) => ({ key: defineSearchAttributeKey(name, SearchAttributeType.KEYWORD), value });
   return new TypedSearchAttributes([
-    keyword("BatonSession", sessionUlid), keyword("BatonTask", state.args.taskKey), keyword("BatonRole", role),
-    keyword("BatonChain", state.args.chainId), keyword("BatonState", "starting"),
+    keyword("BatonSession", sessionUlid),
+    keyword("BatonTask", state.args.taskKey),
+    keyword("BatonRole", role),
+    keyword("BatonChain", state.args.chainId),
+    keyword("BatonState", "starting"),
   ]);
 }

@@ -14,21 +14,41 @@ export async function askVerdict(state: ChainState, role: "reviewer" | "auditor"
   const member = await deliver(state, role, workflowId, args, inputId);
   const first = await verdictOf(state, member, role, inputId, round, candidate);
   if (first !== null) return first;
-  const repair = await records.recordChainInput({ chainId: state.args.chainId, sessionUlid: args.sessionUlid, key: `repair/${key}`, kind: "repair", round, candidate });
+  const repair = await records.recordChainInput({
+    chainId: state.args.chainId,
+    sessionUlid: args.sessionUlid,
+    key: `repair/${key}`,
+    kind: "repair",
+    round,
+    candidate,
+  });
   await send(member, repair.inputId);
   const second = await verdictOf(state, member, role, repair.inputId, round, candidate);
   if (second !== null) return second;
   throw new ChainStop({ reason: "needs_human", why: `The ${role} ${n} gave no readable verdict in round ${round}, asked twice` });
 }
 
-async function deliver(state: ChainState, role: "reviewer" | "auditor", workflowId: string, args: Parameters<typeof startMember>[3], inputId: string): Promise<Member> {
+async function deliver(
+  state: ChainState,
+  role: "reviewer" | "auditor",
+  workflowId: string,
+  args: Parameters<typeof startMember>[3],
+  inputId: string,
+): Promise<Member> {
   const known = state.members.find((m) => m.workflowId === workflowId);
   if (known === undefined) return startMember(state, role, workflowId, { ...args, inputId });
   await send(known, inputId);
   return known;
 }
 
-async function verdictOf(state: ChainState, member: Member, role: "reviewer" | "auditor", turnId: string, round: number, candidate: Candidate): Promise<VerdictView | null> {
+async function verdictOf(
+  state: ChainState,
+  member: Member,
+  role: "reviewer" | "auditor",
+  turnId: string,
+  round: number,
+  candidate: Candidate,
+): Promise<VerdictView | null> {
   const turn = await turnOf(state, member, turnId);
   const stop = endByTurn(role, turn);
   if (stop !== null) throw new ChainStop(stop);

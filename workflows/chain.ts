@@ -1,4 +1,15 @@
-import { CancellationScope, allHandlersFinished, condition, defineQuery, defineSignal, isCancellation, log, setCurrentDetails, setHandler, workflowInfo } from "@temporalio/workflow";
+import {
+  CancellationScope,
+  allHandlersFinished,
+  condition,
+  defineQuery,
+  defineSignal,
+  isCancellation,
+  log,
+  setCurrentDetails,
+  setHandler,
+  workflowInfo,
+} from "@temporalio/workflow";
 import { queryNames, signalNames } from "../contracts/messages.ts";
 import type { ChainArgs } from "../contracts/messages.ts";
 import type { Candidate } from "../contracts/event.ts";
@@ -44,7 +55,9 @@ function handleMessages(state: ChainState): void {
   setHandler(defineQuery(queryNames.state), () => ({ stopped: state.stopped, members: state.members, turns: [...state.turns.values()] }));
 }
 
-function stop(state: ChainState, why: string): void { state.stopped ??= { reason: "aborted", why }; }
+function stop(state: ChainState, why: string): void {
+  state.stopped ??= { reason: "aborted", why };
+}
 
 async function decide(state: ChainState): Promise<ChainEnd> {
   try {
@@ -82,7 +95,10 @@ async function judge(state: ChainState, executor: Member, round: number, candida
   const asked = await Promise.allSettled(Array.from({ length: reviewers }, (_, i) => askVerdict(state, "reviewer", i + 1, round, candidate)));
   const failed = asked.find((r) => r.status === "rejected");
   if (failed !== undefined) throw failed.reason;
-  const refused = endByVerdicts("reviewer", asked.flatMap((r) => r.status === "fulfilled" ? [r.value] : []));
+  const refused = endByVerdicts(
+    "reviewer",
+    asked.flatMap((r) => (r.status === "fulfilled" ? [r.value] : [])),
+  );
   if (refused !== null) return refused;
   const reviewGates = await records.evaluateGates({ chainId, round, tree: candidate.tree, stage: "review" });
   if (!allPassed(reviewGates)) return endByRounds(round, maxRounds, reviewGates);
@@ -95,7 +111,8 @@ async function judge(state: ChainState, executor: Member, round: number, candida
   if (!allPassed(finalGates)) return endByRounds(round, maxRounds, finalGates);
   details(state, `round ${round}: last look at the tree`);
   // A later change voids what was approved: another round on the new tree.
-  if (!(await isUnchanged(state, executor, candidate))) return endByRounds(round, maxRounds, [{ name: "candidate", passed: false, why: "the tree changed after it was approved" }]);
+  if (!(await isUnchanged(state, executor, candidate)))
+    return endByRounds(round, maxRounds, [{ name: "candidate", passed: false, why: "the tree changed after it was approved" }]);
   return { reason: "approved", why: `Round ${round}: ${finalGates.map((g) => g.name).join(", ")} passed` };
 }
 
@@ -103,7 +120,14 @@ async function judge(state: ChainState, executor: Member, round: number, candida
 async function fix(state: ChainState, executor: Member, round: number, before: Candidate): Promise<Candidate> {
   const { chainId } = state.args;
   details(state, `round ${round + 1}: executor`);
-  const { inputId } = await records.recordChainInput({ chainId, sessionUlid: executor.sessionUlid, key: `findings/${round}`, kind: "findings", round, candidate: before });
+  const { inputId } = await records.recordChainInput({
+    chainId,
+    sessionUlid: executor.sessionUlid,
+    key: `findings/${round}`,
+    kind: "findings",
+    round,
+    candidate: before,
+  });
   await send(executor, inputId);
   const candidate = await candidateOf(state, executor, inputId);
   const stuck = endByProgress(before, candidate);
@@ -135,5 +159,10 @@ async function isUnchanged(state: ChainState, executor: Member, candidate: Candi
 }
 
 function details(state: ChainState, phase: string): void {
-  setCurrentDetails([`**${phase}** · chain \`${state.args.chainId}\` for task \`${state.args.taskKey}\``, ...state.members.map((m) => `- ${m.role} \`${m.workflowId}\`${m.ended === null ? "" : " (ended)"}`)].join("\n"));
+  setCurrentDetails(
+    [
+      `**${phase}** · chain \`${state.args.chainId}\` for task \`${state.args.taskKey}\``,
+      ...state.members.map((m) => `- ${m.role} \`${m.workflowId}\`${m.ended === null ? "" : " (ended)"}`),
+    ].join("\n"),
+  );
 }

@@ -8,7 +8,10 @@ const maxWaiting = 1_000;
 const rememberedIds = 200;
 
 /** Inputs that wait for a turn, oldest first, and the ids that were in it (for dedupe). Plain data: continue-as-new carries it. */
-export interface InputQueue { waiting: string[]; seen: string[] }
+export interface InputQueue {
+  waiting: string[];
+  seen: string[];
+}
 
 /** A queue from what continue-as-new carried, or empty. */
 export function openQueue(carried?: { queue: string[]; seen: string[] }): InputQueue {
@@ -59,4 +62,6 @@ export function readInputSignal(body: unknown): InputSignal | null {
   return typeof requestId === "string" && requestId !== "" && requestId.length <= 200 ? { prompt, requestId, ...how } : null;
 }
 
-function isId(value: string): boolean { return /^[0-9A-Za-z_-]{1,64}$/.test(value); }
+function isId(value: string): boolean {
+  return /^[0-9A-Za-z_-]{1,64}$/.test(value);
+}

@@ -2,17 +2,25 @@ import type { Candidate } from "../contracts/event.ts";
 import type { ChainReason, GateView, TurnEnded, VerdictView } from "../contracts/messages.ts";
 
 /** How a chain ends. `why` is a sentence for people. */
-export interface ChainEnd { reason: ChainReason; why: string }
+export interface ChainEnd {
+  reason: ChainReason;
+  why: string;
+}
 
 /** The end that a turn's outcome means for the chain; `null`: the turn is good. */
 export function endByTurn(who: string, turn: TurnEnded): ChainEnd | null {
   const detail = turn.failure === undefined ? "" : ` (${turn.failure.class}: ${turn.failure.message.slice(0, 300)})`;
   switch (turn.outcome) {
-    case "completed": return null;
-    case "interrupted": return { reason: "aborted", why: `The turn of the ${who} was aborted` };
-    case "unknown": return { reason: "needs_human", why: `Nobody can tell what the turn of the ${who} did${detail}` };
-    case "limit": return { reason: "failed", why: `The turn of the ${who} reached a limit${detail}` };
-    case "failed": return { reason: "failed", why: `The turn of the ${who} failed${detail}` };
+    case "completed":
+      return null;
+    case "interrupted":
+      return { reason: "aborted", why: `The turn of the ${who} was aborted` };
+    case "unknown":
+      return { reason: "needs_human", why: `Nobody can tell what the turn of the ${who} did${detail}` };
+    case "limit":
+      return { reason: "failed", why: `The turn of the ${who} reached a limit${detail}` };
+    case "failed":
+      return { reason: "failed", why: `The turn of the ${who} failed${detail}` };
   }
 }
 
@@ -35,7 +43,10 @@ export function allPassed(gates: readonly GateView[]): boolean {
 /** The end that failed gates mean before another round; `null`: the findings go back to the executor. */
 export function endByRounds(round: number, maxRounds: number, gates: readonly GateView[]): ChainEnd | null {
   if (round < maxRounds) return null;
-  const failed = gates.filter((g) => !g.passed).map((g) => `${g.name}: ${g.why}`).join("; ");
+  const failed = gates
+    .filter((g) => !g.passed)
+    .map((g) => `${g.name}: ${g.why}`)
+    .join("; ");
   return { reason: "exhausted", why: `Round ${round} of ${maxRounds} did not pass${failed === "" ? "" : ` (${failed.slice(0, 500)})`}` };
 }
 

@@ -7,14 +7,26 @@ import { engine } from "./session-activities.ts";
 import type { SessionState } from "./session-state.ts";
 
 /** Answer of the Update `submit`; `position` is 1 for the next to run, 0 when it no longer waits. */
-export interface Submitted { inputId: string; position: number }
+export interface Submitted {
+  inputId: string;
+  position: number;
+}
 
 /** Answer of the Query `state`; for debugging. */
-export interface SessionView { closing: string | null; turnId: string | null; attempt: number | null; waiting: string[]; turns: number; workspaceReady: boolean }
+export interface SessionView {
+  closing: string | null;
+  turnId: string | null;
+  attempt: number | null;
+  waiting: string[];
+  turns: number;
+  workspaceReady: boolean;
+}
 
 /** Installs the handlers. `dropped` is told which inputs an abort took out of the queue. */
 export function handleMessages(state: SessionState, dropped: (inputIds: string[]) => Promise<void>): void {
-  setHandler(defineSignal<[unknown]>(signalNames.input), async (body) => { await acceptSafely(state, body); });
+  setHandler(defineSignal<[unknown]>(signalNames.input), async (body) => {
+    await acceptSafely(state, body);
+  });
   setHandler(defineSignal<[unknown]>(signalNames.abort), async (body) => {
     const ids = abort(state, (typeof body === "object" && body !== null ? body : {}) as AbortSignalBody);
     if (ids.length > 0) await CancellationScope.nonCancellable(() => dropped(ids));
@@ -36,7 +48,8 @@ export function close(state: SessionState, reason: string): void {
 // A Signal may come from anyone with access to Temporal: whatever it holds, the session goes on.
 async function acceptSafely(state: SessionState, body: unknown): Promise<void> {
   const signal = readInputSignal(body);
-  if (signal === null || messageBytes(signal) > maxMessageBytes) return log.warn("An input Signal of no known shape was dropped", { sessionUlid: state.args.sessionUlid });
+  if (signal === null || messageBytes(signal) > maxMessageBytes)
+    return log.warn("An input Signal of no known shape was dropped", { sessionUlid: state.args.sessionUlid });
   try {
     await accept(state, signal);
   } catch (error) {
@@ -57,7 +70,8 @@ async function record(state: SessionState, signal: { prompt: string; requestId?:
   const { sessionUlid } = state.args;
   const requestId = signal.requestId ?? uuid4();
   const recorded = await CancellationScope.nonCancellable(() =>
-    engine.recordOperatorInput({ sessionUlid, requestId, prompt: signal.prompt, delivery: signal.delivery ?? "queue" }));
+    engine.recordOperatorInput({ sessionUlid, requestId, prompt: signal.prompt, delivery: signal.delivery ?? "queue" }),
+  );
   return recorded?.inputId ?? null;
 }
 
@@ -70,7 +84,8 @@ async function submit(state: SessionState, body: unknown): Promise<Submitted> {
 
 function refuseNonsense(state: SessionState, body: unknown): void {
   if (state.closing !== null) throw ApplicationFailure.nonRetryable("The session is closing", "CONFLICT_STATE");
-  if (readInputSignal(body) === null) throw ApplicationFailure.nonRetryable("Send {inputId} or {prompt, requestId?, delivery?: queue | steer | interrupt}", "INVALID_ARGUMENT");
+  if (readInputSignal(body) === null)
+    throw ApplicationFailure.nonRetryable("Send {inputId} or {prompt, requestId?, delivery?: queue | steer | interrupt}", "INVALID_ARGUMENT");
   if (messageBytes(body) > maxMessageBytes) throw ApplicationFailure.nonRetryable(`An input has at most ${maxMessageBytes} bytes`, "LIMIT_EXCEEDED");
 }
 

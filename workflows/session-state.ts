@@ -21,8 +21,13 @@ export interface SessionState {
 /** The state at the start of a run: from arguments, or from what the run before carried over. */
 export function openState(args: SessionArgs): SessionState {
   const state: SessionState = {
-    args, queue: openQueue(args.carried), current: null, closing: null,
-    workspaceReady: args.carried?.workspaceReady ?? false, turns: args.carried?.turns ?? 0, lastOutcome: null,
+    args,
+    queue: openQueue(args.carried),
+    current: null,
+    closing: null,
+    workspaceReady: args.carried?.workspaceReady ?? false,
+    turns: args.carried?.turns ?? 0,
+    lastOutcome: null,
   };
   if (args.inputId !== undefined) enqueue(state.queue, args.inputId, "queue");
   return state;

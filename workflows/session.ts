@@ -1,4 +1,15 @@
-import { ActivityFailure, ApplicationFailure, CancellationScope, allHandlersFinished, condition, continueAsNew, getExternalWorkflowHandle, isCancellation, log, workflowInfo } from "@temporalio/workflow";
+import {
+  ActivityFailure,
+  ApplicationFailure,
+  CancellationScope,
+  allHandlersFinished,
+  condition,
+  continueAsNew,
+  getExternalWorkflowHandle,
+  isCancellation,
+  log,
+  workflowInfo,
+} from "@temporalio/workflow";
 import { failureTypes } from "../contracts/failures.ts";
 import { signalNames } from "../contracts/messages.ts";
 import type { SessionArgs, TurnEnded } from "../contracts/messages.ts";
@@ -15,7 +26,11 @@ import type { TurnEnding } from "./session-turn.ts";
 /** Events after which a run hands over to the next; replays stay short. */
 const historyLimit = 2_000;
 
-export interface SessionEnd { state: "closed" | "failed" | "gone"; reason: string; turns: number }
+export interface SessionEnd {
+  state: "closed" | "failed" | "gone";
+  reason: string;
+  turns: number;
+}
 
 /** One generation of a session: takes inputs one by one, each opens a turn on the session's host. Ends on `close`, on a cancel, or when it has no workspace. */
 export async function session(args: SessionArgs): Promise<SessionEnd> {
@@ -59,7 +74,8 @@ async function prepareWorkspace(state: SessionState): Promise<SessionEnd | null>
   } catch (error) {
     if (isCancellation(error)) return null;
     const cause = error instanceof ActivityFailure ? error.cause : error;
-    if (cause instanceof ApplicationFailure && cause.type === failureTypes.sessionGone) return { state: "gone", reason: "the session's rows are gone", turns: state.turns };
+    if (cause instanceof ApplicationFailure && cause.type === failureTypes.sessionGone)
+      return { state: "gone", reason: "the session's rows are gone", turns: state.turns };
     await dropInputs(state, removeFrom(state.queue, state.queue.waiting), "workspace_failed");
     return end(state, "failed", cause instanceof Error ? `workspace_failed: ${cause.message.slice(0, 500)}` : "workspace_failed");
   }
@@ -87,7 +103,9 @@ async function settle(state: SessionState, turnId: string, ending: Exclude<TurnE
 async function dropInputs(state: SessionState, inputIds: string[], reason = "aborted"): Promise<void> {
   if (inputIds.length === 0) return;
   const { sessionUlid } = state.args;
-  await engine.failInputs({ sessionUlid, inputIds, reason }).catch((error: unknown) => log.warn("Inputs could not be failed", { sessionUlid, error: String(error) }));
+  await engine
+    .failInputs({ sessionUlid, inputIds, reason })
+    .catch((error: unknown) => log.warn("Inputs could not be failed", { sessionUlid, error: String(error) }));
   for (const turnId of inputIds) await tellChain(state, { sessionUlid, turnId, outcome: reason === "aborted" ? "interrupted" : "failed" });
 }
 
@@ -95,7 +113,9 @@ async function tellChain(state: SessionState, ended: TurnEnded): Promise<void> {
   const { chainWorkflowId } = state.args;
   if (chainWorkflowId === undefined) return;
   // A chain that is over needs no news.
-  await getExternalWorkflowHandle(chainWorkflowId).signal(signalNames.turnEnded, small(shortNews(ended))).catch((error: unknown) => log.info("The chain did not take the end of a turn", { error: String(error) }));
+  await getExternalWorkflowHandle(chainWorkflowId)
+    .signal(signalNames.turnEnded, small(shortNews(ended)))
+    .catch((error: unknown) => log.info("The chain did not take the end of a turn", { error: String(error) }));
 }
 
 async function rollOver(state: SessionState): Promise<void> {
@@ -105,7 +125,9 @@ async function rollOver(state: SessionState): Promise<void> {
   await condition(allHandlersFinished);
   if (!due()) return;
   const { inputId: _first, ...args } = state.args;
-  await continueAsNew<typeof session>(small({ ...args, carried: { queue: state.queue.waiting, seen: state.queue.seen, workspaceReady: state.workspaceReady, turns: state.turns } }));
+  await continueAsNew<typeof session>(
+    small({ ...args, carried: { queue: state.queue.waiting, seen: state.queue.seen, workspaceReady: state.workspaceReady, turns: state.turns } }),
+  );
 }
 
 async function end(state: SessionState, to: "closed" | "failed", reason: string): Promise<SessionEnd> {

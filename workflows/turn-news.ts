@@ -27,11 +27,15 @@ export function readTurnEnded(body: unknown): TurnEnded | null {
 }
 
 function isCandidate(value: unknown): value is Candidate {
-  return isRecord(value) && ["commit", "tree", "ref", "base", "diffStat"].every((name) => typeof value[name] === "string") && typeof value["files"] === "number";
+  return (
+    isRecord(value) && ["commit", "tree", "ref", "base", "diffStat"].every((name) => typeof value[name] === "string") && typeof value["files"] === "number"
+  );
 }
 
 function isFailure(value: unknown): value is TurnFailure {
   return isRecord(value) && typeof value["class"] === "string" && typeof value["message"] === "string";
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> { return typeof value === "object" && value !== null; }
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}

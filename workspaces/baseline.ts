@@ -7,7 +7,8 @@ import type { Git } from "./git.ts";
 export type Setting = [key: string, value: string];
 
 /** What may matter to how files become blobs. All else in a repository's config is not for us. */
-const kept = /^(?:core\.(?:autocrlf|eol|safecrlf|filemode|symlinks|ignorecase|precomposeunicode|excludesfile|attributesfile|bigfilethreshold|checkstat|trustctime)|extensions\.objectformat|filter\..+\.(?:clean|smudge|process|required))$/s;
+const kept =
+  /^(?:core\.(?:autocrlf|eol|safecrlf|filemode|symlinks|ignorecase|precomposeunicode|excludesfile|attributesfile|bigfilethreshold|checkstat|trustctime)|extensions\.objectformat|filter\..+\.(?:clean|smudge|process|required))$/s;
 
 /**
  * The settings that the operator had before the first agent ran: recorded at the first use of the repository under
@@ -20,10 +21,14 @@ export async function readBaseline(git: Git, home: string, commonDir: string): P
   if (stored) return stored;
 
   const listed = await git.run(["config", "--local", "--includes", "--null", "--list"], { cwd: commonDir, env: { GIT_DIR: commonDir } });
-  const settings = listed.split("\0").filter((s) => s !== "").map((s): Setting => {
-    const end = s.indexOf("\n");
-    return end < 0 ? [s, "true"] : [s.slice(0, end), s.slice(end + 1)];
-  }).filter(([key]) => kept.test(key));
+  const settings = listed
+    .split("\0")
+    .filter((s) => s !== "")
+    .map((s): Setting => {
+      const end = s.indexOf("\n");
+      return end < 0 ? [s, "true"] : [s.slice(0, end), s.slice(end + 1)];
+    })
+    .filter(([key]) => kept.test(key));
 
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const draft = `${file}.${randomUUID()}`;

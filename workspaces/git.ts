@@ -3,7 +3,12 @@ import { devNull } from "node:os";
 import { BatonError } from "../contracts/failures.ts";
 
 /** What a call of git came to. `code` is its exit status. */
-export interface GitResult { code: number; stdout: Buffer; stderr: string; /** stdout was cut at `maxBytes` */ cut: boolean }
+export interface GitResult {
+  code: number;
+  stdout: Buffer;
+  stderr: string;
+  /** stdout was cut at `maxBytes` */ cut: boolean;
+}
 
 export interface GitOptions {
   cwd: string;
@@ -23,8 +28,21 @@ export interface Git {
 }
 
 const hardened = [
-  "-c", `core.hooksPath=${devNull}`, "-c", "core.fsmonitor=false", "-c", "core.pager=cat", "-c", "core.sparseCheckout=false",
-  "-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "advice.detachedHead=false", "--no-pager",
+  "-c",
+  `core.hooksPath=${devNull}`,
+  "-c",
+  "core.fsmonitor=false",
+  "-c",
+  "core.pager=cat",
+  "-c",
+  "core.sparseCheckout=false",
+  "-c",
+  "gc.auto=0",
+  "-c",
+  "maintenance.auto=false",
+  "-c",
+  "advice.detachedHead=false",
+  "--no-pager",
 ];
 
 /** Nothing is inherited but what finds git and the operator's own ~/.gitconfig: a GIT_DIR around us must not redirect a command. */
@@ -33,9 +51,17 @@ function baseEnvironment(environment: Record<string, string | undefined>): Recor
   const env: Record<string, string> = {};
   for (const name of kept) if (environment[name]) env[name] = environment[name];
   return {
-    ...env, LC_ALL: "C", TZ: "UTC", GIT_TERMINAL_PROMPT: "0", GIT_OPTIONAL_LOCKS: "0", GIT_EDITOR: "true", GIT_ASKPASS: "true",
+    ...env,
+    LC_ALL: "C",
+    TZ: "UTC",
+    GIT_TERMINAL_PROMPT: "0",
+    GIT_OPTIONAL_LOCKS: "0",
+    GIT_EDITOR: "true",
+    GIT_ASKPASS: "true",
     // A planted promisor remote would make a missing object run its transport; no transport is called "none".
-    GIT_ALLOW_PROTOCOL: "none", GIT_NO_LAZY_FETCH: "1", GIT_NO_REPLACE_OBJECTS: "1",
+    GIT_ALLOW_PROTOCOL: "none",
+    GIT_NO_LAZY_FETCH: "1",
+    GIT_NO_REPLACE_OBJECTS: "1",
   };
 }
 
@@ -45,16 +71,29 @@ export function openGit(environment: Record<string, string | undefined>): Git {
 
   function attempt(args: readonly string[], options: GitOptions): Promise<GitResult> {
     return new Promise((resolve, reject) => {
-      const child = execFile("git", [...hardened, ...args], {
-        cwd: options.cwd, env: { ...env, ...options.env }, encoding: "buffer", maxBuffer: options.maxBytes ?? 268_435_456,
-      }, (error, stdout, stderr) => {
-        const cut = error !== null && error.code === "ERR_CHILD_PROCESS_STDIO_MAXBUFFER";
-        if (error !== null && !cut && typeof error.code === "string") {
-          reject(new BatonError("UNAVAILABLE", `git cannot be run in ${options.cwd}: ${error.message}. Install git 2.39 or newer and see that the directory exists.`));
-          return;
-        }
-        resolve({ code: error === null || cut ? 0 : (typeof error.code === "number" ? error.code : 128), stdout, stderr: stderr.toString("utf8").trim(), cut });
-      });
+      const child = execFile(
+        "git",
+        [...hardened, ...args],
+        {
+          cwd: options.cwd,
+          env: { ...env, ...options.env },
+          encoding: "buffer",
+          maxBuffer: options.maxBytes ?? 268_435_456,
+        },
+        (error, stdout, stderr) => {
+          const cut = error !== null && error.code === "ERR_CHILD_PROCESS_STDIO_MAXBUFFER";
+          if (error !== null && !cut && typeof error.code === "string") {
+            reject(
+              new BatonError(
+                "UNAVAILABLE",
+                `git cannot be run in ${options.cwd}: ${error.message}. Install git 2.39 or newer and see that the directory exists.`,
+              ),
+            );
+            return;
+          }
+          resolve({ code: error === null || cut ? 0 : typeof error.code === "number" ? error.code : 128, stdout, stderr: stderr.toString("utf8").trim(), cut });
+        },
+      );
       child.stdin?.on("error", () => {}); // git may end before it read everything; its exit status tells why
       child.stdin?.end(options.input ?? "");
     });

@@ -8,7 +8,9 @@ const objectPattern = /^[0-9a-f]{40}(?:[0-9a-f]{24})?$/;
 /** Commit-ishes: names, `HEAD~2`, `v1^`; no leading dash, no `..`, no `:path`, no reflog or search syntax. */
 const revisionPattern = /^(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9._/+-]{0,199}(?:[~^][0-9]{0,4}){0,8}$/;
 
-function refuse(field: string, message: string): never { throw new BatonError("INVALID_ARGUMENT", message, { field }); }
+function refuse(field: string, message: string): never {
+  throw new BatonError("INVALID_ARGUMENT", message, { field });
+}
 const shown = (value: string): string => JSON.stringify(value.slice(0, 120));
 
 /** Error: INVALID_ARGUMENT unless `value` is a plain commit-ish. */
@@ -29,12 +31,14 @@ export function checkRefPart(field: string, value: string): void {
 /** Error: INVALID_ARGUMENT unless `value` stays inside the tree. */
 export function checkTreePath(field: string, value: string): void {
   const parts = value.split("/");
-  if (value === "" || value.includes("\0") || isAbsolute(value) || parts.includes("..") || parts[0] === ".git") refuse(field, `${field} ${shown(value)} must be a path inside the repository.`);
+  if (value === "" || value.includes("\0") || isAbsolute(value) || parts.includes("..") || parts[0] === ".git")
+    refuse(field, `${field} ${shown(value)} must be a path inside the repository.`);
 }
 
 /** Error: INVALID_ARGUMENT unless `value` is an absolute path without tricks. */
 export function checkAbsolute(field: string, value: string): void {
-  if (!isAbsolute(value) || value.includes("\0") || normalize(value) !== value || (value.length > 1 && value.endsWith(sep))) refuse(field, `${field} ${shown(value)} must be an absolute path without "." , ".." or a "/" at its end.`);
+  if (!isAbsolute(value) || value.includes("\0") || normalize(value) !== value || (value.length > 1 && value.endsWith(sep)))
+    refuse(field, `${field} ${shown(value)} must be an absolute path without "." , ".." or a "/" at its end.`);
 }
 
 /** Checks every name of a plan before git or the file system sees it. `home` is Baton's home. */
@@ -51,7 +55,9 @@ export async function checkPlan(home: string, plan: WorkspacePlan): Promise<void
 }
 
 async function realOfExisting(path: string): Promise<string> {
-  try { return await realpath(path); } catch (error) {
+  try {
+    return await realpath(path);
+  } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT" || dirname(path) === path) throw error;
     return `${await realOfExisting(dirname(path))}${sep}${basename(path)}`;
   }

@@ -42,7 +42,7 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
   /** The session's finished worktree. Error: CONFLICT_STATE when it is not there. */
   async function finished(repository: Repository, plan: WorkspacePlan): Promise<string> {
     const dir = await findWorktree(repository, plan.path);
-    if (!dir || !await isReady(dir, plan)) throw new BatonError("CONFLICT_STATE", `The worktree ${plan.path} is not there. It must be prepared first.`);
+    if (!dir || !(await isReady(dir, plan))) throw new BatonError("CONFLICT_STATE", `The worktree ${plan.path} is not there. It must be prepared first.`);
     return dir;
   }
 
@@ -50,7 +50,12 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
     async inspectRepository(repositoryPath) {
       const repository = await findRepository(git, repositoryPath);
       const head = await git.try(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"], { cwd: repository.path });
-      if (head.code !== 0) throw new BatonError("INVALID_ARGUMENT", `${repository.path} has no commit yet. Make a first commit ("git commit --allow-empty -m start"), then repeat.`, { field: "repositoryPath" });
+      if (head.code !== 0)
+        throw new BatonError(
+          "INVALID_ARGUMENT",
+          `${repository.path} has no commit yet. Make a first commit ("git commit --allow-empty -m start"), then repeat.`,
+          { field: "repositoryPath" },
+        );
       const branch = await git.try(["symbolic-ref", "--quiet", "--short", "HEAD"], { cwd: repository.path });
       await mkdir(home, { recursive: true, mode: 0o700 });
       await readBaseline(git, home, repository.commonDir); // as early as possible: before the first agent runs
@@ -63,7 +68,7 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
       return serialize(plan.path, async () => {
         const known = await findWorktree(repository, plan.path);
         const start = await reserveStart(git, repository, plan);
-        if (known && await isReady(known, plan)) return { path: plan.path, head: start };
+        if (known && (await isReady(known, plan))) return { path: plan.path, head: start };
         await readBaseline(git, home, repository.commonDir);
         const dir = await serialize(repository.commonDir, () => addWorktree(git, repository, plan, start));
         const head = await headOf(git, repository, dir, start);
@@ -82,13 +87,16 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
         const baseCommit = await resolveCommit(git, repository, "base", base);
         const head = await headOf(git, repository, dir, baseCommit);
         const { tree, stable } = await viewOf(repository, plan.path, (view) => readTree(git, view, head, dir));
-        return { ...await makeCandidate(git, repository, { sessionUlid: plan.sessionUlid, turnId, attempt, tree, base: baseCommit, at }), stable };
+        return { ...(await makeCandidate(git, repository, { sessionUlid: plan.sessionUlid, turnId, attempt, tree, base: baseCommit, at })), stable };
       });
     },
 
     async checkout({ plan, commit }) {
       checkObjectId("commit", commit);
-      if (plan.branch !== null) throw new BatonError("INVALID_ARGUMENT", `The worktree of ${plan.sessionUlid} is on the branch ${plan.branch}; only a detached one is moved.`, { field: "branch" });
+      if (plan.branch !== null)
+        throw new BatonError("INVALID_ARGUMENT", `The worktree of ${plan.sessionUlid} is on the branch ${plan.branch}; only a detached one is moved.`, {
+          field: "branch",
+        });
       const repository = await repositoryOf(plan);
       return serialize(plan.path, async () => {
         const dir = await finished(repository, plan);
@@ -103,8 +111,11 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
           await git.run(["clean", "-ffdq"], view.on(index));
         });
         // Last: a try that was killed above finds the old HEAD and does all of it again.
-        await git.run(["update-ref", "--no-deref", "-m", "baton: candidate", "HEAD", target], { cwd: repository.commonDir, env: { GIT_DIR: dir, GIT_COMMON_DIR: repository.commonDir } });
-        return { commit: target, tree: await treeOf(git, repository, target) ?? "" };
+        await git.run(["update-ref", "--no-deref", "-m", "baton: candidate", "HEAD", target], {
+          cwd: repository.commonDir,
+          env: { GIT_DIR: dir, GIT_COMMON_DIR: repository.commonDir },
+        });
+        return { commit: target, tree: (await treeOf(git, repository, target)) ?? "" };
       });
     },
 
@@ -117,7 +128,7 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
       const [a, b] = trees;
       if (!a || !b) throw new BatonError("INVALID_ARGUMENT", `"${a ? to : from}" names no commit or tree in ${repository.path}.`, { field: a ? "to" : "from" });
       const where = inRepository(repository);
-      return { ...await unifiedDiff(git, where, a, b, path, maxBytes), files: await changedFiles(git, where, a, b, path) };
+      return { ...(await unifiedDiff(git, where, a, b, path, maxBytes)), files: await changedFiles(git, where, a, b, path) };
     },
 
     async remove(plan) {
@@ -126,7 +137,7 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
         const dir = await findWorktree(repository, plan.path);
         let snapshot: string | null = null;
         // Without its mark the worktree never was complete: nobody worked in it.
-        if (dir && await isReady(dir, plan)) {
+        if (dir && (await isReady(dir, plan))) {
           const start = await reserveStart(git, repository, plan);
           const head = await headOf(git, repository, dir, start);
           snapshot = await viewOf(repository, plan.path, (view) => snapshotIfDirty(git, repository, view, plan, dir, head));

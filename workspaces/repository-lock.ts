@@ -10,9 +10,14 @@ export function createSerialize(): Serialize {
   return (key, body) => {
     const before = tails.get(key) ?? Promise.resolve();
     const mine = before.then(body, body);
-    const settled = mine.then(() => {}, () => {});
+    const settled = mine.then(
+      () => {},
+      () => {},
+    );
     tails.set(key, settled);
-    void settled.then(() => { if (tails.get(key) === settled) tails.delete(key); });
+    void settled.then(() => {
+      if (tails.get(key) === settled) tails.delete(key);
+    });
     return mine;
   };
 }

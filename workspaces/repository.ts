@@ -5,14 +5,20 @@ import type { Git } from "./git.ts";
 import { checkAbsolute } from "./names.ts";
 
 /** A repository on this machine. `commonDir` is shared by all its worktrees. */
-export interface Repository { path: string; commonDir: string }
+export interface Repository {
+  path: string;
+  commonDir: string;
+}
 
 /** Finds the repository that holds `path`. Error: INVALID_ARGUMENT with what to do. */
 export async function findRepository(git: Git, path: string): Promise<Repository> {
   checkAbsolute("repositoryPath", path);
   const real = await realpath(path).catch(() => refuse(`${path} does not exist. Give the absolute path of a git repository on this machine.`));
   const found = await git.try(["rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir"], { cwd: real });
-  if (found.code !== 0) refuse(`${path} is not a git repository with a working tree (${found.stderr.split("\n")[0]}). Run "git init" there and make a first commit, or give another path.`);
+  if (found.code !== 0)
+    refuse(
+      `${path} is not a git repository with a working tree (${found.stderr.split("\n")[0]}). Run "git init" there and make a first commit, or give another path.`,
+    );
   const [top, commonDir] = found.stdout.toString("utf8").split("\n");
   if (!top || !commonDir || !isAbsolute(top)) refuse(`${path} is not a git repository with a working tree.`);
   return { path: top, commonDir: await realpath(commonDir) };
@@ -41,7 +47,7 @@ export async function readRef(git: Git, repository: Repository, ref: string): Pr
 export async function createRef(git: Git, repository: Repository, ref: string, commit: string): Promise<boolean> {
   const made = await git.try(["update-ref", "-m", "baton", "--", ref, commit, "0".repeat(commit.length)], inRepository(repository));
   if (made.code === 0) return true;
-  if (await readRef(git, repository, ref) !== null) return false;
+  if ((await readRef(git, repository, ref)) !== null) return false;
   throw new Error(`git update-ref ${ref} failed: ${made.stderr}`);
 }
 
@@ -53,4 +59,6 @@ export function inRepository(repository: Repository): { cwd: string; env: Record
 /** The administrative directory of a linked worktree, by name. */
 export const worktreesDir = (repository: Repository): string => join(repository.commonDir, "worktrees");
 
-function refuse(message: string): never { throw new BatonError("INVALID_ARGUMENT", message, { field: "repositoryPath" }); }
+function refuse(message: string): never {
+  throw new BatonError("INVALID_ARGUMENT", message, { field: "repositoryPath" });
+}

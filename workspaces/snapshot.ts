@@ -10,13 +10,26 @@ import type { View } from "./view.ts";
  * Keeps what would be lost with the worktree's files: changes that are in no commit, and commits that no ref holds.
  * Gives the ref, or null when there is nothing to lose. Error: CONFLICT_STATE while something still writes there.
  */
-export async function snapshotIfDirty(git: Git, repository: Repository, view: View, plan: WorkspacePlan, worktreeGitDir: string, head: string): Promise<string | null> {
+export async function snapshotIfDirty(
+  git: Git,
+  repository: Repository,
+  view: View,
+  plan: WorkspacePlan,
+  worktreeGitDir: string,
+  head: string,
+): Promise<string | null> {
   const { tree, stable } = await readTree(git, view, head, worktreeGitDir);
   if (!stable) throw new BatonError("CONFLICT_STATE", `Something still writes in ${plan.path}. End what runs there, then repeat.`);
-  if (tree === await treeOf(git, repository, head) && await isHeld(git, repository, head)) return null;
+  if (tree === (await treeOf(git, repository, head)) && (await isHeld(git, repository, head))) return null;
   // Dated by its parent, so that a repeat is the same commit.
   const at = await git.run(["show", "--no-patch", "--no-notes", "--no-show-signature", "--format=%cI", head, "--"], inRepository(repository));
-  const kept = await keepTree(git, repository, { ref: `refs/baton/${plan.sessionUlid}/snapshot`, tree, parent: head, at, message: `Snapshot of ${plan.sessionUlid}` });
+  const kept = await keepTree(git, repository, {
+    ref: `refs/baton/${plan.sessionUlid}/snapshot`,
+    tree,
+    parent: head,
+    at,
+    message: `Snapshot of ${plan.sessionUlid}`,
+  });
   return kept.ref;
 }
 

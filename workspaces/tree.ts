@@ -4,7 +4,10 @@ import type { Git, GitOptions } from "./git.ts";
 import type { View } from "./view.ts";
 
 /** What a work tree holds, as a git tree. `stable`: two readings in a row agreed. */
-export interface TreeReading { tree: string; stable: boolean }
+export interface TreeReading {
+  tree: string;
+  stable: boolean;
+}
 
 /**
  * Writes the work tree as a tree object: tracked (in `head` or in the worktree's own index) and untracked files, not ignored ones.
@@ -33,7 +36,7 @@ async function addEverything(git: Git, view: View, worktreeGitDir: string): Prom
   const known = new Set(await list(git, ["--cached"], view.on()));
   const forced: string[] = [];
   for (const path of await list(git, ["--cached"], view.on(join(worktreeGitDir, "index")))) {
-    if (!known.has(path) && await isPlainFile(view.on().cwd, path)) forced.push(path);
+    if (!known.has(path) && (await isPlainFile(view.on().cwd, path))) forced.push(path);
   }
   if (forced.length > 0) await git.try(["update-index", "--add", "-z", "--stdin"], { ...view.on(), input: bytes(forced) });
   return git.run(["write-tree"], view.on());
@@ -42,7 +45,12 @@ async function addEverything(git: Git, view: View, worktreeGitDir: string): Prom
 /** Names as latin1, which keeps every byte of a name that is not UTF-8. Nothing when the index cannot be read: an agent's may be locked or broken. */
 async function list(git: Git, which: string[], options: GitOptions): Promise<string[]> {
   const found = await git.try(["ls-files", "-z", ...which], options);
-  return found.code === 0 ? found.stdout.toString("latin1").split("\0").filter((path) => path !== "") : [];
+  return found.code === 0
+    ? found.stdout
+        .toString("latin1")
+        .split("\0")
+        .filter((path) => path !== "")
+    : [];
 }
 
 const bytes = (paths: readonly string[]): Buffer => Buffer.from(paths.map((path) => `${path}\0`).join(""), "latin1");

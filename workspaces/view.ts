@@ -18,7 +18,13 @@ const folderOf = (home: string): string => join(home, "git-views");
  * All that turns files into blobs or back runs here: a filter planted in the shared `.git/config` does not exist for it,
  * not even one planted while the command runs, which overriding the filters found a moment ago could not promise.
  */
-export async function withView<T>(home: string, repository: Repository, settings: readonly Setting[], workTree: string, body: (view: View) => Promise<T>): Promise<T> {
+export async function withView<T>(
+  home: string,
+  repository: Repository,
+  settings: readonly Setting[],
+  workTree: string,
+  body: (view: View) => Promise<T>,
+): Promise<T> {
   const dir = join(folderOf(home), randomUUID());
   await mkdir(join(dir, "refs"), { recursive: true, mode: 0o700 });
   await mkdir(join(dir, "objects"));
@@ -47,11 +53,12 @@ function configText(settings: readonly Setting[]): string {
   const sha256 = settings.some(([key]) => key === "extensions.objectformat");
   const lines = ["[core]", `\trepositoryformatversion = ${sha256 ? 1 : 0}`, "\tbare = false", "\tlogallrefupdates = false"];
   for (const [key, value] of settings) {
-    const first = key.indexOf("."), last = key.lastIndexOf(".");
+    const first = key.indexOf("."),
+      last = key.lastIndexOf(".");
     const sub = first === last ? "" : ` "${escape(key.slice(first + 1, last))}"`;
     lines.push(`[${key.slice(0, first)}${sub}]`, `\t${key.slice(last + 1)} = "${escape(value).replaceAll("\n", "\\n").replaceAll("\t", "\\t")}"`);
   }
   return `${lines.join("\n")}\n`;
 }
 
-const escape = (text: string): string => text.replaceAll("\\", "\\\\").replaceAll("\"", "\\\"");
+const escape = (text: string): string => text.replaceAll("\\", "\\\\").replaceAll('"', '\\"');

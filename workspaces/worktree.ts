@@ -27,9 +27,9 @@ export async function findWorktree(repository: Repository, path: string): Promis
 export async function reserveStart(git: Git, repository: Repository, plan: WorkspacePlan): Promise<string> {
   const branchRef = plan.branch === null ? null : `refs/heads/${plan.branch}`;
   const stored = await readRef(git, repository, startRef(plan));
-  if (stored === null && branchRef !== null && await readRef(git, repository, branchRef) !== null) throw branchTaken(plan);
+  if (stored === null && branchRef !== null && (await readRef(git, repository, branchRef)) !== null) throw branchTaken(plan);
 
-  const start = stored ?? await resolveCommit(git, repository, "baseRef", plan.baseRef);
+  const start = stored ?? (await resolveCommit(git, repository, "baseRef", plan.baseRef));
   if (stored === null) await createRef(git, repository, startRef(plan), start);
   if (branchRef === null) return start;
   try {
@@ -42,7 +42,7 @@ export async function reserveStart(git: Git, repository: Repository, plan: Works
 
 /** True: complete, as left by a former `populate`; an agent may have worked in it. */
 export async function isReady(worktreeGitDir: string, plan: WorkspacePlan): Promise<boolean> {
-  return await exists(join(worktreeGitDir, readyMark)) && await exists(plan.path);
+  return (await exists(join(worktreeGitDir, readyMark))) && (await exists(plan.path));
 }
 
 /** `git worktree add` without files, after what a killed try left is gone. Under the repository's lock. */
@@ -50,7 +50,7 @@ export async function addWorktree(git: Git, repository: Repository, plan: Worksp
   const left = await findWorktree(repository, plan.path);
   if (left) {
     // Without its mark no agent has worked there. With it the directory is what is missing, and only the record is left.
-    if (!await exists(join(left, readyMark))) await rm(plan.path, { recursive: true, force: true });
+    if (!(await exists(join(left, readyMark)))) await rm(plan.path, { recursive: true, force: true });
     await rm(left, { recursive: true, force: true }); // not `worktree prune`: it would also forget the operator's worktrees on an unmounted disk
   }
   await setAside(plan.path);
@@ -58,7 +58,10 @@ export async function addWorktree(git: Git, repository: Repository, plan: Worksp
   const target = plan.branch === null ? ["--detach", "--", plan.path, start] : ["--", plan.path, plan.branch];
   const added = await git.try(["worktree", "add", "--no-checkout", "--quiet", ...target], inRepository(repository));
   if (added.code !== 0) {
-    if (/already checked out|already used by worktree/.test(added.stderr)) throw new BatonError("CONFLICT_STATE", `The branch ${plan.branch} is checked out elsewhere (${added.stderr}). Switch that checkout to another branch.`, { field: "branch" });
+    if (/already checked out|already used by worktree/.test(added.stderr))
+      throw new BatonError("CONFLICT_STATE", `The branch ${plan.branch} is checked out elsewhere (${added.stderr}). Switch that checkout to another branch.`, {
+        field: "branch",
+      });
     throw new Error(`git worktree add failed: ${added.stderr}`);
   }
   const dir = await findWorktree(repository, plan.path);
@@ -84,7 +87,10 @@ export async function dropWorktree(repository: Repository, path: string): Promis
 
 /** The commit a worktree is at; `fallback` when an agent left its HEAD without one. */
 export async function headOf(git: Git, repository: Repository, worktreeGitDir: string, fallback: string): Promise<string> {
-  const found = await git.try(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"], { cwd: repository.commonDir, env: { GIT_DIR: worktreeGitDir, GIT_COMMON_DIR: repository.commonDir } });
+  const found = await git.try(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"], {
+    cwd: repository.commonDir,
+    env: { GIT_DIR: worktreeGitDir, GIT_COMMON_DIR: repository.commonDir },
+  });
   return found.code === 0 ? found.stdout.toString("utf8").trim() : fallback;
 }
 
@@ -92,8 +98,17 @@ export async function headOf(git: Git, repository: Repository, worktreeGitDir: s
 async function setAside(path: string): Promise<void> {
   const content = await readdir(path).catch(() => null);
   if (content === null || content.length === 0) return;
-  for (let n = 1; ; n += 1) if (!await exists(`${path}.left-${n}`)) return rename(path, `${path}.left-${n}`);
+  for (let n = 1; ; n += 1) if (!(await exists(`${path}.left-${n}`))) return rename(path, `${path}.left-${n}`);
 }
 
-const exists = (path: string): Promise<boolean> => access(path).then(() => true, () => false);
-const branchTaken = (plan: WorkspacePlan): BatonError => new BatonError("CONFLICT_STATE", `The branch ${plan.branch} exists and was not made for this session. Rename or delete it, or choose another worktree.branchPrefix.`, { field: "branch" });
+const exists = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );
+const branchTaken = (plan: WorkspacePlan): BatonError =>
+  new BatonError(
+    "CONFLICT_STATE",
+    `The branch ${plan.branch} exists and was not made for this session. Rename or delete it, or choose another worktree.branchPrefix.`,
+    { field: "branch" },
+  );

@@ -33,7 +33,10 @@ export function chooseAccount(wantedDir: string, log: (line: string) => void): A
     chmodSync(dirname(dataDir), 0o711);
     return asNobody;
   }
-  if (existsSync(dataDir)) throw new Error(`Postgres cannot run as nobody in ${dataDir} (${closed[0]} is closed to others, and user namespaces are off here). Set BATON_HOME to a directory that others may enter, or DATABASE_URL.`);
+  if (existsSync(dataDir))
+    throw new Error(
+      `Postgres cannot run as nobody in ${dataDir} (${closed[0]} is closed to others, and user namespaces are off here). Set BATON_HOME to a directory that others may enter, or DATABASE_URL.`,
+    );
   const elsewhere = join("/var/lib/baton", createHash("sha256").update(dataDir).digest("hex").slice(0, 12));
   mkdirSync("/var/lib/baton", { recursive: true, mode: 0o711 });
   symlinkSync(elsewhere, dataDir);
@@ -55,7 +58,10 @@ export function giveTo(account: Account, path: string): void {
   if (process.getuid?.() !== 0) return;
   const { uid, gid } = account.ids ?? { uid: 0, gid: 0 };
   const found = lstatSync(path);
-  if (found.uid !== uid) { chownTree(path, uid, gid); return; }
+  if (found.uid !== uid) {
+    chownTree(path, uid, gid);
+    return;
+  }
   // A chown that was cut short left the root for last, so an owned root means an owned tree.
 }
 

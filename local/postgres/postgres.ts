@@ -19,7 +19,13 @@ export interface PostgresOptions {
   dieWithParent?: boolean;
   log?: (line: string) => void;
 }
-export interface RunningPostgres { url: string; port: number; pid: number; stop(): Promise<void>; /** resolves when the server is gone, whatever the reason */ exited: Promise<void> }
+export interface RunningPostgres {
+  url: string;
+  port: number;
+  pid: number;
+  stop(): Promise<void>;
+  /** resolves when the server is gone, whatever the reason */ exited: Promise<void>;
+}
 
 /** Starts Postgres on 127.0.0.1 (or adopts the one that a former start left running on the directory) and waits until it accepts connections. Superuser `postgres`, database `postgres`. Error: with the server's last lines. */
 export async function startPostgres(options: PostgresOptions): Promise<RunningPostgres> {
@@ -29,7 +35,7 @@ export async function startPostgres(options: PostgresOptions): Promise<RunningPo
   const running = await runningServer(account.dataDir);
   if (running) {
     const url = urlOf(running.port, options.password);
-    await accepting(url, () => alive(running.pid) ? null : "it ended");
+    await accepting(url, () => (alive(running.pid) ? null : "it ended"));
     return { url, ...running, stop: () => stopServer(running.pid), exited: gone(running.pid) };
   }
   if (!existsSync(join(account.dataDir, "PG_VERSION"))) initialize(account, bin, options.password);
@@ -46,16 +52,41 @@ export async function startPostgres(options: PostgresOptions): Promise<RunningPo
 
 async function launch(account: Account, bin: string, options: PostgresOptions, log: (line: string) => void): Promise<RunningPostgres> {
   const port = options.port === 0 ? await freePort() : options.port;
-  const settings = [`port=${port}`, "listen_addresses=127.0.0.1", "unix_socket_directories=", ...(options.durable === false ? ["fsync=off", "full_page_writes=off"] : [])];
-  const command = [...account.prefix, ...(options.dieWithParent ? dieWithParent(account) : []), join(bin, "postgres"), "-D", account.dataDir, ...settings.flatMap((setting) => ["-c", setting])];
+  const settings = [
+    `port=${port}`,
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    ...(options.durable === false ? ["fsync=off", "full_page_writes=off"] : []),
+  ];
+  const command = [
+    ...account.prefix,
+    ...(options.dieWithParent ? dieWithParent(account) : []),
+    join(bin, "postgres"),
+    "-D",
+    account.dataDir,
+    ...settings.flatMap((setting) => ["-c", setting]),
+  ];
   // Own session: the terminal's Ctrl-C goes to the whole group, and Postgres must be the last to stop. With setpriv the ids are switched there: a later switch of ids would clear the death signal.
-  const child = spawn(command[0]!, command.slice(1), { detached: true, stdio: ["ignore", "ignore", "pipe"], ...(options.dieWithParent && hasSetpriv() ? {} : account.ids) });
+  const child = spawn(command[0]!, command.slice(1), {
+    detached: true,
+    stdio: ["ignore", "ignore", "pipe"],
+    ...(options.dieWithParent && hasSetpriv() ? {} : account.ids),
+  });
   let tail = "";
   let ended: string | null = null;
-  child.stderr.setEncoding("utf8").on("data", (text: string) => { tail = (tail + text).slice(-4_000); for (const line of text.split("\n")) if (line) log(line); });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    tail = (tail + text).slice(-4_000);
+    for (const line of text.split("\n")) if (line) log(line);
+  });
   const exited = new Promise<void>((resolve) => {
-    child.on("error", (error) => { ended = error.message; resolve(); });
-    child.on("exit", (code, signal) => { ended = `it ended with ${signal ?? code}`; resolve(); });
+    child.on("error", (error) => {
+      ended = error.message;
+      resolve();
+    });
+    child.on("exit", (code, signal) => {
+      ended = `it ended with ${signal ?? code}`;
+      resolve();
+    });
   });
   const url = urlOf(port, options.password);
   try {
@@ -82,7 +113,18 @@ function initialize(account: Account, bin: string, password: string | undefined)
       writeFileSync(secret, `${password}\n`, { mode: 0o600 });
       if (account.ids) chownSync(secret, account.ids.uid, account.ids.gid);
     }
-    const args = ["-D", half, "-U", "postgres", "-E", "UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", ...(password === undefined ? ["--auth=trust"] : ["--auth=scram-sha-256", `--pwfile=${secret}`])];
+    const args = [
+      "-D",
+      half,
+      "-U",
+      "postgres",
+      "-E",
+      "UTF8",
+      "--locale=C",
+      "--locale-provider=builtin",
+      "--builtin-locale=C.UTF-8",
+      ...(password === undefined ? ["--auth=trust"] : ["--auth=scram-sha-256", `--pwfile=${secret}`]),
+    ];
     const command = [...account.prefix, join(bin, "initdb"), ...args];
     const done = spawnSync(command[0]!, command.slice(1), { encoding: "utf8", ...account.ids });
     if (done.status !== 0) throw new Error(`initdb failed in ${half}: ${done.error?.message ?? done.stderr.trim()}`);
@@ -104,22 +146,40 @@ async function runningServer(dataDir: string): Promise<{ pid: number; port: numb
   for (let i = 0; i < 100; i += 1) {
     const inside = processesIn(dataDir);
     if (inside.includes(pid) && port > 0) return { pid, port };
-    if (inside.length === 0) { rmSync(file, { force: true }); return null; }
+    if (inside.length === 0) {
+      rmSync(file, { force: true });
+      return null;
+    }
     await sleep(100);
   }
   throw new Error(`Processes of a former Postgres are still in ${dataDir}: ${processesIn(dataDir).join(", ")}`);
 }
 
 function processesIn(dataDir: string): number[] {
-  return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => {
-    try { return readlinkSync(`/proc/${pid}/cwd`) === dataDir; } catch { return false; }
-  });
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        return readlinkSync(`/proc/${pid}/cwd`) === dataDir;
+      } catch {
+        return false;
+      }
+    });
 }
 
 /** Fast shutdown, then without a checkpoint, then by force: the log recovers what was committed. */
 async function stopServer(pid: number, exited: Promise<void> = gone(pid)): Promise<void> {
-  for (const [signal, ms] of [["SIGINT", 10_000], ["SIGQUIT", 5_000], ["SIGKILL", 2_000]] as const) {
-    try { process.kill(pid, signal); } catch { return; }
+  for (const [signal, ms] of [
+    ["SIGINT", 10_000],
+    ["SIGQUIT", 5_000],
+    ["SIGKILL", 2_000],
+  ] as const) {
+    try {
+      process.kill(pid, signal);
+    } catch {
+      return;
+    }
     const clock = new AbortController();
     const late = await Promise.race([exited.then(() => false), sleep(ms, true, { signal: clock.signal }).catch(() => false)]);
     clock.abort();
@@ -132,7 +192,12 @@ async function gone(pid: number): Promise<void> {
 }
 
 function alive(pid: number): boolean {
-  try { process.kill(pid, 0); return true; } catch { return false; }
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 async function accepting(url: string, ended: () => string | null): Promise<void> {
@@ -161,7 +226,10 @@ function urlOf(port: number, password: string | undefined): string {
   return `postgres://postgres${password === undefined ? "" : `:${encodeURIComponent(password)}`}@127.0.0.1:${port}/postgres`;
 }
 
-const hasSetpriv = (() => { let known: boolean | undefined; return () => (known ??= spawnSync("setpriv", ["--version"]).status === 0); })();
+const hasSetpriv = (() => {
+  let known: boolean | undefined;
+  return () => (known ??= spawnSync("setpriv", ["--version"]).status === 0);
+})();
 
 function dieWithParent({ ids }: Account): string[] {
   if (!hasSetpriv()) return [];
@@ -170,9 +238,11 @@ function dieWithParent({ ids }: Account): string[] {
 
 function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
-    const server = createServer().once("error", reject).listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
+    const server = createServer()
+      .once("error", reject)
+      .listen(0, "127.0.0.1", () => {
+        const address = server.address();
+        server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
+      });
   });
 }

@@ -1,9 +1,18 @@
 import type { z } from "zod";
 import type { Baton, Caller } from "../../client/open-baton.ts";
 
-export interface Next { tool: string; args: Record<string, unknown>; why: string }
+export interface Next {
+  tool: string;
+  args: Record<string, unknown>;
+  why: string;
+}
 /** What a handler gives to the envelope. */
-export interface Answer { data: Record<string, unknown>; page?: { nextCursor: string }; warnings?: string[]; next?: Next[] }
+export interface Answer {
+  data: Record<string, unknown>;
+  page?: { nextCursor: string };
+  warnings?: string[];
+  next?: Next[];
+}
 
 /** One action of one tool: the single source of its schema, help, and behaviour. `reads`: it changes nothing, the read-only twin has it too. */
 export interface Action {
@@ -17,6 +26,8 @@ export interface Action {
 }
 
 /** An action whose handler gets its own schema's type. */
-export function action<S extends z.ZodObject>(a: Omit<Action, "schema" | "handle"> & { schema: S; handle(baton: Baton, caller: Caller, args: z.output<S>, signal?: AbortSignal): Promise<Answer> }): Action {
+export function action<S extends z.ZodObject>(
+  a: Omit<Action, "schema" | "handle"> & { schema: S; handle(baton: Baton, caller: Caller, args: z.output<S>, signal?: AbortSignal): Promise<Answer> },
+): Action {
   return a as unknown as Action;
 }

@@ -14,30 +14,60 @@ export const fields = {
   reason: z.string().max(2_000).describe("Why"),
   launcherConfigKey: z.string().min(1).max(160).describe("Key of a launcher preset, like coder-opencode"),
   handle: z.string().min(1).max(200),
-  config: z.strictObject({
-    command: z.array(z.string().min(1)).min(1).optional(), wrapper: z.array(z.string().min(1)).optional(), model: z.string().optional(), scenario: z.unknown().optional(),
-    env: z.array(z.strictObject({ name: z.string(), valueRef: z.string() })).optional(),
-  }).describe("Overrides of the preset: command (argv of an ACP agent), wrapper, model, scenario, env [{name, valueRef}]"),
-  worktree: z.strictObject({ baseRef: z.string().optional(), branchPrefix: z.string().optional(), templateRef: z.string().optional(), projectKey: z.string().optional(), disabled: z.boolean().optional() })
+  config: z
+    .strictObject({
+      command: z.array(z.string().min(1)).min(1).optional(),
+      wrapper: z.array(z.string().min(1)).optional(),
+      model: z.string().optional(),
+      scenario: z.unknown().optional(),
+      env: z.array(z.strictObject({ name: z.string(), valueRef: z.string() })).optional(),
+    })
+    .describe("Overrides of the preset: command (argv of an ACP agent), wrapper, model, scenario, env [{name, valueRef}]"),
+  worktree: z
+    .strictObject({
+      baseRef: z.string().optional(),
+      branchPrefix: z.string().optional(),
+      templateRef: z.string().optional(),
+      projectKey: z.string().optional(),
+      disabled: z.boolean().optional(),
+    })
     .describe("baseRef (where to start), branchPrefix (default baton/)"),
   limits: z.strictObject({ wallSeconds: z.number().int().min(1).max(86_400).optional() }).describe("wallSeconds: agent time over all turns"),
   labels: z.record(z.string(), z.string()).describe("Your own labels, name to value"),
 };
 
 const taskFields = {
-  title: z.string().min(1).max(300).optional().describe("Title"), description: z.string().max(100_000).optional().describe("What is to be done, Markdown"),
-  acceptanceCriteria: z.array(z.string()).max(100).optional().describe("When it is done"), requirements: z.array(z.string()).max(100).optional().describe("What must hold"),
-  repositoryPath: z.string().optional().describe("Absolute path of the git repository to work in"), projectKey: z.string().optional().describe("Project (default: the key's part before the last dash)"),
+  title: z.string().min(1).max(300).optional().describe("Title"),
+  description: z.string().max(100_000).optional().describe("What is to be done, Markdown"),
+  acceptanceCriteria: z.array(z.string()).max(100).optional().describe("When it is done"),
+  requirements: z.array(z.string()).max(100).optional().describe("What must hold"),
+  repositoryPath: z.string().optional().describe("Absolute path of the git repository to work in"),
+  projectKey: z.string().optional().describe("Project (default: the key's part before the last dash)"),
   baseRef: z.string().optional().describe("Branch, tag or commit to start at (default: HEAD)"),
-  assigneeHandle: z.string().optional().describe("Who does it"), reviewerHandles: z.array(z.string()).optional().describe("Who reviews it"),
+  assigneeHandle: z.string().optional().describe("Who does it"),
+  reviewerHandles: z.array(z.string()).optional().describe("Who reviews it"),
 };
 export { taskFields };
 
 const member = z.strictObject({ agentHandle: z.string().optional(), launcherConfigKey: z.string() });
-export const chainField = z.strictObject({
-  reviewers: z.array(member).max(10).optional(), auditor: member.nullable().optional(), maxRounds: z.number().int().min(1).max(20).optional(), turnDeadlineSeconds: z.number().int().min(10).max(604_800).optional(),
-  gates: z.strictObject({
-    reviews: z.strictObject({ quorum: z.union([z.literal("all"), z.number().int().min(0)]).optional(), minScore: z.number().min(0).max(100).optional() }).optional(),
-    audit: z.strictObject({ minScore: z.number().min(0).max(100).optional() }).nullable().optional(),
-  }).optional(),
-}).describe("Reviews and audit of the work: reviewers [{agentHandle, launcherConfigKey}], auditor, maxRounds (3), gates {reviews {quorum, minScore 90}, audit {minScore 80}}");
+export const chainField = z
+  .strictObject({
+    reviewers: z.array(member).max(10).optional(),
+    auditor: member.nullable().optional(),
+    maxRounds: z.number().int().min(1).max(20).optional(),
+    turnDeadlineSeconds: z.number().int().min(10).max(604_800).optional(),
+    gates: z
+      .strictObject({
+        reviews: z
+          .strictObject({ quorum: z.union([z.literal("all"), z.number().int().min(0)]).optional(), minScore: z.number().min(0).max(100).optional() })
+          .optional(),
+        audit: z
+          .strictObject({ minScore: z.number().min(0).max(100).optional() })
+          .nullable()
+          .optional(),
+      })
+      .optional(),
+  })
+  .describe(
+    "Reviews and audit of the work: reviewers [{agentHandle, launcherConfigKey}], auditor, maxRounds (3), gates {reviews {quorum, minScore 90}, audit {minScore 80}}",
+  );

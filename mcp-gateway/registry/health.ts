@@ -5,11 +5,21 @@ import { action, type Action } from "./action.ts";
 /** The tools without actions: one entry each, of the tool's own name. */
 export const plain: Action[] = [
   action({
-    tool: "pm_health", action: "pm_health", reads: true, description: "What of Baton is up: gateway, Postgres, Temporal, hosts.", example: {}, schema: z.strictObject({ detail: z.boolean().optional().describe("More of it") }),
+    tool: "pm_health",
+    action: "pm_health",
+    reads: true,
+    description: "What of Baton is up: gateway, Postgres, Temporal, hosts.",
+    example: {},
+    schema: z.strictObject({ detail: z.boolean().optional().describe("More of it") }),
     handle: async (baton) => ({ data: { gateway: { status: "ok", pid: process.pid, node: process.version }, ...(await baton.health()) } }),
   }),
   action({
-    tool: "pm_generate_ulid", action: "pm_generate_ulid", reads: true, description: "Fresh ULIDs, for clientRequestId.", example: { count: 3 }, schema: z.strictObject({ count: z.number().int().min(1).max(100).optional().describe("How many (1)") }),
+    tool: "pm_generate_ulid",
+    action: "pm_generate_ulid",
+    reads: true,
+    description: "Fresh ULIDs, for clientRequestId.",
+    example: { count: 3 },
+    schema: z.strictObject({ count: z.number().int().min(1).max(100).optional().describe("How many (1)") }),
     handle: (_, __, args) => {
       const ulids = Array.from({ length: args.count ?? 1 }, () => ulid());
       return Promise.resolve({ data: { ulid: ulids[0], ulids } });

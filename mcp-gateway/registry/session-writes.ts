@@ -8,58 +8,151 @@ import { given } from "./session-reads.ts";
 const tool = "pm_session";
 const key = { clientRequestId: f.clientRequestId.optional(), actor: f.actor.optional() };
 const about = {
-  agentHandle: f.handle.optional().describe("Name of the agent"), provider: z.enum(["claude", "codex", "opencode", "gemini", "acp", "scripted"]).optional().describe("Must match the preset"), role: z.string().max(32).optional().describe("Role, like executor (default)"),
-  worktree: f.worktree.optional(), config: f.config.optional(), limits: f.limits.optional(), labels: f.labels.optional(), systemPrompt: z.string().optional().describe("System prompt"),
+  agentHandle: f.handle.optional().describe("Name of the agent"),
+  provider: z.enum(["claude", "codex", "opencode", "gemini", "acp", "scripted"]).optional().describe("Must match the preset"),
+  role: z.string().max(32).optional().describe("Role, like executor (default)"),
+  worktree: f.worktree.optional(),
+  config: f.config.optional(),
+  limits: f.limits.optional(),
+  labels: f.labels.optional(),
+  systemPrompt: z.string().optional().describe("System prompt"),
 };
 
 export const sessionWrites: Action[] = [
   action({
-    tool, action: "launch_task", reads: false, description: "start an agent (or with chain: agent, reviewers and auditor) on a task in its own git worktree",
-    example: { action: "launch_task", clientRequestId: "my-key-1", actor: "@me", taskKey: "VALDR-42", launcherConfigKey: "coder-opencode", task: { title: "Fix the build", repositoryPath: "/absolute/path" } },
+    tool,
+    action: "launch_task",
+    reads: false,
+    description: "start an agent (or with chain: agent, reviewers and auditor) on a task in its own git worktree",
+    example: {
+      action: "launch_task",
+      clientRequestId: "my-key-1",
+      actor: "@me",
+      taskKey: "VALDR-42",
+      launcherConfigKey: "coder-opencode",
+      task: { title: "Fix the build", repositoryPath: "/absolute/path" },
+    },
     schema: z.strictObject({
-      clientRequestId: f.clientRequestId, actor: f.actor, taskKey: f.taskKey, launcherConfigKey: f.launcherConfigKey, ...about, agentId: z.string().optional().describe("Id of an agent"), prompt: f.prompt.optional(), capabilityKeys: z.array(z.string()).optional().describe("Capabilities to add to the prompt"),
-      additionalInstructions: z.string().optional().describe("Added to the task's prompt"), maxRuntimeSeconds: z.number().int().min(1).max(86_400).optional().describe("Agent time, seconds"), run: z.boolean().optional().describe("false: no turn until run or input"),
-      task: z.strictObject(taskFields).optional().describe("Makes the task when the key is new: title, description, acceptanceCriteria, repositoryPath, baseRef"), chain: chainField.optional(),
+      clientRequestId: f.clientRequestId,
+      actor: f.actor,
+      taskKey: f.taskKey,
+      launcherConfigKey: f.launcherConfigKey,
+      ...about,
+      agentId: z.string().optional().describe("Id of an agent"),
+      prompt: f.prompt.optional(),
+      capabilityKeys: z.array(z.string()).optional().describe("Capabilities to add to the prompt"),
+      additionalInstructions: z.string().optional().describe("Added to the task's prompt"),
+      maxRuntimeSeconds: z.number().int().min(1).max(86_400).optional().describe("Agent time, seconds"),
+      run: z.boolean().optional().describe("false: no turn until run or input"),
+      task: z
+        .strictObject(taskFields)
+        .optional()
+        .describe("Makes the task when the key is new: title, description, acceptanceCriteria, repositoryPath, baseRef"),
+      chain: chainField.optional(),
     }),
     handle: async (baton, caller, args) => launched(await baton.sessions.launch(caller, given(args) as LaunchArgs)),
   }),
   action({
-    tool, action: "start", reads: false, description: "a session without a turn, until run or input",
-    example: { action: "start", clientRequestId: "my-key-2", actor: "@me", contextRef: "spike-1", role: "executor", provider: "opencode", systemPrompt: "You are careful.", launcherConfigKey: "coder-opencode", repositoryPath: "/absolute/path" },
+    tool,
+    action: "start",
+    reads: false,
+    description: "a session without a turn, until run or input",
+    example: {
+      action: "start",
+      clientRequestId: "my-key-2",
+      actor: "@me",
+      contextRef: "spike-1",
+      role: "executor",
+      provider: "opencode",
+      systemPrompt: "You are careful.",
+      launcherConfigKey: "coder-opencode",
+      repositoryPath: "/absolute/path",
+    },
     schema: z.strictObject({
-      clientRequestId: f.clientRequestId, actor: f.actor, contextRef: z.string().min(1).max(120).describe("What the session is about: TASK-<taskKey>, or the bare key"), role: z.string().max(32).describe("Role, like executor"), systemPrompt: z.string().min(1).describe("System prompt"),
-      provider: z.enum(["claude", "codex", "opencode", "gemini", "acp", "scripted"]).describe("Must match the preset"), launcherConfigKey: f.launcherConfigKey.optional(), agentHandle: f.handle.optional().describe("Name of the agent"),
-      worktree: f.worktree.optional(), config: f.config.optional(), limits: f.limits.optional(), labels: f.labels.optional(), repositoryPath: z.string().optional().describe("Absolute path of the git repository to work in"),
+      clientRequestId: f.clientRequestId,
+      actor: f.actor,
+      contextRef: z.string().min(1).max(120).describe("What the session is about: TASK-<taskKey>, or the bare key"),
+      role: z.string().max(32).describe("Role, like executor"),
+      systemPrompt: z.string().min(1).describe("System prompt"),
+      provider: z.enum(["claude", "codex", "opencode", "gemini", "acp", "scripted"]).describe("Must match the preset"),
+      launcherConfigKey: f.launcherConfigKey.optional(),
+      agentHandle: f.handle.optional().describe("Name of the agent"),
+      worktree: f.worktree.optional(),
+      config: f.config.optional(),
+      limits: f.limits.optional(),
+      labels: f.labels.optional(),
+      repositoryPath: z.string().optional().describe("Absolute path of the git repository to work in"),
     }),
     handle: async (baton, caller, args) => {
       const sent = given(args);
       const task = sent.contextRef.replace(/^TASK-/, "");
-      return launched(await baton.sessions.start(caller, { ...sent, taskKey: task, launcherConfigKey: sent.launcherConfigKey ?? `coder-${sent.provider}` } as LaunchArgs));
+      return launched(
+        await baton.sessions.start(caller, { ...sent, taskKey: task, launcherConfigKey: sent.launcherConfigKey ?? `coder-${sent.provider}` } as LaunchArgs),
+      );
     },
   }),
   action({
-    tool, action: "input", reads: false, description: "send a message: after the turn (queue), or ending it (interrupt); wakes idle and closed sessions", example: { action: "input", sessionUlid: "VALDR-42/executor-1", prompt: "Also run the tests." },
-    schema: z.strictObject({ sessionUlid: f.sessionUlid, prompt: f.prompt, ...key, delivery: z.enum(["queue", "steer", "interrupt"]).optional().describe("queue (default): after the turn; interrupt: end the turn first; steer: into the turn, where the agent can") }),
+    tool,
+    action: "input",
+    reads: false,
+    description: "send a message: after the turn (queue), or ending it (interrupt); wakes idle and closed sessions",
+    example: { action: "input", sessionUlid: "VALDR-42/executor-1", prompt: "Also run the tests." },
+    schema: z.strictObject({
+      sessionUlid: f.sessionUlid,
+      prompt: f.prompt,
+      ...key,
+      delivery: z
+        .enum(["queue", "steer", "interrupt"])
+        .optional()
+        .describe("queue (default): after the turn; interrupt: end the turn first; steer: into the turn, where the agent can"),
+    }),
     handle: (baton, caller, args) => baton.sessions.input(caller, given(args)),
   }),
   action({
-    tool, action: "run", reads: false, description: "ask for a turn now", example: { action: "run", sessionUlid: "VALDR-42/executor-1" },
+    tool,
+    action: "run",
+    reads: false,
+    description: "ask for a turn now",
+    example: { action: "run", sessionUlid: "VALDR-42/executor-1" },
     schema: z.strictObject({ sessionUlid: f.sessionUlid, prompt: f.prompt.optional(), ...key }),
     handle: (baton, caller, args) => baton.sessions.run(caller, given(args)),
   }),
   action({
-    tool, action: "abort", reads: false, description: "interrupt the running turn; the session stays usable", example: { action: "abort", sessionUlid: "VALDR-42/executor-1" },
-    schema: z.strictObject({ sessionUlid: f.sessionUlid, ...key, reason: f.reason.optional(), dropQueue: z.boolean().optional().describe("Also drop the inputs that wait") }),
+    tool,
+    action: "abort",
+    reads: false,
+    description: "interrupt the running turn; the session stays usable",
+    example: { action: "abort", sessionUlid: "VALDR-42/executor-1" },
+    schema: z.strictObject({
+      sessionUlid: f.sessionUlid,
+      ...key,
+      reason: f.reason.optional(),
+      dropQueue: z.boolean().optional().describe("Also drop the inputs that wait"),
+    }),
     handle: async (baton, caller, args) => ({ data: await baton.sessions.abort(caller, given(args)) }),
   }),
   action({
-    tool, action: "close", reads: false, description: "end the session; workspace and branch stay", example: { action: "close", sessionUlid: "VALDR-42/executor-1" },
+    tool,
+    action: "close",
+    reads: false,
+    description: "end the session; workspace and branch stay",
+    example: { action: "close", sessionUlid: "VALDR-42/executor-1" },
     schema: z.strictObject({ sessionUlid: f.sessionUlid, ...key, reason: f.reason.optional() }),
     handle: async (baton, caller, args) => ({ data: await baton.sessions.close(caller, given(args)) }),
   }),
   action({
-    tool, action: "respond", reads: false, description: "answer an approval: allow, allow_always, deny, deny_stop, or an option's id", example: { action: "respond", approvalId: "01J…", decision: "allow" },
-    schema: z.strictObject({ approvalId: z.string().describe("From approvals or attention"), decision: z.string().optional().describe("allow, allow_always, deny, deny_stop; of a question: an option's id or text"), answers: z.record(z.string(), z.string()).optional().describe("Answer by question id"), ...key, reason: f.reason.optional() }),
+    tool,
+    action: "respond",
+    reads: false,
+    description: "answer an approval: allow, allow_always, deny, deny_stop, or an option's id",
+    example: { action: "respond", approvalId: "01J…", decision: "allow" },
+    schema: z.strictObject({
+      approvalId: z.string().describe("From approvals or attention"),
+      decision: z.string().optional().describe("allow, allow_always, deny, deny_stop; of a question: an option's id or text"),
+      answers: z.record(z.string(), z.string()).optional().describe("Answer by question id"),
+      ...key,
+      reason: f.reason.optional(),
+    }),
     handle: async (baton, caller, args) => ({ data: await baton.sessions.respond(caller, given(args)) }),
   }),
 ];
@@ -68,5 +161,12 @@ function launched({ data, warnings }: Launched): Answer {
   const sessionUlid = data["sessionUlid"];
   const chainId = data["chainId"];
   const args = chainId ? { action: "wait", chainId } : { action: "wait", sessionUlids: [sessionUlid], until: "idle" };
-  return { data, next: [{ tool, args, why: "until it needs you" }, { tool, args: { action: "events", sessionUlid, sinceSeq: 0 }, why: "what it does" }], ...(warnings.length > 0 ? { warnings } : {}) };
+  return {
+    data,
+    next: [
+      { tool, args, why: "until it needs you" },
+      { tool, args: { action: "events", sessionUlid, sinceSeq: 0 }, why: "what it does" },
+    ],
+    ...(warnings.length > 0 ? { warnings } : {}),
+  };
 }

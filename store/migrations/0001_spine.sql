@@ -284,7 +284,7 @@ begin
   from (
     select distinct on (coalesce(e->>'key', ord::text)) e, ord
     from jsonb_array_elements(p_events) with ordinality as t(e, ord)
-    where e->>'key' is null or not exists (select 1 from event x where x.session_ulid = p_session and x.event_key = e->>'key')
+    where e->>'key' is null or not exists (select 1 from event x where x.session_ulid = p_session and x.event_key = e->>'key' offset 0) -- offset 0: an index probe a key, never a hash of the whole log
     order by coalesce(e->>'key', ord::text), ord
   ) fresh;
   get diagnostics added = row_count;

@@ -26,26 +26,48 @@ async function newChain() {
   const taskKey = `T-${chainId}`;
   const executor = await newSession(store, { contextRef: taskKey, taskKey, chainId });
   await store.transaction(async (tx) => {
-    await store.tasks.insert(tx, { taskKey, projectKey: `P-${chainId}`, title: "Greet", description: "d", acceptanceCriteria: ["says hello"], requirements: [], baseRef: null, assigneeHandle: null, reviewerHandles: [], metadata: {}, repositoryPath: "/r" });
-    await store.chains.insert(tx, { chainId, workflowId: `w-${chainId}`, taskKey, principal: "p", executorUlid: executor.sessionUlid,
-      config: { reviewers: [role], auditor: role, maxRounds: 3, gates: { reviews: { quorum: 1, minScore: 80 }, audit: { minScore: 80 } } } });
+    await store.tasks.insert(tx, {
+      taskKey,
+      projectKey: `P-${chainId}`,
+      title: "Greet",
+      description: "d",
+      acceptanceCriteria: ["says hello"],
+      requirements: [],
+      baseRef: null,
+      assigneeHandle: null,
+      reviewerHandles: [],
+      metadata: {},
+      repositoryPath: "/r",
+    });
+    await store.chains.insert(tx, {
+      chainId,
+      workflowId: `w-${chainId}`,
+      taskKey,
+      principal: "p",
+      executorUlid: executor.sessionUlid,
+      config: { reviewers: [role], auditor: role, maxRounds: 3, gates: { reviews: { quorum: 1, minScore: 80 }, audit: { minScore: 80 } } },
+    });
   });
   return { chainId, taskKey, executor };
 }
 
 /** The session of the chain's reviewer with a finished turn that said `text`. */
 async function reviewed(chainId: string, text: string) {
-  const { args: { sessionUlid } } = await activities.openRoleSession({ chainId, role: "reviewer", n: 1 });
+  const {
+    args: { sessionUlid },
+  } = await activities.openRoleSession({ chainId, role: "reviewer", n: 1 });
   const { inputId } = await activities.recordChainInput({ chainId, sessionUlid, key: `review/${ulid()}`, kind: "review", round: 1, candidate });
   const turn = { sessionUlid, turnId: inputId };
   const claim = await store.turns.claim({ ...turn, inputId, generation: 1, attempt: 1, taskToken: "t", owner: "o", minEpoch: 0 });
   if (claim.kind !== "claimed") throw new Error(claim.kind);
   const result = { turnId: inputId, outcome: "completed" as const, lastSeq: 0, providerSessionId: null, usage: noUsage, consumedInputIds: [inputId] };
-  if (await store.turns.complete({ ...turn, epoch: claim.head.epoch, owner: "o", result, finalMessage: text }) === null) throw new Error("fenced");
+  if ((await store.turns.complete({ ...turn, epoch: claim.head.epoch, owner: "o", result, finalMessage: text })) === null) throw new Error("fenced");
   return turn;
 }
-const events = async (sessionUlid: string, ...types: EventType[]) => (await store.events.read(sessionUlid, { sinceSeq: 0, limit: 200, types })).map((e) => e.data);
-const answer = (decision: string, score = 90, findings: unknown[] = []): string => `Done.\n\n\`\`\`json\n${JSON.stringify({ decision, score, summary: "s", findings })}\n\`\`\`\n`;
+const events = async (sessionUlid: string, ...types: EventType[]) =>
+  (await store.events.read(sessionUlid, { sinceSeq: 0, limit: 200, types })).map((e) => e.data);
+const answer = (decision: string, score = 90, findings: unknown[] = []): string =>
+  `Done.\n\n\`\`\`json\n${JSON.stringify({ decision, score, summary: "s", findings })}\n\`\`\`\n`;
 
 describe("effects of a chain, on rows", () => {
   test("a round that is started twice keeps its candidate and is told once; an older round changes no number", async () => {
@@ -57,7 +79,10 @@ describe("effects of a chain, on rows", () => {
     await activities.startRound({ chainId, round: 2, candidate });
     await activities.startRound({ chainId, round: 1 });
     expect(await store.chains.get(chainId)).toMatchObject({ round: 2 });
-    expect(await events(executor.sessionUlid, "chain.round_started")).toEqual([{ chainId, round: 1 }, { chainId, round: 2 }]);
+    expect(await events(executor.sessionUlid, "chain.round_started")).toEqual([
+      { chainId, round: 1 },
+      { chainId, round: 2 },
+    ]);
   });
 
   test("a role's session is made once, even when two tries run at once", async () => {
@@ -65,15 +90,30 @@ describe("effects of a chain, on rows", () => {
     await activities.startRound({ chainId, round: 1, candidate });
     const made = await Promise.all(Array.from({ length: 5 }, () => activities.openRoleSession({ chainId, role: "reviewer", n: 1 })));
     expect(new Set(made.map((m) => m.args.sessionUlid)).size).toBe(1);
-    expect(made[0]).toMatchObject({ workflowId: `w-${chainId}/reviewer/1`, args: { generation: 1, chainWorkflowId: `w-${chainId}`, hostQueue: "test.host.h" } });
-    expect(await store.sessions.get(made[0]?.args.sessionUlid ?? "")).toMatchObject({ role: "reviewer", chainId, parentUlid: executor.sessionUlid, baseRef: candidate.commit, branchName: null, contextRef: taskKey });
+    expect(made[0]).toMatchObject({
+      workflowId: `w-${chainId}/reviewer/1`,
+      args: { generation: 1, chainWorkflowId: `w-${chainId}`, hostQueue: "test.host.h" },
+    });
+    expect(await store.sessions.get(made[0]?.args.sessionUlid ?? "")).toMatchObject({
+      role: "reviewer",
+      chainId,
+      parentUlid: executor.sessionUlid,
+      baseRef: candidate.commit,
+      branchName: null,
+      contextRef: taskKey,
+    });
     await expect(activities.openRoleSession({ chainId, role: "reviewer", n: 2 })).rejects.toMatchObject({ type: "NOT_FOUND", nonRetryable: true });
-    await expect(activities.openRoleSession({ chainId: "gone", role: "reviewer", n: 1 })).rejects.toMatchObject({ type: "baton.session_gone", nonRetryable: true });
+    await expect(activities.openRoleSession({ chainId: "gone", role: "reviewer", n: 1 })).rejects.toMatchObject({
+      type: "baton.session_gone",
+      nonRetryable: true,
+    });
   });
 
   test("a chain's input is stored once by its key, and only a judge's moves its worktree", async () => {
     const { chainId, executor } = await newChain();
-    const { args: { sessionUlid } } = await activities.openRoleSession({ chainId, role: "reviewer", n: 1 });
+    const {
+      args: { sessionUlid },
+    } = await activities.openRoleSession({ chainId, role: "reviewer", n: 1 });
     const ask = (key: string) => activities.recordChainInput({ chainId, sessionUlid, key, kind: "review", round: 1, candidate });
     const [first, second, other] = await Promise.all([ask("review/1"), ask("review/1"), ask("review/2")]);
     expect(second).toEqual(first);
@@ -82,7 +122,14 @@ describe("effects of a chain, on rows", () => {
     expect(row).toMatchObject({ source: "chain", checkout: candidate });
     expect(row?.prompt).toContain("says hello");
     expect(row?.prompt).toContain(candidate.commit);
-    const findings = await activities.recordChainInput({ chainId, sessionUlid: executor.sessionUlid, key: "findings/1", kind: "findings", round: 1, candidate });
+    const findings = await activities.recordChainInput({
+      chainId,
+      sessionUlid: executor.sessionUlid,
+      key: "findings/1",
+      kind: "findings",
+      round: 1,
+      candidate,
+    });
     expect(await store.inputs.get(findings.inputId)).toMatchObject({ checkout: null });
   });
 
@@ -97,7 +144,14 @@ describe("effects of a chain, on rows", () => {
     const gates = await activities.evaluateGates({ chainId, round: 1, tree: candidate.tree, stage: "review" });
     expect(gates.filter((g) => !g.passed).map((g) => g.name)).toEqual(["reviews.quorum", "reviews.blockers"]);
     expect((await store.chains.get(chainId))?.gates).toEqual(gates);
-    const { inputId } = await activities.recordChainInput({ chainId, sessionUlid: executor.sessionUlid, key: "findings/1", kind: "findings", round: 1, candidate });
+    const { inputId } = await activities.recordChainInput({
+      chainId,
+      sessionUlid: executor.sessionUlid,
+      key: "findings/1",
+      kind: "findings",
+      round: 1,
+      candidate,
+    });
     expect((await store.inputs.get(inputId))?.prompt).toContain("it burns");
   });
 
@@ -106,7 +160,17 @@ describe("effects of a chain, on rows", () => {
     const mute = await reviewed(chainId, "Looks fine to me.");
     expect(await activities.recordVerdict({ chainId, ...mute, role: "reviewer", round: 1, candidate })).toBeNull();
     expect(await store.chains.verdicts(chainId)).toEqual([]);
-    await store.chains.recordVerdict({ chainId, ...mute, role: "reviewer", round: 1, decision: "approved", score: 99, summary: "", findings: [], tree: "another" });
+    await store.chains.recordVerdict({
+      chainId,
+      ...mute,
+      role: "reviewer",
+      round: 1,
+      decision: "approved",
+      score: 99,
+      summary: "",
+      findings: [],
+      tree: "another",
+    });
     expect(await activities.recordVerdict({ chainId, ...mute, role: "reviewer", round: 1, candidate })).toBeNull();
   });
 

@@ -13,8 +13,24 @@ describe("the verdict in a final message", () => {
     expect(parseVerdict(`  \`\`\`JSON\r\n${JSON.stringify(good)}\r\n  \`\`\``)).toEqual(good);
   });
   test("findings: null means nowhere; what is not ours is left out", () => {
-    expect(parseVerdict(block({ ...good, extra: 1, findings: [{ severity: "nit", title: "t", path: null, line: null, more: 2 }, { severity: "blocker", title: "u", path: "a.ts", line: 3 }] })))
-      .toEqual({ ...good, findings: [{ severity: "nit", title: "t" }, { severity: "blocker", title: "u", path: "a.ts", line: 3 }] });
+    expect(
+      parseVerdict(
+        block({
+          ...good,
+          extra: 1,
+          findings: [
+            { severity: "nit", title: "t", path: null, line: null, more: 2 },
+            { severity: "blocker", title: "u", path: "a.ts", line: 3 },
+          ],
+        }),
+      ),
+    ).toEqual({
+      ...good,
+      findings: [
+        { severity: "nit", title: "t" },
+        { severity: "blocker", title: "u", path: "a.ts", line: 3 },
+      ],
+    });
   });
   test.each<[string, string]>([
     ["no block", "I approve. Score 90."],
@@ -33,7 +49,9 @@ describe("the verdict in a final message", () => {
     ["line zero", block({ ...good, findings: [{ severity: "nit", title: "t", line: 0 }] })],
     ["a list", block([good])],
     ["201 findings", block({ ...good, findings: Array.from({ length: 201 }, () => ({ severity: "nit", title: "t" })) })],
-  ])("is not there: %s", (_name, message) => { expect(parseVerdict(message)).toBeNull(); });
+  ])("is not there: %s", (_name, message) => {
+    expect(parseVerdict(message)).toBeNull();
+  });
   test("a long message without a verdict is read in no time", () => {
     const started = performance.now();
     expect(parseVerdict("```json\n".repeat(20_000))).toBeNull();
@@ -52,10 +70,26 @@ describe("gates", () => {
   let n = 0;
   const verdict = (more: Partial<VerdictRow> = {}): VerdictRow => {
     n += 1;
-    return { verdictId: `${n}`, chainId: "c", sessionUlid: `s${n}`, turnId: "t", role: "reviewer", round: 1, decision: "approved", score: 90, summary: "", findings: [], tree: "T", createdAt: "", ...more };
+    return {
+      verdictId: `${n}`,
+      chainId: "c",
+      sessionUlid: `s${n}`,
+      turnId: "t",
+      role: "reviewer",
+      round: 1,
+      decision: "approved",
+      score: 90,
+      summary: "",
+      findings: [],
+      tree: "T",
+      createdAt: "",
+      ...more,
+    };
   };
   const failing = (verdicts: VerdictRow[], stage: "review" | "final" = "review", change: ChainConfig = config): string[] =>
-    evaluate(change, verdicts, { round: 1, tree: "T", stage }).filter((g) => !g.passed).map((g) => g.name);
+    evaluate(change, verdicts, { round: 1, tree: "T", stage })
+      .filter((g) => !g.passed)
+      .map((g) => g.name);
   test("quorum, lowest score, blockers", () => {
     expect(failing([verdict(), verdict()])).toEqual([]);
     expect(failing([])).toEqual(["reviews.quorum", "reviews.score"]);

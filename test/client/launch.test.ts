@@ -28,7 +28,11 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   const client = new Client({ connection });
-  for (const { workflow_id: id } of (await sql.query<{ workflow_id: string }>("select workflow_id from session")).rows) await client.workflow.getHandle(id).terminate().catch(() => {});
+  for (const { workflow_id: id } of (await sql.query<{ workflow_id: string }>("select workflow_id from session")).rows)
+    await client.workflow
+      .getHandle(id)
+      .terminate()
+      .catch(() => {});
   await Promise.allSettled([one.close(), two.close(), sql.end(), connection.close()]);
   await database.drop();
 });
@@ -52,7 +56,13 @@ test("fifty calls with one key through two doors make one session and one workfl
   expect(Number((await sql.query("select count(*) as n from session where context_ref = 'TASK-RACE-1'")).rows[0].n)).toBe(1);
   const found = await new Client({ connection }).workflow.getHandle(args.clientRequestId ?? "").describe();
   expect(found.memo).toMatchObject({ sessionUlid: [...ulids][0] });
-  expect(answers[0]?.data).toMatchObject({ branchName: "baton/RACE-1", contextRef: "TASK-RACE-1", name: "RACE-1/executor-1", workflowId: args.clientRequestId, status: "RUNNING" });
+  expect(answers[0]?.data).toMatchObject({
+    branchName: "baton/RACE-1",
+    contextRef: "TASK-RACE-1",
+    name: "RACE-1/executor-1",
+    workflowId: args.clientRequestId,
+    status: "RUNNING",
+  });
 });
 
 test("the same key with other arguments is refused, and with the same ones answered from rows", async () => {
@@ -68,13 +78,21 @@ test("what is refused leaves nothing and does not take the key", async () => {
   const before = await counts(tables);
   const bad: [Partial<LaunchArgs>, string, string?][] = [
     [{ task: { title: "x", repositoryPath: join(home, "nowhere") } }, "INVALID_ARGUMENT", "repositoryPath"],
-    [{ task: { title: "x" } }, "INVALID_ARGUMENT"], [{ launcherConfigKey: "no-such" }, "NOT_FOUND", "launcherConfigKey"], [{ provider: "gemini" }, "INVALID_ARGUMENT", "provider"],
-    [{ launcherConfigKey: "coder-claude" }, "PROVIDER_UNAVAILABLE"], [{ launcherConfigKey: "coder-claude", config: { command: ["no-such-program-here"] } }, "PROVIDER_UNAVAILABLE"],
-    [{ worktree: { baseRef: "no-such-branch" } }, "INVALID_ARGUMENT", "baseRef"], [{ worktree: { baseRef: "--upload-pack=x" } }, "INVALID_ARGUMENT", "baseRef"], [{ worktree: { branchPrefix: "../" } }, "INVALID_ARGUMENT"],
-    [{ taskKey: "../../etc" }, "INVALID_ARGUMENT", "taskKey"], [{ prompt: "x".repeat(262_145) }, "LIMIT_EXCEEDED", "prompt"], [{ chain: { reviewers: [{ launcherConfigKey: "no-such" }] } }, "NOT_FOUND"],
+    [{ task: { title: "x" } }, "INVALID_ARGUMENT"],
+    [{ launcherConfigKey: "no-such" }, "NOT_FOUND", "launcherConfigKey"],
+    [{ provider: "gemini" }, "INVALID_ARGUMENT", "provider"],
+    [{ launcherConfigKey: "coder-claude" }, "PROVIDER_UNAVAILABLE"],
+    [{ launcherConfigKey: "coder-claude", config: { command: ["no-such-program-here"] } }, "PROVIDER_UNAVAILABLE"],
+    [{ worktree: { baseRef: "no-such-branch" } }, "INVALID_ARGUMENT", "baseRef"],
+    [{ worktree: { baseRef: "--upload-pack=x" } }, "INVALID_ARGUMENT", "baseRef"],
+    [{ worktree: { branchPrefix: "../" } }, "INVALID_ARGUMENT"],
+    [{ taskKey: "../../etc" }, "INVALID_ARGUMENT", "taskKey"],
+    [{ prompt: "x".repeat(262_145) }, "LIMIT_EXCEEDED", "prompt"],
+    [{ chain: { reviewers: [{ launcherConfigKey: "no-such" }] } }, "NOT_FOUND"],
     [{ clientRequestId: "x".repeat(121) }, "INVALID_ARGUMENT", "clientRequestId"],
   ];
-  for (const [more, code, field] of bad) await expect(one.sessions.launch(caller, task("BAD-1", more))).rejects.toMatchObject({ code, ...(field ? { detail: { field } } : {}) });
+  for (const [more, code, field] of bad)
+    await expect(one.sessions.launch(caller, task("BAD-1", more))).rejects.toMatchObject({ code, ...(field ? { detail: { field } } : {}) });
   expect(await counts(tables)).toEqual(before);
   const clientRequestId = key();
   await expect(one.sessions.launch(caller, task("BAD-1", { clientRequestId, launcherConfigKey: "no-such" }))).rejects.toThrow();
@@ -83,7 +101,10 @@ test("what is refused leaves nothing and does not take the key", async () => {
 
 test("one open session per task, role and agent; the refusal names it", async () => {
   const first = await one.sessions.launch(caller, task("BUSY-1"));
-  await expect(one.sessions.launch(caller, task("BUSY-1"))).rejects.toMatchObject({ code: "CONFLICT_STATE", detail: { next: [{ args: { action: "input", sessionUlid: first.data["sessionUlid"] } }, {}] } });
+  await expect(one.sessions.launch(caller, task("BUSY-1"))).rejects.toMatchObject({
+    code: "CONFLICT_STATE",
+    detail: { next: [{ args: { action: "input", sessionUlid: first.data["sessionUlid"] } }, {}] },
+  });
 });
 
 test("an input is recorded, has a position, and is replayed by its key", async () => {

@@ -17,7 +17,16 @@ export function repository(directory: string): string {
 
 export function batonOptions(a: { home: string; databaseUrl: string; instance: string; temporalAddress?: string }): BatonOptions {
   return {
-    databaseUrl: a.databaseUrl, temporalAddress: a.temporalAddress ?? process.env["TEST_TEMPORAL_ADDRESS"] ?? "", temporalNamespace: "default", instance: a.instance, home: a.home, hostId: "h1",
-    hostBeatTimeoutMs: 15_000, turnAttempts: 3, inputQueue: 50, inspectRepository: repositoryInspector(process.env), searchPath: process.env["PATH"] ?? "",
+    databaseUrl: a.databaseUrl,
+    temporalAddress: a.temporalAddress ?? process.env["TEST_TEMPORAL_ADDRESS"] ?? "",
+    temporalNamespace: "default",
+    instance: a.instance,
+    home: a.home,
+    hostId: "h1",
+    hostBeatTimeoutMs: 15_000,
+    turnAttempts: 3,
+    inputQueue: 50,
+    inspectRepository: repositoryInspector(process.env),
+    searchPath: process.env["PATH"] ?? "",
   };
 }

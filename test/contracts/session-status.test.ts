@@ -2,7 +2,17 @@ import { pmStatus, sessionActivity, sessionAttention, sessionState, type Session
 
 const at = (n: number) => `2026-01-01T00:00:0${n}.000Z`;
 const idle: SessionFacts = {
-  createdAt: at(0), startedAt: at(1), closedAt: null, closeReason: null, failed: false, workspace: "ready", lastSeq: 9, lastActivityAt: at(5), approvals: [], pendingInputs: [], hostAlive: true,
+  createdAt: at(0),
+  startedAt: at(1),
+  closedAt: null,
+  closeReason: null,
+  failed: false,
+  workspace: "ready",
+  lastSeq: 9,
+  lastActivityAt: at(5),
+  approvals: [],
+  pendingInputs: [],
+  hostAlive: true,
   turn: { turnId: "T1", state: "done", startedAt: at(2), endedAt: at(4), outcome: "completed", failure: null },
 };
 const open = { ...idle, turn: { turnId: "T1", state: "running" as const, startedAt: at(2), endedAt: null, outcome: null, failure: null } };
@@ -11,7 +21,13 @@ const permission = { approvalId: "A1", kind: "permission" as const, title: "rm -
 describe("a session's status", () => {
   test.each<[string, SessionFacts, string, string, string | null]>([
     ["row only", { ...idle, startedAt: null, turn: null, workspace: "pending" }, "starting", "RUNNING", null],
-    ["first input, no workspace", { ...idle, turn: null, workspace: "pending", pendingInputs: [{ inputId: "I", createdAt: at(1) }] }, "starting", "RUNNING", null],
+    [
+      "first input, no workspace",
+      { ...idle, turn: null, workspace: "pending", pendingInputs: [{ inputId: "I", createdAt: at(1) }] },
+      "starting",
+      "RUNNING",
+      null,
+    ],
     ["nothing asked yet", { ...idle, turn: null }, "idle", "IDLE", "ready"],
     ["turn runs", open, "running", "RUNNING", "active"],
     ["turn waits for a slot", { ...open, turn: { ...open.turn, state: "queued" } }, "running", "RUNNING", "ready"],
@@ -36,7 +52,11 @@ describe("a session's status", () => {
 describe("attention", () => {
   test("an open permission comes with calls that can be sent", () => {
     const [first] = sessionAttention("S", { ...open, approvals: [permission] });
-    expect(first).toMatchObject({ kind: "approval", say: "rm -rf build", next: [{ tool: "pm_session", args: { action: "respond", approvalId: "A1", decision: "allow" } }, { args: { decision: "deny" } }] });
+    expect(first).toMatchObject({
+      kind: "approval",
+      say: "rm -rf build",
+      next: [{ tool: "pm_session", args: { action: "respond", approvalId: "A1", decision: "allow" } }, { args: { decision: "deny" } }],
+    });
   });
   test("a failed turn, an unknown outcome and a lost host each say so; a finished turn says nothing", () => {
     const kinds = (facts: SessionFacts) => sessionAttention("S", facts).map((a) => a.kind);

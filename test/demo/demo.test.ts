@@ -9,29 +9,47 @@ import { describeEvent, printable, timelineLine } from "../../demo/timeline.ts";
 function play(turn: number, project: { path: string }): string[] {
   const commands: string[] = [];
   for (const step of demoScenarios.executor.turns[turn] ?? []) {
-    if ("edit" in step) { const file = join(project.path, step.edit.path); mkdirSync(dirname(file), { recursive: true }); writeFileSync(file, step.edit.content); }
+    if ("edit" in step) {
+      const file = join(project.path, step.edit.path);
+      mkdirSync(dirname(file), { recursive: true });
+      writeFileSync(file, step.edit.content);
+    }
     if ("run" in step) commands.push(step.run.command);
   }
   return commands;
 }
 
-const runDemo = (env: Record<string, string>, args: string[] = []): Promise<{ code: number | null; stdout: string; stderr: string }> => new Promise((resolve) => {
-  const child = execFile(process.execPath, ["demo/main.ts", ...args], { cwd: join(import.meta.dirname, "../.."), env: { PATH: process.env["PATH"], ...env } }, (_error, stdout, stderr) => resolve({ code: child.exitCode, stdout, stderr }));
-});
+const runDemo = (env: Record<string, string>, args: string[] = []): Promise<{ code: number | null; stdout: string; stderr: string }> =>
+  new Promise((resolve) => {
+    const child = execFile(
+      process.execPath,
+      ["demo/main.ts", ...args],
+      { cwd: join(import.meta.dirname, "../.."), env: { PATH: process.env["PATH"], ...env } },
+      (_error, stdout, stderr) => resolve({ code: child.exitCode, stdout, stderr }),
+    );
+  });
 
 describe("the demo's story is true", () => {
   test("the check fails before, fails after the first turn, passes after the second; the agents' own commands succeed", async () => {
     const project = await makeScratchProject(process.env);
     try {
-      const commit = async (): Promise<string> => { await project.git(["add", "-A"]); await project.git(["commit", "-qm", "x"]); return project.git(["rev-parse", "HEAD"]); };
+      const commit = async (): Promise<string> => {
+        await project.git(["add", "-A"]);
+        await project.git(["commit", "-qm", "x"]);
+        return project.git(["rev-parse", "HEAD"]);
+      };
       expect((await project.check(project.base)).passed).toBe(false);
-      for (const [turn, passes] of [[0, false], [1, true]] as const) {
+      for (const [turn, passes] of [
+        [0, false],
+        [1, true],
+      ] as const) {
         const commands = play(turn, project);
         expect(commands).toHaveLength(1);
         for (const command of commands) expect(await shell(command, project.path)).toBe(0);
         expect((await project.check(await commit())).passed).toBe(passes);
       }
-      for (const turn of demoScenarios.reviewer.turns.concat(demoScenarios.auditor.turns)) for (const step of turn) if ("run" in step) expect(await shell(step.run.command, project.path)).toBe(0);
+      for (const turn of demoScenarios.reviewer.turns.concat(demoScenarios.auditor.turns))
+        for (const step of turn) if ("run" in step) expect(await shell(step.run.command, project.path)).toBe(0);
     } finally {
       await project.remove();
     }
@@ -42,8 +60,14 @@ describe("the demo's story is true", () => {
     const all = Object.values(demoScenarios).flatMap((s) => s.turns.flat());
     for (const step of all) expect(Object.keys(step)).toHaveLength(1);
     expect(JSON.parse(JSON.stringify(demoScenarios))).toEqual(demoScenarios);
-    const verdicts = (s: { turns: object[][] }): unknown[] => s.turns.map((t) => t.map((step) => ("verdict" in step ? (step.verdict as { decision: string; score: number }) : null)).find((v) => v !== null)).map((v) => [v?.decision, v?.score]);
-    expect(verdicts(demoScenarios.reviewer)).toEqual([["changes_requested", 60], ["approved", 95]]);
+    const verdicts = (s: { turns: object[][] }): unknown[] =>
+      s.turns
+        .map((t) => t.map((step) => ("verdict" in step ? (step.verdict as { decision: string; score: number }) : null)).find((v) => v !== null))
+        .map((v) => [v?.decision, v?.score]);
+    expect(verdicts(demoScenarios.reviewer)).toEqual([
+      ["changes_requested", 60],
+      ["approved", 95],
+    ]);
     expect(verdicts(demoScenarios.auditor)).toEqual([["approved", 92]]);
   });
 });
@@ -63,11 +87,17 @@ describe("timeline", () => {
 describe("main", () => {
   test("says what is missing", async () => {
     expect(await runDemo({})).toEqual({ code: 1, stdout: "", stderr: expect.stringMatching(/^BATON_URL and BATON_TOKEN are not set.*\n$/) });
-    expect(await runDemo({ BATON_URL: "http://127.0.0.1:1", BATON_TOKEN: "t" })).toEqual({ code: 1, stdout: "", stderr: expect.stringMatching(/^No Baton answers at http:\/\/127\.0\.0\.1:1\/mcp .*npm start.*\n$/) });
+    expect(await runDemo({ BATON_URL: "http://127.0.0.1:1", BATON_TOKEN: "t" })).toEqual({
+      code: 1,
+      stdout: "",
+      stderr: expect.stringMatching(/^No Baton answers at http:\/\/127\.0\.0\.1:1\/mcp .*npm start.*\n$/),
+    });
     expect((await runDemo({}, ["--nonsense"])).stderr).toContain("Usage:");
   }, 30_000);
 });
 
 function shell(command: string, cwd: string): Promise<number> {
-  return new Promise((resolve) => { execFile("sh", ["-c", command], { cwd, env: { PATH: process.env["PATH"] ?? "", HOME: cwd } }, (error) => resolve(error ? Number(error.code) : 0)); });
+  return new Promise((resolve) => {
+    execFile("sh", ["-c", command], { cwd, env: { PATH: process.env["PATH"] ?? "", HOME: cwd } }, (error) => resolve(error ? Number(error.code) : 0));
+  });
 }

@@ -22,7 +22,11 @@ afterAll(() => endStack(baton, stack), 60_000);
 const deaf = [{ ignoreSignals: { children: 2 } }, { say: "deaf now" }, "hang"];
 /** The agent that hears no signal, and its two children in sessions of their own. */
 async function deafAgent(session: string): Promise<number[]> {
-  await baton.eventually("the agent and its children run", async () => agentLog(session).match(/ child \d+/g)?.length === 2 && agentLog(session).includes(" start"), 20_000);
+  await baton.eventually(
+    "the agent and its children run",
+    async () => agentLog(session).match(/ child \d+/g)?.length === 2 && agentLog(session).includes(" start"),
+    20_000,
+  );
   const children = [...agentLog(session).matchAll(/ child (\d+)/g)].map((found) => Number(found[1]));
   const agent = Number(/ (\d+) prompt turn/.exec(agentLog(session))?.[1]);
   // What is shown: each is in an OS session of its own, and all of them carry the marker.
@@ -31,7 +35,11 @@ async function deafAgent(session: string): Promise<number[]> {
   return [agent, ...children];
 }
 function agentLog(session: string): string {
-  try { return readFileSync(join(stack.home, "agents", session, "agent.log"), "utf8"); } catch { return ""; }
+  try {
+    return readFileSync(join(stack.home, "agents", session, "agent.log"), "utf8");
+  } catch {
+    return "";
+  }
 }
 const osSession = (pid: number): string => readFileSync(`/proc/${pid}/stat`, "latin1").split(") ")[1]?.split(" ")[3] ?? "";
 
@@ -47,7 +55,10 @@ test("an abort ends an agent that ignores every signal, with its children, and t
   await baton.sdk.sessions.input(caller, { sessionUlid: session, prompt: "what else?" });
   await baton.turnsEnded(session, 2, 20_000);
   expect(await baton.outcomes(session)).toEqual(["interrupted", "completed"]);
-  const [last] = await baton.query<{ text: string }>("select data->>'text' as text from event where session_ulid = $1 and type = 'message.completed' order by seq desc limit 1", [session]);
+  const [last] = await baton.query<{ text: string }>(
+    "select data->>'text' as text from event where session_ulid = $1 and type = 'message.completed' order by seq desc limit 1",
+    [session],
+  );
   expect(last?.text).toBe("well again");
 }, 90_000);
 

@@ -19,10 +19,16 @@ afterAll(async () => {
   await endStack(baton, stack);
 }, 90_000);
 
-interface Size { events: number; bytes: number }
+interface Size {
+  events: number;
+  bytes: number;
+}
 /** The workflow's history as Temporal itself counts it. */
 async function historySize(workflowId: string): Promise<Size> {
-  const { workflowExecutionInfo: info } = await new Client({ connection }).workflowService.describeWorkflowExecution({ namespace: "default", execution: { workflowId } });
+  const { workflowExecutionInfo: info } = await new Client({ connection }).workflowService.describeWorkflowExecution({
+    namespace: "default",
+    execution: { workflowId },
+  });
   return { events: Number(info?.historyLength), bytes: Number(info?.historySizeBytes) };
 }
 
@@ -44,12 +50,16 @@ async function turnOf(count: number): Promise<{ first: Size; next: Size; stored:
 async function settled(workflowId: string, from: Size): Promise<Size> {
   let size = from;
   let quietSince = Date.now();
-  await baton.eventually("the history is quiet", async () => {
-    const now = await historySize(workflowId);
-    if (now.events !== size.events) quietSince = Date.now();
-    size = now;
-    return now.events > from.events && Date.now() - quietSince > 1_000;
-  }, 20_000);
+  await baton.eventually(
+    "the history is quiet",
+    async () => {
+      const now = await historySize(workflowId);
+      if (now.events !== size.events) quietSince = Date.now();
+      size = now;
+      return now.events > from.events && Date.now() - quietSince > 1_000;
+    },
+    20_000,
+  );
   return size;
 }
 

@@ -7,12 +7,26 @@ import { launchNumbered, openTestBaton, type TestBaton } from "./support/launch.
 import { openStack, type Stack } from "./support/stack.ts";
 
 /** Every boundary of a turn's life at which a worker may die, freeze past its lease, or lose an answer. */
-const stopPoints = ["claimed", "handed", "runner.spawn.before", "runner.spawn.after", "prompt.sent", "prompt.told", "lane.before", "lane.after", "captured", "completed", "reported"];
+const stopPoints = [
+  "claimed",
+  "handed",
+  "runner.spawn.before",
+  "runner.spawn.after",
+  "prompt.sent",
+  "prompt.told",
+  "lane.before",
+  "lane.after",
+  "captured",
+  "completed",
+  "reported",
+];
 const actions = ["kill", "freeze", "swallow"] as const;
 
 const seed = Number(process.env["BATON_TEST_SEED"] ?? Date.now() % 1_000_000);
-const plans: StopPlan[] = shuffled(stopPoints.flatMap((name) => actions.map((action) => ({ name, action, hit: 1 }))), seed)
-  .map((plan, at) => (plan.name.startsWith("lane") ? { ...plan, hit: 1 + (at % 4) } : plan));
+const plans: StopPlan[] = shuffled(
+  stopPoints.flatMap((name) => actions.map((action) => ({ name, action, hit: 1 }))),
+  seed,
+).map((plan, at) => (plan.name.startsWith("lane") ? { ...plan, hit: 1 + (at % 4) } : plan));
 
 describe(`interleavings (BATON_TEST_SEED=${seed})`, () => {
   let stack: Stack;
@@ -27,22 +41,26 @@ describe(`interleavings (BATON_TEST_SEED=${seed})`, () => {
     await stack?.close();
   }, 60_000);
 
-  test.each(plans)("$action at $name (passing $hit)", async (plan) => {
-    const fired = join(stack.home, `fired-${plan.name}-${plan.action}`);
-    const first = await stack.startHost({ stop: plan, fired });
-    const second = await stack.startHost({ standby: true });
-    const sessions = await Promise.all([1, 2].map((n) => launchNumbered(baton, stack, { key: `${plan.name}.${plan.action}.${n}`, count: 8, everyMs: 25 })));
-    if (plan.action === "freeze") void thaw(first.pid ?? 0, fired);
-    for (const session of sessions) await baton.turnsEnded(session, 1, 45_000);
-    expect(existsSync(fired)).toBe(true);
-    expect(await audit({ databaseUrl: stack.databaseUrl, home: stack.home, sessions, turnsPerSession: 1 })).toEqual([]);
-    for (const session of sessions) {
-      expect(await baton.outcomes(session)).toEqual(["completed"]);
-      await baton.closeSession(session);
-    }
-    await baton.eventually("no process of a closed session", async () => agentProcesses(sessions).length === 0, 20_000);
-    for (const host of [first, second]) if (host.exitCode === null && host.signalCode === null) host.kill("SIGKILL");
-  }, 90_000);
+  test.each(plans)(
+    "$action at $name (passing $hit)",
+    async (plan) => {
+      const fired = join(stack.home, `fired-${plan.name}-${plan.action}`);
+      const first = await stack.startHost({ stop: plan, fired });
+      const second = await stack.startHost({ standby: true });
+      const sessions = await Promise.all([1, 2].map((n) => launchNumbered(baton, stack, { key: `${plan.name}.${plan.action}.${n}`, count: 8, everyMs: 25 })));
+      if (plan.action === "freeze") void thaw(first.pid ?? 0, fired);
+      for (const session of sessions) await baton.turnsEnded(session, 1, 45_000);
+      expect(existsSync(fired)).toBe(true);
+      expect(await audit({ databaseUrl: stack.databaseUrl, home: stack.home, sessions, turnsPerSession: 1 })).toEqual([]);
+      for (const session of sessions) {
+        expect(await baton.outcomes(session)).toEqual(["completed"]);
+        await baton.closeSession(session);
+      }
+      await baton.eventually("no process of a closed session", async () => agentProcesses(sessions).length === 0, 20_000);
+      for (const host of [first, second]) if (host.exitCode === null && host.signalCode === null) host.kill("SIGKILL");
+    },
+    90_000,
+  );
 
   test("every stop point was reached", () => {
     const reached = new Set(readFileSync(join(stack.home, "stop-points.log"), "utf8").trim().split("\n"));
@@ -55,11 +73,18 @@ describe(`interleavings (BATON_TEST_SEED=${seed})`, () => {
 async function thaw(pid: number, fired: string): Promise<void> {
   while (!existsSync(fired)) await sleep(50);
   await sleep(7_000, undefined, { ref: false });
-  try { process.kill(pid, "SIGCONT"); } catch { /* it was ended meanwhile */ }
+  try {
+    process.kill(pid, "SIGCONT");
+  } catch {
+    /* it was ended meanwhile */
+  }
 }
 
 function shuffled<T>(items: T[], from: number): T[] {
   let state = from >>> 0 || 1;
   const next = () => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32;
-  return items.map((item) => ({ item, at: next() })).toSorted((a, b) => a.at - b.at).map(({ item }) => item);
+  return items
+    .map((item) => ({ item, at: next() }))
+    .toSorted((a, b) => a.at - b.at)
+    .map(({ item }) => item);
 }

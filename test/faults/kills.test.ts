@@ -24,8 +24,14 @@ describe("kill -9 of the host worker", () => {
 
   test(`${kills} times while ${agents} agents work: every event once, in order, and no agent notices`, async () => {
     let host = await stack.startHost();
-    const sessions = await Promise.all(Array.from({ length: agents }, (_, n) => launchNumbered(baton, stack, { key: `kills-${n}`, count: numbers, everyMs: 100 })));
-    await baton.eventually("all agents at work", async () => (await baton.query("select distinct session_ulid from event where type = 'tool.completed'")).length === agents, 30_000);
+    const sessions = await Promise.all(
+      Array.from({ length: agents }, (_, n) => launchNumbered(baton, stack, { key: `kills-${n}`, count: numbers, everyMs: 100 })),
+    );
+    await baton.eventually(
+      "all agents at work",
+      async () => (await baton.query("select distinct session_ulid from event where type = 'tool.completed'")).length === agents,
+      30_000,
+    );
     for (let n = 0; n < kills; n++) {
       await sleep(Math.random() * 700);
       host.kill("SIGKILL");
@@ -41,8 +47,14 @@ describe("kill -9 of the host worker", () => {
       expect(await baton.outcomes(session)).toEqual(["completed"]);
       const agentHome = join(stack.home, "agents", session);
       // What the agent itself says it emitted is what is stored, number by number.
-      const emitted = readFileSync(join(agentHome, "emitted.log"), "utf8").trim().split("\n").map((line) => /(\d+)\s*$/.exec(line)?.[1]);
-      const stored = await baton.query<{ output: string }>("select data->>'output' output from event where session_ulid = $1 and type = 'tool.completed' order by seq", [session]);
+      const emitted = readFileSync(join(agentHome, "emitted.log"), "utf8")
+        .trim()
+        .split("\n")
+        .map((line) => /(\d+)\s*$/.exec(line)?.[1]);
+      const stored = await baton.query<{ output: string }>(
+        "select data->>'output' output from event where session_ulid = $1 and type = 'tool.completed' order by seq",
+        [session],
+      );
       expect(stored.map((row) => row.output.trim())).toEqual(emitted);
       expect(emitted).toEqual(Array.from({ length: numbers }, (_, at) => String(at + 1)));
       const log = readFileSync(join(agentHome, "agent.log"), "utf8");

@@ -30,33 +30,63 @@ async function startAll(): Promise<void> {
   const [engine, host, ...gateways] = await Promise.all([stack.startEngine(), stack.startHost(), stack.startGateway(), stack.startGateway()]);
   processes = [engine, host, ...gateways.map((gateway) => gateway.process)];
   const authorization = `Bearer ${readFileSync(join(stack.home, "token"), "utf8").trim()}`;
-  clients = await Promise.all(gateways.map(async ({ url }) => {
-    const client = new Client({ name: "test", version: "1" });
-    await client.connect(new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers: { authorization } } }));
-    return client;
-  }));
+  clients = await Promise.all(
+    gateways.map(async ({ url }) => {
+      const client = new Client({ name: "test", version: "1" });
+      await client.connect(new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers: { authorization } } }));
+      return client;
+    }),
+  );
 }
 async function killAll(): Promise<void> {
   for (const client of clients) await client.close();
   clients = [];
-  await Promise.all(processes.map((one) => new Promise((resolve) => { one.once("exit", resolve); one.kill("SIGKILL"); })));
+  await Promise.all(
+    processes.map(
+      (one) =>
+        new Promise((resolve) => {
+          one.once("exit", resolve);
+          one.kill("SIGKILL");
+        }),
+    ),
+  );
 }
 
-const call = async (at: number, args: Record<string, unknown>): Promise<Answer> => (await clients[at % clients.length]!.callTool({ name: "pm_session", arguments: args })).structuredContent as unknown as Answer;
+const call = async (at: number, args: Record<string, unknown>): Promise<Answer> =>
+  (await clients[at % clients.length]!.callTool({ name: "pm_session", arguments: args })).structuredContent as unknown as Answer;
 /** Same key, same body: the one launch that everybody asks for. */
 const body = (name: string) => ({
-  clientRequestId: `${stack.env["BATON_INSTANCE"]}-${name}`, actor: "@test", taskKey: `KEY-${name}`, launcherConfigKey: "demo-executor", agentHandle: "executor", prompt: "go",
-  config: { scenario: { turns: [[{ say: "done" }]] } }, task: { title: name, repositoryPath: stack.repository, projectKey: "KEY" },
+  clientRequestId: `${stack.env["BATON_INSTANCE"]}-${name}`,
+  actor: "@test",
+  taskKey: `KEY-${name}`,
+  launcherConfigKey: "demo-executor",
+  agentHandle: "executor",
+  prompt: "go",
+  config: { scenario: { turns: [[{ say: "done" }]] } },
+  task: { title: name, repositoryPath: stack.repository, projectKey: "KEY" },
 });
-const rows = (name: string) => baton.query<{ session_ulid: string; started: boolean }>("select session_ulid, started_at is not null started from session where client_request_id = $1", [body(name).clientRequestId]);
-const workflows = async (name: string): Promise<number> => (JSON.parse(await temporalCli("workflow", "list", "--query", `WorkflowId = "${body(name).clientRequestId}"`, "--output", "json")) as unknown[]).length;
+const rows = (name: string) =>
+  baton.query<{ session_ulid: string; started: boolean }>("select session_ulid, started_at is not null started from session where client_request_id = $1", [
+    body(name).clientRequestId,
+  ]);
+const workflows = async (name: string): Promise<number> =>
+  (JSON.parse(await temporalCli("workflow", "list", "--query", `WorkflowId = "${body(name).clientRequestId}"`, "--output", "json")) as unknown[]).length;
 
 test("a launch whose workflow could not be started heals by the same call: one session, one turn", async () => {
   // Nothing else runs yet: neither an engine's sweeper nor another door can be the one that heals.
   const dead = await freePort();
   const cut = await openBaton({
-    databaseUrl: stack.databaseUrl, temporalAddress: `127.0.0.1:${dead}`, temporalNamespace: "default", instance: stack.env["BATON_INSTANCE"] ?? "", home: stack.home,
-    hostId: "host1", hostBeatTimeoutMs: 6_000, turnAttempts: 3, inputQueue: 50, inspectRepository: repositoryInspector(process.env), searchPath: stack.env["PATH"] ?? "",
+    databaseUrl: stack.databaseUrl,
+    temporalAddress: `127.0.0.1:${dead}`,
+    temporalNamespace: "default",
+    instance: stack.env["BATON_INSTANCE"] ?? "",
+    home: stack.home,
+    hostId: "host1",
+    hostBeatTimeoutMs: 6_000,
+    turnAttempts: 3,
+    inputQueue: 50,
+    inspectRepository: repositoryInspector(process.env),
+    searchPath: stack.env["PATH"] ?? "",
   });
   const caller = { principal: "local", actor: "@test" };
   await expect(cut.sessions.launch(caller, body("heal"))).rejects.toMatchObject({ code: "UNAVAILABLE" });
@@ -84,12 +114,21 @@ test("50 calls at once through two gateways are one session", async () => {
 }, 90_000);
 
 test("the key with another body is refused", async () => {
-  for (const at of [0, 1]) expect(await call(at, { action: "launch_task", ...body("burst"), prompt: "something else" })).toMatchObject({ ok: false, error: { code: "IDEMPOTENCY_MISMATCH" } });
+  for (const at of [0, 1])
+    expect(await call(at, { action: "launch_task", ...body("burst"), prompt: "something else" })).toMatchObject({
+      ok: false,
+      error: { code: "IDEMPOTENCY_MISMATCH" },
+    });
   expect(await rows("burst")).toHaveLength(1);
 }, 30_000);
 
 test("after everything was killed and started again the key gives the same ids", async () => {
-  const ids = ({ data }: Answer) => ({ sessionUlid: data?.["sessionUlid"], workflowId: data?.["workflowId"], worktreePath: data?.["worktreePath"], branchName: data?.["branchName"] });
+  const ids = ({ data }: Answer) => ({
+    sessionUlid: data?.["sessionUlid"],
+    workflowId: data?.["workflowId"],
+    worktreePath: data?.["worktreePath"],
+    branchName: data?.["branchName"],
+  });
   const before = await call(0, { action: "launch_task", ...body("burst") });
   await killAll();
   await startAll();

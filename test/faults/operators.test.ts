@@ -25,12 +25,23 @@ afterAll(() => endStack(baton, stack), 60_000);
 const key = (name: string): string => `${stack.env["BATON_INSTANCE"]}-${name}`;
 const launch = (name: string, turns: unknown[]): Promise<string> => launchScripted(baton, stack, { key: key(name), turns });
 const said = async (session: string): Promise<string[]> =>
-  (await baton.query<{ text: string }>("select data->>'text' as text from event where session_ulid = $1 and type = 'message.completed' and data->>'role' = 'agent' order by seq", [session])).map((row) => row.text);
+  (
+    await baton.query<{ text: string }>(
+      "select data->>'text' as text from event where session_ulid = $1 and type = 'message.completed' and data->>'role' = 'agent' order by seq",
+      [session],
+    )
+  ).map((row) => row.text);
 const prompted = (session: string, n: number): Promise<void> =>
-  baton.eventually(`prompt ${n} of ${session} sent`, async () => (await baton.query("select 1 from turn where session_ulid = $1 and prompt_sent_at is not null", [session])).length >= n, 20_000);
+  baton.eventually(
+    `prompt ${n} of ${session} sent`,
+    async () => (await baton.query("select 1 from turn where session_ulid = $1 and prompt_sent_at is not null", [session])).length >= n,
+    20_000,
+  );
 /** What the agent itself logged, over all its processes. */
 const agentLog = (session: string, text: string): string[] =>
-  readFileSync(join(stack.home, "agents", session, "agent.log"), "utf8").split("\n").filter((line) => line.includes(text));
+  readFileSync(join(stack.home, "agents", session, "agent.log"), "utf8")
+    .split("\n")
+    .filter((line) => line.includes(text));
 
 describe("by hand, with Temporal's own program", () => {
   test("an input opens a turn, its repeat does not; an abort interrupts; the session goes on", async () => {
@@ -53,55 +64,101 @@ describe("by hand, with Temporal's own program", () => {
   }, 90_000);
 
   test.each([
-    ["no JSON object", "input", '"text"'], ["a list", "input", "[1,2]"], ["null", "input", "null"], ["an empty prompt", "input", '{"prompt":"  "}'], ["a prompt that is a number", "input", '{"prompt":7}'],
-    ["an unknown delivery", "input", '{"prompt":"x","delivery":"soon"}'], ["the id of no input", "input", '{"inputId":"01ARZ3NDEKTSV4RRFFQ69G5FAV"}'], ["an abort of nothing", "abort", '"what"'], ["an unknown Signal", "nonsense", "{}"],
-  ])("%s is dropped and the session stays usable", async (what, name, body) => {
-    const at = key(`nonsense-${what.replaceAll(" ", "-")}`);
-    const session = await launchScripted(baton, stack, { key: at, turns: [[{ say: "one" }], [{ say: "two" }]] });
-    await baton.turnsEnded(session, 1, 20_000);
-    await signalByHand(at, name, body);
-    await baton.sdk.sessions.input(caller, { sessionUlid: session, prompt: "go on" });
-    await baton.turnsEnded(session, 2, 15_000);
-    expect((await said(session)).at(-1)).toBe("two");
-    const inputs = await baton.query<{ prompt: string }>("select prompt from input where session_ulid = $1 order by created_at", [session]);
-    expect(inputs.map((row) => row.prompt)).toEqual(["go", "go on"]);
-    expect(await baton.outcomes(session)).toEqual(["completed", "completed"]);
-    expect(await temporalCli("workflow", "describe", "--workflow-id", at, "--output", "json")).toContain("WORKFLOW_EXECUTION_STATUS_RUNNING");
-    await baton.closeSession(session);
-  }, 60_000);
+    ["no JSON object", "input", '"text"'],
+    ["a list", "input", "[1,2]"],
+    ["null", "input", "null"],
+    ["an empty prompt", "input", '{"prompt":"  "}'],
+    ["a prompt that is a number", "input", '{"prompt":7}'],
+    ["an unknown delivery", "input", '{"prompt":"x","delivery":"soon"}'],
+    ["the id of no input", "input", '{"inputId":"01ARZ3NDEKTSV4RRFFQ69G5FAV"}'],
+    ["an abort of nothing", "abort", '"what"'],
+    ["an unknown Signal", "nonsense", "{}"],
+  ])(
+    "%s is dropped and the session stays usable",
+    async (what, name, body) => {
+      const at = key(`nonsense-${what.replaceAll(" ", "-")}`);
+      const session = await launchScripted(baton, stack, { key: at, turns: [[{ say: "one" }], [{ say: "two" }]] });
+      await baton.turnsEnded(session, 1, 20_000);
+      await signalByHand(at, name, body);
+      await baton.sdk.sessions.input(caller, { sessionUlid: session, prompt: "go on" });
+      await baton.turnsEnded(session, 2, 15_000);
+      expect((await said(session)).at(-1)).toBe("two");
+      const inputs = await baton.query<{ prompt: string }>("select prompt from input where session_ulid = $1 order by created_at", [session]);
+      expect(inputs.map((row) => row.prompt)).toEqual(["go", "go on"]);
+      expect(await baton.outcomes(session)).toEqual(["completed", "completed"]);
+      expect(await temporalCli("workflow", "describe", "--workflow-id", at, "--output", "json")).toContain("WORKFLOW_EXECUTION_STATUS_RUNNING");
+      await baton.closeSession(session);
+    },
+    60_000,
+  );
 });
 
 test("a closed session is woken by an input: same ULID, worktree and conversation", async () => {
-  const session = await launch("wake", [[{ edit: { path: "kept.txt", content: "kept\n" } }, { say: "one" }], [{ run: "cat kept.txt" }, { say: "two" }]]);
+  const session = await launch("wake", [
+    [{ edit: { path: "kept.txt", content: "kept\n" } }, { say: "one" }],
+    [{ run: "cat kept.txt" }, { say: "two" }],
+  ]);
   await baton.turnsEnded(session, 1, 20_000);
   await baton.closeSession(session);
-  const about = () => baton.query<{ generation: number; worktree_path: string; workflow_id: string; provider_session_id: string }>("select generation, worktree_path, workflow_id, provider_session_id from session where session_ulid = $1", [session]);
+  const about = () =>
+    baton.query<{ generation: number; worktree_path: string; workflow_id: string; provider_session_id: string }>(
+      "select generation, worktree_path, workflow_id, provider_session_id from session where session_ulid = $1",
+      [session],
+    );
   const [before] = await about();
   const { data } = await baton.sdk.sessions.input(caller, { sessionUlid: session, prompt: "wake up" });
   expect(data["sessionUlid"]).toBe(session);
   await baton.turnsEnded(session, 2, 30_000);
   const [after] = await about();
   expect(Number(after?.generation)).toBe(2);
-  expect(after).toMatchObject({ worktree_path: before?.worktree_path, provider_session_id: before?.provider_session_id, workflow_id: `${before?.workflow_id}~2` });
+  expect(after).toMatchObject({
+    worktree_path: before?.worktree_path,
+    provider_session_id: before?.provider_session_id,
+    workflow_id: `${before?.workflow_id}~2`,
+  });
   expect(await said(session)).toEqual(["one", "two"]);
   expect(await baton.outcomes(session)).toEqual(["completed", "completed"]);
-  const ready = await baton.query<{ resumed: string; id: string }>("select data->>'resumed' resumed, data->>'providerSessionId' id from event where session_ulid = $1 and type = 'session.agent_ready' order by seq", [session]);
-  expect(ready).toEqual([{ resumed: "false", id: before?.provider_session_id }, { resumed: "true", id: before?.provider_session_id }]);
-  const output = await baton.query<{ output: string }>("select data->>'output' as output from event where session_ulid = $1 and type in ('command.completed', 'tool.completed') and turn_id = $2", [session, data["inputId"]]);
+  const ready = await baton.query<{ resumed: string; id: string }>(
+    "select data->>'resumed' resumed, data->>'providerSessionId' id from event where session_ulid = $1 and type = 'session.agent_ready' order by seq",
+    [session],
+  );
+  expect(ready).toEqual([
+    { resumed: "false", id: before?.provider_session_id },
+    { resumed: "true", id: before?.provider_session_id },
+  ]);
+  const output = await baton.query<{ output: string }>(
+    "select data->>'output' as output from event where session_ulid = $1 and type in ('command.completed', 'tool.completed') and turn_id = $2",
+    [session, data["inputId"]],
+  );
   expect(output.map((row) => row.output?.trim())).toContain("kept");
 }, 90_000);
 
 describe("a permission request", () => {
   const asks = async (name: string): Promise<{ session: string; approvalId: string }> => {
     const scenario = { turns: [[{ ask: { title: "rm -rf build", onDeny: [{ say: "denied" }] } }, { say: "went on" }]] };
-    const { data } = await baton.sdk.sessions.launch(caller, { clientRequestId: key(name), actor: "@test", taskKey: key(name), launcherConfigKey: "ask", prompt: "go", config: { scenario }, task: { title: name, repositoryPath: stack.repository, projectKey: "FAULTS" } });
+    const { data } = await baton.sdk.sessions.launch(caller, {
+      clientRequestId: key(name),
+      actor: "@test",
+      taskKey: key(name),
+      launcherConfigKey: "ask",
+      prompt: "go",
+      config: { scenario },
+      task: { title: name, repositoryPath: stack.repository, projectKey: "FAULTS" },
+    });
     const session = String(data["sessionUlid"]);
     let approvalId = "";
-    await baton.eventually("a request", async () => {
-      const [row] = await baton.query<{ approval_id: string; title: string }>("select approval_id, title from approval where session_ulid = $1 and state = 'open'", [session]);
-      approvalId = row?.approval_id ?? "";
-      return row?.title === "rm -rf build";
-    }, 20_000);
+    await baton.eventually(
+      "a request",
+      async () => {
+        const [row] = await baton.query<{ approval_id: string; title: string }>(
+          "select approval_id, title from approval where session_ulid = $1 and state = 'open'",
+          [session],
+        );
+        approvalId = row?.approval_id ?? "";
+        return row?.title === "rm -rf build";
+      },
+      20_000,
+    );
     return { session, approvalId };
   };
   /** One prompt, one request, one answer, whatever happened to the host. */
@@ -109,8 +166,14 @@ describe("a permission request", () => {
     expect(await baton.outcomes(session)).toEqual(["completed"]);
     expect(agentLog(session, " prompt turn ")).toHaveLength(1);
     expect(agentLog(session, " start")).toHaveLength(1);
-    const events = await baton.query<{ type: string; decision: string | null }>("select type, data->>'decision' decision from event where session_ulid = $1 and type like 'approval.%' order by seq", [session]);
-    expect(events).toEqual([{ type: "approval.requested", decision: null }, { type: "approval.resolved", decision }]);
+    const events = await baton.query<{ type: string; decision: string | null }>(
+      "select type, data->>'decision' decision from event where session_ulid = $1 and type like 'approval.%' order by seq",
+      [session],
+    );
+    expect(events).toEqual([
+      { type: "approval.requested", decision: null },
+      { type: "approval.resolved", decision },
+    ]);
   };
   const killHost = async (): Promise<void> => {
     const gone = new Promise((resolve) => host.once("exit", resolve));
@@ -118,14 +181,24 @@ describe("a permission request", () => {
     await gone;
   };
 
-  test.each([["allow", "went on"], ["deny", "denied"]])("is answered with %s; a second answer changes nothing", async (decision, words) => {
-    const { session, approvalId } = await asks(`answer-${decision}`);
-    expect(await baton.sdk.sessions.respond(caller, { approvalId, decision })).toMatchObject({ applied: true });
-    expect(await baton.sdk.sessions.respond(caller, { approvalId, decision: decision === "allow" ? "deny" : "allow" })).toMatchObject({ applied: false, by: "local" });
-    await baton.turnsEnded(session, 1, 20_000);
-    expect((await said(session))[0]).toBe(words);
-    await answeredOnce(session, decision);
-  }, 60_000);
+  test.each([
+    ["allow", "went on"],
+    ["deny", "denied"],
+  ])(
+    "is answered with %s; a second answer changes nothing",
+    async (decision, words) => {
+      const { session, approvalId } = await asks(`answer-${decision}`);
+      expect(await baton.sdk.sessions.respond(caller, { approvalId, decision })).toMatchObject({ applied: true });
+      expect(await baton.sdk.sessions.respond(caller, { approvalId, decision: decision === "allow" ? "deny" : "allow" })).toMatchObject({
+        applied: false,
+        by: "local",
+      });
+      await baton.turnsEnded(session, 1, 20_000);
+      expect((await said(session))[0]).toBe(words);
+      await answeredOnce(session, decision);
+    },
+    60_000,
+  );
 
   test("is answered while its killed host is away: the next one gives the answer to the agent that still waits", async () => {
     const { session, approvalId } = await asks("killed-before");

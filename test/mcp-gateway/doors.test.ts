@@ -15,7 +15,9 @@ let token: string;
 
 beforeAll(async () => {
   database = await freshDatabase();
-  const gateway = nodeProcess(join(root, "mcp-gateway/main.ts"), { env: { BATON_HOME: home, BATON_PORT: "0", BATON_HOST_ID: "h1", DATABASE_URL: database.url, TEMPORAL_ADDRESS: process.env["TEST_TEMPORAL_ADDRESS"] ?? "" } });
+  const gateway = nodeProcess(join(root, "mcp-gateway/main.ts"), {
+    env: { BATON_HOME: home, BATON_PORT: "0", BATON_HOST_ID: "h1", DATABASE_URL: database.url, TEMPORAL_ADDRESS: process.env["TEST_TEMPORAL_ADDRESS"] ?? "" },
+  });
   url = new URL((JSON.parse((await gateway.line(/^ready (.*)$/m))[1] ?? "{}") as { url: string }).url);
   token = readFileSync(join(home, "token"), "utf8").trim();
 });
@@ -25,12 +27,31 @@ afterAll(async () => {
 });
 
 /** Plain HTTP: `fetch` does not let a test choose the Host. A connection each: the one of a refused large body is closed. */
-function post(headers: Record<string, string>, body = '{"jsonrpc":"2.0","id":1,"method":"tools/list"}', path = "/mcp"): Promise<{ status: number; body: string }> {
+function post(
+  headers: Record<string, string>,
+  body = '{"jsonrpc":"2.0","id":1,"method":"tools/list"}',
+  path = "/mcp",
+): Promise<{ status: number; body: string }> {
   return new Promise((resolve, reject) => {
-    const sent = request({ agent: false, host: "127.0.0.1", port: url.port, path, method: path === "/mcp" ? "POST" : "GET", headers: { "content-type": "application/json", accept: "application/json, text/event-stream", ...headers } }, (answer) => {
-      let text = "";
-      answer.setEncoding("utf8").on("data", (piece: string) => { text += piece; }).on("end", () => resolve({ status: answer.statusCode ?? 0, body: text }));
-    });
+    const sent = request(
+      {
+        agent: false,
+        host: "127.0.0.1",
+        port: url.port,
+        path,
+        method: path === "/mcp" ? "POST" : "GET",
+        headers: { "content-type": "application/json", accept: "application/json, text/event-stream", ...headers },
+      },
+      (answer) => {
+        let text = "";
+        answer
+          .setEncoding("utf8")
+          .on("data", (piece: string) => {
+            text += piece;
+          })
+          .on("end", () => resolve({ status: answer.statusCode ?? 0, body: text }));
+      },
+    );
     sent.on("error", reject);
     sent.end(path === "/mcp" ? body : undefined);
   });
@@ -63,17 +84,35 @@ test("a client lists the tools and calls them over HTTP", async () => {
   await client.connect(new StreamableHTTPClientTransport(url, { requestInit: { headers: { authorization: `Bearer ${token}` } } }));
   const { tools } = await client.listTools();
   expect(tools.map((tool) => tool.name)).toEqual(["pm_session", "pm_session_read", "pm_task", "pm_health", "pm_generate_ulid"]);
-  expect((await client.callTool({ name: "pm_session", arguments: { action: "list" } })).structuredContent).toEqual({ ok: true, action: "list", data: { sessions: [] } });
-  expect(await client.callTool({ name: "pm_session", arguments: { action: "get", sessionUlid: "X-1/executor-1" } })).toMatchObject({ isError: true, structuredContent: { ok: false, error: { code: "NOT_FOUND" } } });
-  expect(await client.callTool({ name: "pm_session", arguments: { action: "get", nonsense: 1 } })).toMatchObject({ isError: true, structuredContent: { error: { code: "INVALID_ARGUMENT", field: "nonsense" } } });
-  expect((await client.callTool({ name: "pm_health", arguments: {} })).structuredContent).toMatchObject({ data: { postgres: { status: "ok" }, temporal: { status: "ok" } } });
+  expect((await client.callTool({ name: "pm_session", arguments: { action: "list" } })).structuredContent).toEqual({
+    ok: true,
+    action: "list",
+    data: { sessions: [] },
+  });
+  expect(await client.callTool({ name: "pm_session", arguments: { action: "get", sessionUlid: "X-1/executor-1" } })).toMatchObject({
+    isError: true,
+    structuredContent: { ok: false, error: { code: "NOT_FOUND" } },
+  });
+  expect(await client.callTool({ name: "pm_session", arguments: { action: "get", nonsense: 1 } })).toMatchObject({
+    isError: true,
+    structuredContent: { error: { code: "INVALID_ARGUMENT", field: "nonsense" } },
+  });
+  expect((await client.callTool({ name: "pm_health", arguments: {} })).structuredContent).toMatchObject({
+    data: { postgres: { status: "ok" }, temporal: { status: "ok" } },
+  });
   await client.close();
 });
 
 test("stdio answers the handshake while nothing runs, and every call says what to start", async () => {
   const empty = temporaryHome();
   const client = new Client({ name: "t", version: "1" });
-  await client.connect(new StdioClientTransport({ command: process.execPath, args: [join(root, "mcp-gateway/stdio-main.ts")], env: { PATH: process.env["PATH"] ?? "", BATON_HOME: empty } }));
+  await client.connect(
+    new StdioClientTransport({
+      command: process.execPath,
+      args: [join(root, "mcp-gateway/stdio-main.ts")],
+      env: { PATH: process.env["PATH"] ?? "", BATON_HOME: empty },
+    }),
+  );
   const result = await client.callTool({ name: "pm_session", arguments: { action: "list" } });
   expect(result).toMatchObject({ isError: true, structuredContent: { error: { code: "UNAVAILABLE", message: expect.stringContaining("npm start") } } });
   await client.close();

@@ -7,7 +7,12 @@ import { type Tool, tools } from "../../mcp-gateway/registry/index.ts";
 const tool = (name: string) => tools.find((t) => t.name === name) as Tool;
 const parse = (raw: unknown, name = "pm_session") => parseArguments(tool(name), raw);
 function refusal(raw: unknown, name?: string): BatonError {
-  try { parse(raw, name); } catch (error) { if (error instanceof BatonError) return error; throw error; }
+  try {
+    parse(raw, name);
+  } catch (error) {
+    if (error instanceof BatonError) return error;
+    throw error;
+  }
   throw new Error("was not refused");
 }
 
@@ -21,18 +26,31 @@ describe("arguments", () => {
     expect(parse({ action: "input", sessionUlid: "S", prompt: '{"a":1}' }).args["prompt"]).toBe('{"a":1}');
   });
   test("an unknown key is refused with what was meant", () => {
-    expect(refusal({ action: "get", sesionUlid: "S" })).toMatchObject({ code: "INVALID_ARGUMENT", message: expect.stringContaining('"sessionUlid"'), detail: { field: "sesionUlid" } });
-    expect(refusal({ action: "launch_task", clientRequestId: "k", actor: "a", taskKey: "T-1", launcherConfigKey: "p", task: { titel: "x" } })).toMatchObject({ detail: { field: "task.titel" } });
+    expect(refusal({ action: "get", sesionUlid: "S" })).toMatchObject({
+      code: "INVALID_ARGUMENT",
+      message: expect.stringContaining('"sessionUlid"'),
+      detail: { field: "sesionUlid" },
+    });
+    expect(refusal({ action: "launch_task", clientRequestId: "k", actor: "a", taskKey: "T-1", launcherConfigKey: "p", task: { titel: "x" } })).toMatchObject({
+      detail: { field: "task.titel" },
+    });
     expect(refusal({ action: "run", sessionUlid: "S", dbPath: "/x" }).message).toContain("never chooses");
   });
   test("an unknown action names the near one and all there are", () => {
-    expect(refusal({ action: "lunch_task" })).toMatchObject({ code: "UNKNOWN_ACTION", message: expect.stringContaining("launch_task"), detail: { allowed: expect.arrayContaining(["launch_task"]) } });
+    expect(refusal({ action: "lunch_task" })).toMatchObject({
+      code: "UNKNOWN_ACTION",
+      message: expect.stringContaining("launch_task"),
+      detail: { allowed: expect.arrayContaining(["launch_task"]) },
+    });
     expect(refusal({})).toMatchObject({ code: "UNKNOWN_ACTION" });
     expect(refusal({ action: "launch_task" }, "pm_session_read").code).toBe("UNKNOWN_ACTION");
   });
   test("a missing key comes with a fresh one", () => {
     const { detail } = refusal({ action: "launch_task", actor: "@me", taskKey: "T-1", launcherConfigKey: "p" });
-    expect(detail).toMatchObject({ field: "clientRequestId", example: { action: "launch_task", taskKey: "T-1", clientRequestId: expect.stringMatching(/^[0-9A-Z]{26}$/) } });
+    expect(detail).toMatchObject({
+      field: "clientRequestId",
+      example: { action: "launch_task", taskKey: "T-1", clientRequestId: expect.stringMatching(/^[0-9A-Z]{26}$/) },
+    });
   });
   test("a tool without actions ignores one", () => {
     expect(parse({ action: "x", count: 2 }, "pm_generate_ulid").args).toEqual({ count: 2 });
@@ -44,7 +62,8 @@ describe("published schemas", () => {
     const schema = publishedSchema(published);
     expect(schema).toMatchObject({ type: "object", additionalProperties: false });
     expect(JSON.stringify(schema)).not.toMatch(/"(oneOf|anyOf|allOf|not|\$ref|const|if)":/);
-    for (const property of Object.values(schema["properties"] as Record<string, { type: unknown; description: unknown }>)) expect([typeof property.type, typeof property.description]).toEqual(["string", "string"]);
+    for (const property of Object.values(schema["properties"] as Record<string, { type: unknown; description: unknown }>))
+      expect([typeof property.type, typeof property.description]).toEqual(["string", "string"]);
     expect(publishedDescription(published).length).toBeLessThan(2_000);
   });
   test("every example is accepted by its own action", () => {
@@ -62,7 +81,10 @@ describe("envelope", () => {
   test("a refusal says its code; anything else is told to the log alone", () => {
     const told: unknown[] = [];
     const refused = failure("get", new BatonError("NOT_FOUND", "no", { field: "sessionUlid" }), (fields) => told.push(fields));
-    expect(refused).toMatchObject({ isError: true, structuredContent: { ok: false, action: "get", error: { code: "NOT_FOUND", message: "no", field: "sessionUlid", applied: "no", retryable: false } } });
+    expect(refused).toMatchObject({
+      isError: true,
+      structuredContent: { ok: false, action: "get", error: { code: "NOT_FOUND", message: "no", field: "sessionUlid", applied: "no", retryable: false } },
+    });
     expect(told).toEqual([]);
     const broken = failure("get", new Error("password=hunter2"), (fields) => told.push(fields));
     expect(broken).toMatchObject({ structuredContent: { error: { code: "INTERNAL", applied: "unknown" } } });

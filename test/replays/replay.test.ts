@@ -7,9 +7,14 @@ import { quietTemporal } from "../support/quiet-temporal.ts";
 
 quietTemporal();
 
-interface Recorded { workflowId: string; history: { events: Record<string, unknown>[] } }
+interface Recorded {
+  workflowId: string;
+  history: { events: Record<string, unknown>[] };
+}
 
-const names = readdirSync(import.meta.dirname).filter((name) => name.endsWith(".json")).sort();
+const names = readdirSync(import.meta.dirname)
+  .filter((name) => name.endsWith(".json"))
+  .sort();
 const read = (name: string): Recorded => JSON.parse(readFileSync(join(import.meta.dirname, name), "utf8")) as Recorded;
 
 /** The error of each replay on the workflows as they are now, by name. Recorded anew with BATON_RECORD_REPLAYS=1 (test/workflows). */
@@ -19,13 +24,16 @@ async function replay(histories: { name: string; recorded: Recorded }[]): Promis
   // A chain derives its children's ids from its own: the id belongs to the history.
   const byId = new Map(histories.map(({ name, recorded }) => [recorded.workflowId, name]));
   const given = histories.map(({ recorded }) => recorded);
-  for await (const result of Worker.runReplayHistories({ workflowBundle: bundle }, given)) errors[byId.get(result.workflowId) ?? ""] = result.error === undefined ? null : result.error.name;
+  for await (const result of Worker.runReplayHistories({ workflowBundle: bundle }, given))
+    errors[byId.get(result.workflowId) ?? ""] = result.error === undefined ? null : result.error.name;
   return errors;
 }
 
 describe("histories of former runs", () => {
   test("there are sessions and chains", () => {
-    expect(names).toEqual(expect.arrayContaining(["session-turns.json", "session-abort.json", "session-carried.json", "chain-two-rounds.json", "chain-cancelled.json"]));
+    expect(names).toEqual(
+      expect.arrayContaining(["session-turns.json", "session-abort.json", "session-carried.json", "chain-two-rounds.json", "chain-cancelled.json"]),
+    );
   });
 
   test("each replays on the workflows of today", async () => {

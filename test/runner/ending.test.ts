@@ -10,7 +10,10 @@ test("an interrupt that a deaf agent ignores ends it and its detached children t
   const connection = await b.spawn(spec);
   const { pid } = await connection.status();
   await connection.request(prompt);
-  const children = await until("two children", () => { const found = [...b.agentLog().matchAll(/child (\d+)/g)].map((one) => Number(one[1])); return found.length === 2 && found; });
+  const children = await until("two children", () => {
+    const found = [...b.agentLog().matchAll(/child (\d+)/g)].map((one) => Number(one[1]));
+    return found.length === 2 && found;
+  });
   await until("children that run", () => children.every(alive));
   const { agentPid } = await connection.status();
   await connection.request({ cmd: "interrupt", turnId: "T1" });
@@ -24,7 +27,14 @@ test("an interrupt that a deaf agent ignores ends it and its detached children t
 });
 
 test("a close finds what left the agent's tree, though the agent itself goes by itself", async () => {
-  const b = bench({ turns: [[{ run: "setsid sh -c 'trap \"\" TERM; echo $$ > stray; while :; do sleep 1; done' >/dev/null 2>&1 & while ! test -s stray; do sleep 0.05; done" }, { say: "ok" }]] });
+  const b = bench({
+    turns: [
+      [
+        { run: "setsid sh -c 'trap \"\" TERM; echo $$ > stray; while :; do sleep 1; done' >/dev/null 2>&1 & while ! test -s stray; do sleep 0.05; done" },
+        { say: "ok" },
+      ],
+    ],
+  });
   const spec = b.spec({ stopGraceMs: 10_000 });
   const connection = await b.spawn(spec);
   const { pid } = await connection.status();
@@ -61,7 +71,10 @@ test("the orphan limit ends an agent that nobody watches, and writes no end of t
 });
 
 test("TERM to a runner loses the attempt; a close by command ends the turn as interrupted", async () => {
-  for (const [end, marks] of [["term", ["prompt.written"]], ["close", ["prompt.written", "turn.ended"]]] as const) {
+  for (const [end, marks] of [
+    ["term", ["prompt.written"]],
+    ["close", ["prompt.written", "turn.ended"]],
+  ] as const) {
     const b = bench({ turns: [[{ hang: true }]] });
     const spec = b.spec({ stopGraceMs: 300 });
     const connection = await b.spawn(spec);

@@ -10,7 +10,7 @@ import { temporaryDirectory } from "../support/temp-directory.ts";
 import { until } from "../support/until.ts";
 
 const root = join(import.meta.dirname, "../..");
-export const control = runnerControl({ nodePath: process.execPath, mainPath: join(root, "runner/main.ts") });
+export const control = runnerControl({ nodePath: process.execPath, mainPath: join(root, "runner/main.ts"), env: process.env });
 // Hooks run in the order of their registration: first nobody writes any more, then the directory goes. Both once a file, not inside a test.
 afterAll(endBenches);
 const home = temporaryDirectory();
@@ -44,13 +44,35 @@ export function bench(scenario: unknown): Bench {
   started.push({ sessionUlid, pids });
   const read = (name: string): string => (existsSync(join(dir, name)) ? readFileSync(join(dir, name), "utf8") : "");
   const made: Bench = {
-    cwd: dir, sessionUlid,
+    cwd: dir,
+    sessionUlid,
     spec(changes = {}, launch = {}) {
       const runnerId = newUlid();
       return {
-        launch: { sessionUlid, runnerId, provider: "scripted", command: [process.execPath, join(root, "scripted-agent/main.ts")], cwd: dir, env: { HOME: dir, BATON_SCENARIO_FILE: join(dir, "scenario.json") }, permissionMode: "ask", stallMs: 60_000, ...launch },
-        specHash: "h", epoch: 1, owner: "one", uid: process.getuid?.() ?? 0, instance: "test", dir: join(dir, "runner"), socketPath: join(dir, `${runnerId.slice(-8)}.sock`),
-        stopGraceMs: 500, keepAliveMs: 60_000, orphanMs: 60_000, maxSpoolBytes: 50_000_000, maxEventBytes: 256_000, ...changes,
+        launch: {
+          sessionUlid,
+          runnerId,
+          provider: "scripted",
+          command: [process.execPath, join(root, "scripted-agent/main.ts")],
+          cwd: dir,
+          env: { HOME: dir, BATON_SCENARIO_FILE: join(dir, "scenario.json") },
+          permissionMode: "ask",
+          stallMs: 60_000,
+          ...launch,
+        },
+        specHash: "h",
+        epoch: 1,
+        owner: "one",
+        uid: process.getuid?.() ?? 0,
+        instance: "test",
+        dir: join(dir, "runner"),
+        socketPath: join(dir, `${runnerId.slice(-8)}.sock`),
+        stopGraceMs: 500,
+        keepAliveMs: 60_000,
+        orphanMs: 60_000,
+        maxSpoolBytes: 50_000_000,
+        maxEventBytes: 256_000,
+        ...changes,
       };
     },
     async spawn(spec) {
@@ -59,14 +81,26 @@ export function bench(scenario: unknown): Bench {
       return connection;
     },
     attach: (spec, epoch, owner) => control.attach({ socketPath: spec.socketPath, sessionUlid, runnerId: spec.launch.runnerId, epoch, owner }),
-    watch(pid) { pids.add(pid); },
-    records: async (spec) => (await readSpool(join(spec.dir, `spool-${spec.launch.runnerId}.ndjson`), 0, 50_000_000)).records.map(({ record }) => {
-      if (record.kind === "unparsed") throw new Error(record.reason);
-      return record;
-    }),
-    events: async <T extends EventType>(spec: RunnerSpec, type: T) => (await made.records(spec)).flatMap((one) => (one.kind === "event" && one.event.type === type ? [one.event as NewEvent<T>] : [])),
-    event: <T extends EventType>(spec: RunnerSpec, type: T, fits: (data: EventData[T]) => boolean = () => true) => until(`event ${type}`, async () => (await made.events(spec, type)).find((one) => fits(one.data))),
-    ended: (spec, turnId) => until(`end of ${turnId}`, async () => (await made.records(spec)).find((one) => one.kind === "mark" && one.mark === "turn.ended" && one.turnId === turnId) as Extract<SpoolRecord, { mark: "turn.ended" }> | undefined),
+    watch(pid) {
+      pids.add(pid);
+    },
+    records: async (spec) =>
+      (await readSpool(join(spec.dir, `spool-${spec.launch.runnerId}.ndjson`), 0, 50_000_000)).records.map(({ record }) => {
+        if (record.kind === "unparsed") throw new Error(record.reason);
+        return record;
+      }),
+    events: async <T extends EventType>(spec: RunnerSpec, type: T) =>
+      (await made.records(spec)).flatMap((one) => (one.kind === "event" && one.event.type === type ? [one.event as NewEvent<T>] : [])),
+    event: <T extends EventType>(spec: RunnerSpec, type: T, fits: (data: EventData[T]) => boolean = () => true) =>
+      until(`event ${type}`, async () => (await made.events(spec, type)).find((one) => fits(one.data))),
+    ended: (spec, turnId) =>
+      until(
+        `end of ${turnId}`,
+        async () =>
+          (await made.records(spec)).find((one) => one.kind === "mark" && one.mark === "turn.ended" && one.turnId === turnId) as
+            | Extract<SpoolRecord, { mark: "turn.ended" }>
+            | undefined,
+      ),
     agentLog: () => read("agent.log"),
     runnerLog: () => read("runner/runner.log"),
   };

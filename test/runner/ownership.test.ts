@@ -10,7 +10,10 @@ import { until } from "../support/until.ts";
 import { alive, bench, marked } from "./harness.ts";
 
 const prompt = { cmd: "prompt", turnId: "T1", inputId: "I1", text: "go" } as const;
-const numbers = (entries: SpoolEntry[]): number[] => entries.flatMap(({ record }) => (record.kind === "event" && record.event.type === "tool.started" ? [Number((record.event.data as { title: string }).title.replace("number ", ""))] : []));
+const numbers = (entries: SpoolEntry[]): number[] =>
+  entries.flatMap(({ record }) =>
+    record.kind === "event" && record.event.type === "tool.started" ? [Number((record.event.data as { title: string }).title.replace("number ", ""))] : [],
+  );
 
 test("kill -9 of the client leaves the agent untouched, and who attaches next goes on from the offset", async () => {
   const b = bench({ turns: [[{ numbered: { count: 60, everyMs: 50 } }, { say: "counted" }]] });
@@ -18,11 +21,14 @@ test("kill -9 of the client leaves the agent untouched, and who attaches next go
   const file = join(b.cwd, "client-spec.json");
   writeFileSync(file, JSON.stringify(spec));
   const client = spawn(process.execPath, [join(import.meta.dirname, "client-process.ts"), file], { stdio: ["ignore", "pipe", "inherit"] });
-  const [said] = await once(client.stdout, "data") as [Buffer];
+  const [said] = (await once(client.stdout, "data")) as [Buffer];
   b.watch(Number(said.toString()));
 
   const path = join(spec.dir, `spool-${spec.launch.runnerId}.ndjson`);
-  const before = await until("some numbers", async () => { const read = await readSpool(path, 0, 1 << 20); return numbers(read.records).length >= 3 && read; });
+  const before = await until("some numbers", async () => {
+    const read = await readSpool(path, 0, 1 << 20);
+    return numbers(read.records).length >= 3 && read;
+  });
   const agents = marked(b.sessionUlid);
   const ticks = agents.map(startTicks);
   expect(agents).toHaveLength(1);
@@ -51,7 +57,12 @@ test("a higher epoch takes the runner over; the lower one, and a stranger with t
   const second = await b.attach(spec, 2, "two");
   await until("the older connection's end", () => heard.includes(null));
   await expect(first.request(prompt)).rejects.toMatchObject({ code: "gone" });
-  for (const [epoch, owner] of [[1, "one"], [1, "two"], [2, "stranger"]] as const) await expect(b.attach(spec, epoch, owner)).rejects.toMatchObject({ code: "fenced" });
+  for (const [epoch, owner] of [
+    [1, "one"],
+    [1, "two"],
+    [2, "stranger"],
+  ] as const)
+    await expect(b.attach(spec, epoch, owner)).rejects.toMatchObject({ code: "fenced" });
   // The refused ones did not push the owner out.
   expect(await second.status()).toMatchObject({ epoch: 2, promptedTurns: [] });
   expect(JSON.parse(readFileSync(join(spec.dir, "epoch.json"), "utf8"))).toEqual({ epoch: 2, owner: "two" });
@@ -72,7 +83,10 @@ test("of two runners of one session the second exits; after kill -9 of the first
   await until("the agent's child", () => marked(b.sessionUlid).length >= 2 && b.agentLog().includes("child"));
   const { pid, agentPid } = await first.status();
   const childPid = Number(/child (\d+)/.exec(b.agentLog())?.[1]);
-  await expect(b.spawn(b.spec({ epoch: 2, owner: "two" }))).rejects.toMatchObject({ code: "spawn_failed", message: expect.stringContaining("another runner holds the session") });
+  await expect(b.spawn(b.spec({ epoch: 2, owner: "two" }))).rejects.toMatchObject({
+    code: "spawn_failed",
+    message: expect.stringContaining("another runner holds the session"),
+  });
   expect([agentPid ?? 0, childPid].map(alive)).toEqual([true, true]);
   // The one that did not get the lock left no trace in the fence.
   expect(JSON.parse(readFileSync(join(spec.dir, "epoch.json"), "utf8"))).toEqual({ epoch: 1, owner: "one" });

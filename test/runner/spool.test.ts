@@ -10,8 +10,13 @@ let files = 0;
 const place = (): string => join(dir, `${++files}.ndjson`);
 const delta = (text: string): SpoolRecord => ({ kind: "delta", turnId: "T", itemId: "i", stream: "message", text });
 const line = (text: string): string => JSON.stringify(delta(text)) + "\n";
-const texts = (read: Awaited<ReturnType<typeof readSpool>>): string[] => read.records.map(({ record }) => (record.kind === "delta" ? record.text : record.kind === "unparsed" ? `!${record.reason}` : record.kind));
-const filed = (text: string): string => { const path = place(); writeFileSync(path, text); return path; };
+const texts = (read: Awaited<ReturnType<typeof readSpool>>): string[] =>
+  read.records.map(({ record }) => (record.kind === "delta" ? record.text : record.kind === "unparsed" ? `!${record.reason}` : record.kind));
+const filed = (text: string): string => {
+  const path = place();
+  writeFileSync(path, text);
+  return path;
+};
 
 test("no file, an empty file and an offset at or behind the end read as nothing new", async () => {
   expect(await readSpool(place(), 0, 100)).toEqual({ records: [], end: 0 });
@@ -64,11 +69,21 @@ test("a line that is no record is said to be none and hides nothing behind it", 
 test("what is written is read: cut to the limit, well-formed, with the offsets that the writer says", async () => {
   const path = place();
   const ends: number[] = [];
-  const spool = openSpool({ path, maxEventBytes: 2_000, wrote: (end) => ends.push(end), blocked: (code) => { throw new Error(code); } });
+  const spool = openSpool({
+    path,
+    maxEventBytes: 2_000,
+    wrote: (end) => ends.push(end),
+    blocked: (code) => {
+      throw new Error(code);
+    },
+  });
   const at = new Date(0).toISOString();
   spool.append(delta("nul\0 half\ud800 é"));
   spool.append({ kind: "event", event: { type: "message.completed", data: { role: "agent", text: "ü".repeat(9_000) }, at, turnId: "T" } });
-  spool.append({ kind: "event", event: { type: "plan.updated", data: { entries: Array.from({ length: 500 }, () => ({ text: "p", status: "pending" })) }, at, turnId: "T" } });
+  spool.append({
+    kind: "event",
+    event: { type: "plan.updated", data: { entries: Array.from({ length: 500 }, () => ({ text: "p", status: "pending" })) }, at, turnId: "T" },
+  });
   await spool.synced();
   const read = await readSpool(path, 0, 1 << 20);
   expect(read.records.map((one) => one.end)).toEqual(ends);

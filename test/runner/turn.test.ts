@@ -5,14 +5,28 @@ import { until } from "../support/until.ts";
 import { alive, bench, control } from "./harness.ts";
 
 test("a prompt goes to a real agent and its work comes back through the spool", async () => {
-  const b = bench({ turns: [[{ think: "Hm." }, { say: "Working." }, { edit: { path: "a.txt", content: "one\n" } }, { run: "cat a.txt; exit 3" }, { plan: [{ text: "p", status: "pending" }] }, { verdict: { decision: "approved", score: 9, summary: "ok", findings: [] } }]] });
+  const b = bench({
+    turns: [
+      [
+        { think: "Hm." },
+        { say: "Working." },
+        { edit: { path: "a.txt", content: "one\n" } },
+        { run: "cat a.txt; exit 3" },
+        { plan: [{ text: "p", status: "pending" }] },
+        { verdict: { decision: "approved", score: 9, summary: "ok", findings: [] } },
+      ],
+    ],
+  });
   const spec = b.spec({}, { env: { ...b.spec().launch.env, SECRET: "only-for-the-agent" } });
   const connection = await b.spawn(spec);
   expect(() => statSync(join(spec.dir, `spec-${spec.launch.runnerId}.json`))).toThrow("ENOENT");
   expect(statSync(spec.socketPath).mode & 0o777).toBe(0o600);
   expect(readFileSync(`/proc/${(await connection.status()).pid}/environ`, "utf8")).not.toContain("SECRET");
 
-  expect(await connection.request({ cmd: "prompt", turnId: "T1", inputId: "I1", text: "go" })).toMatchObject({ ok: true, status: { turnId: "T1", promptedTurns: ["T1"] } });
+  expect(await connection.request({ cmd: "prompt", turnId: "T1", inputId: "I1", text: "go" })).toMatchObject({
+    ok: true,
+    status: { turnId: "T1", promptedTurns: ["T1"] },
+  });
   const { end, providerSessionId } = await b.ended(spec, "T1");
   expect(end).toMatchObject({ outcome: "completed", stopReason: "end_turn", usage: { costMicros: 1_000 } });
   expect(end.finalMessage).toContain('"decision": "approved"');
@@ -21,11 +35,27 @@ test("a prompt goes to a real agent and its work comes back through the spool", 
 
   const records = await b.records(spec);
   const types = records.map((one) => (one.kind === "event" ? one.event.type : one.kind === "mark" ? one.mark : "delta")).filter((type) => type !== "delta");
-  expect(types).toEqual(["session.agent_ready", "prompt.written", "thought.completed", "message.completed", "tool.started", "file.changed", "tool.completed", "command.started", "command.completed", "plan.updated", "message.completed", "usage.reported", "turn.ended"]);
+  expect(types).toEqual([
+    "session.agent_ready",
+    "prompt.written",
+    "thought.completed",
+    "message.completed",
+    "tool.started",
+    "file.changed",
+    "tool.completed",
+    "command.started",
+    "command.completed",
+    "plan.updated",
+    "message.completed",
+    "usage.reported",
+    "turn.ended",
+  ]);
   expect((await b.events(spec, "command.completed"))[0]?.data).toEqual({ status: "failed", exitCode: 3, output: "one\n" });
   expect((await b.events(spec, "file.changed"))[0]?.data).toMatchObject({ change: "added", diff: "+one" });
-  const { rawRef } = (await b.event(spec, "plan.updated"));
-  const raw = readFileSync(rawRef?.file ?? "").subarray(rawRef?.offset, (rawRef?.offset ?? 0) + (rawRef?.bytes ?? 0)).toString();
+  const { rawRef } = await b.event(spec, "plan.updated");
+  const raw = readFileSync(rawRef?.file ?? "")
+    .subarray(rawRef?.offset, (rawRef?.offset ?? 0) + (rawRef?.bytes ?? 0))
+    .toString();
   expect(JSON.parse(raw)).toMatchObject({ params: { update: { sessionUpdate: "plan" } } });
 });
 
@@ -92,7 +122,9 @@ test("an agent that dies fails the turn and a fresh runner resumes the conversat
   expect((await b.event(spec, "process.exited")).data).toMatchObject({ code: 9, expected: false });
   await until("the runner's end", () => !alive(pid));
   expect(notices).toContainEqual({ notice: "closing", reason: "agent_exited" });
-  await expect(control.attach({ socketPath: spec.socketPath, sessionUlid: b.sessionUlid, runnerId: spec.launch.runnerId, epoch: 1, owner: "one" })).rejects.toMatchObject({ code: "gone" });
+  await expect(
+    control.attach({ socketPath: spec.socketPath, sessionUlid: b.sessionUlid, runnerId: spec.launch.runnerId, epoch: 1, owner: "one" }),
+  ).rejects.toMatchObject({ code: "gone" });
 
   const next = b.spec({ epoch: 2 }, { resume: providerSessionId ?? "" });
   await (await b.spawn(next)).request({ cmd: "prompt", turnId: "T1", inputId: "I1", text: "a" });
@@ -102,7 +134,11 @@ test("an agent that dies fails the turn and a fresh runner resumes the conversat
 
 test("a failure to open ends the turn that waits for it", async () => {
   const b = bench({ turns: [[]] });
-  const cases: [Partial<LaunchSpec>, string][] = [[{ command: ["/no/such/agent"] }, "not_found"], [{ env: { BIG: "y".repeat(200_000) } }, "invalid_request"], [{ resume: "no-such-conversation" }, "session_not_found"]];
+  const cases: [Partial<LaunchSpec>, string][] = [
+    [{ command: ["/no/such/agent"] }, "not_found"],
+    [{ env: { BIG: "y".repeat(200_000) } }, "invalid_request"],
+    [{ resume: "no-such-conversation" }, "session_not_found"],
+  ];
   for (const [launch, expected] of cases) {
     const spec = b.spec({}, launch);
     await (await b.spawn(spec)).request({ cmd: "prompt", turnId: "T1", inputId: "I1", text: "a" });
@@ -112,7 +148,9 @@ test("a failure to open ends the turn that waits for it", async () => {
 });
 
 test("garbage, a flood and a huge line do no harm; a silent agent is interrupted and ended", async () => {
-  const b = bench({ turns: [[{ raw: "not json" }, { flood: { count: 2_000, bytes: 50 } }, { raw: "y".repeat(9 << 20) }, { say: "fine\u0000\ud800" }], [{ hang: true }]] });
+  const b = bench({
+    turns: [[{ raw: "not json" }, { flood: { count: 2_000, bytes: 50 } }, { raw: "y".repeat(9 << 20) }, { say: "fine\u0000\ud800" }], [{ hang: true }]],
+  });
   const spec = b.spec({}, { stallMs: 2_000 });
   const connection = await b.spawn(spec);
   await connection.request({ cmd: "prompt", turnId: "T1", inputId: "I1", text: "a" });

@@ -7,31 +7,79 @@ import { freshDatabase } from "../support/fresh-database.ts";
 export async function freshStore(): Promise<{ store: Store; url: string; end(): Promise<void> }> {
   const database = await freshDatabase();
   const store = await openStore({ databaseUrl: database.url, instance: "test" });
-  return { store, url: database.url, async end() { await store.close(); await database.drop(); } };
+  return {
+    store,
+    url: database.url,
+    async end() {
+      await store.close();
+      await database.drop();
+    },
+  };
 }
 
 export async function newSession(store: Store, change: Partial<NewSession> = {}): Promise<SessionRow> {
   const sessionUlid = ulid();
-  return store.transaction((tx) => store.sessions.insert(tx, {
-    sessionUlid, name: `T-1/executor-${sessionUlid}`, workflowId: sessionUlid, principal: "p", clientRequestId: null, contextRef: sessionUlid, taskKey: null, projectKey: null, role: "executor", provider: "scripted",
-    agentHandle: "a", actor: "a", launcherConfigKey: "k", presetRevision: 1, presetSha256: "x", hostId: "h", repositoryPath: "/r", worktreePath: "/w", branchName: "baton/T-1", baseRef: "main",
-    systemPrompt: "", args: { a: 1 }, labels: {}, launchReason: "r", parentUlid: null, chainId: null, ...change,
-  }));
+  return store.transaction((tx) =>
+    store.sessions.insert(tx, {
+      sessionUlid,
+      name: `T-1/executor-${sessionUlid}`,
+      workflowId: sessionUlid,
+      principal: "p",
+      clientRequestId: null,
+      contextRef: sessionUlid,
+      taskKey: null,
+      projectKey: null,
+      role: "executor",
+      provider: "scripted",
+      agentHandle: "a",
+      actor: "a",
+      launcherConfigKey: "k",
+      presetRevision: 1,
+      presetSha256: "x",
+      hostId: "h",
+      repositoryPath: "/r",
+      worktreePath: "/w",
+      branchName: "baton/T-1",
+      baseRef: "main",
+      systemPrompt: "",
+      args: { a: 1 },
+      labels: {},
+      launchReason: "r",
+      parentUlid: null,
+      chainId: null,
+      ...change,
+    }),
+  );
 }
 
 /** A session with a claimed turn on spool `spool`; the turn's id is its input's. */
 export async function claimedTurn(store: Store, owner = "keeper-1") {
   const session = await newSession(store);
   const inputId = ulid();
-  await store.transaction((tx) => store.inputs.insert(tx, { inputId, sessionUlid: session.sessionUlid, prompt: "go", delivery: "queue", source: "test", requestId: null, limit: 50 }));
-  const claim = await store.turns.claim({ sessionUlid: session.sessionUlid, turnId: inputId, inputId, generation: 1, attempt: 1, taskToken: "t", owner, minEpoch: 0 });
+  await store.transaction((tx) =>
+    store.inputs.insert(tx, { inputId, sessionUlid: session.sessionUlid, prompt: "go", delivery: "queue", source: "test", requestId: null, limit: 50 }),
+  );
+  const claim = await store.turns.claim({
+    sessionUlid: session.sessionUlid,
+    turnId: inputId,
+    inputId,
+    generation: 1,
+    attempt: 1,
+    taskToken: "t",
+    owner,
+    minEpoch: 0,
+  });
   if (claim.kind !== "claimed") throw new Error(claim.kind);
   await store.turns.switchSpool({ sessionUlid: session.sessionUlid, epoch: claim.head.epoch, owner, spoolId: "spool" });
   return { sessionUlid: session.sessionUlid, turnId: inputId, epoch: claim.head.epoch, owner };
 }
 
 /** A batch of records of ten bytes each. */
-export function batch(turn: { sessionUlid: string; epoch: number; owner: string; turnId: string }, start: number, records: LaneBatch["records"][number]["record"][]): LaneBatch {
+export function batch(
+  turn: { sessionUlid: string; epoch: number; owner: string; turnId: string },
+  start: number,
+  records: LaneBatch["records"][number]["record"][],
+): LaneBatch {
   return { ...turn, spoolId: "spool", start, attempt: 1, records: records.map((record, i) => ({ record, end: start + (i + 1) * 10 })) };
 }
 export const said = (text: string) => ({ kind: "event" as const, event: { type: "message.completed" as const, data: { role: "agent" as const, text } } });

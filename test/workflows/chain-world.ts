@@ -18,8 +18,16 @@ export type Answer = VerdictView["decision"];
 /** The chain's arguments as a door makes them; the executor's session is `<chainId>-executor`. */
 export function chainArgs(chainId: string, hostQueue: string, more: Partial<ChainArgs> = {}): ChainArgs {
   return {
-    chainId, taskKey: "T-1", reviewers: 1, auditor: true, maxRounds: 3, turnDeadlineSeconds: 60, hostQueue, summary: "trial",
-    executor: { ...sessionArgs(chainId, "executor", hostQueue), inputId: "first" }, ...more,
+    chainId,
+    taskKey: "T-1",
+    reviewers: 1,
+    auditor: true,
+    maxRounds: 3,
+    turnDeadlineSeconds: 60,
+    hostQueue,
+    summary: "trial",
+    executor: { ...sessionArgs(chainId, "executor", hostQueue), inputId: "first" },
+    ...more,
   };
 }
 
@@ -36,7 +44,11 @@ export function chainWorld(plays: Map<string, Play>, hostQueue: () => string): C
     counts.set(of, n + 1);
     return list[Math.min(n, list.length - 1)];
   };
-  const play = (chainId: string): Play => { const found = plays.get(chainId); if (found === undefined) throw new Error(`no play for ${chainId}`); return found; };
+  const play = (chainId: string): Play => {
+    const found = plays.get(chainId);
+    if (found === undefined) throw new Error(`no play for ${chainId}`);
+    return found;
+  };
   const given = new Map<string, VerdictView[]>();
   return {
     startRound: async () => undefined,
@@ -51,10 +63,11 @@ export function chainWorld(plays: Map<string, Play>, hostQueue: () => string): C
       given.set(key, [...(given.get(key) ?? []), verdict]);
       return verdict;
     },
-    evaluateGates: async ({ chainId, round, tree, stage }) => (stage === "review" ? ["reviewer"] : ["reviewer", "auditor"]).map((role) => {
-      const verdicts = (given.get(`${chainId}/${round}/${role}`) ?? []).filter((v) => v.tree === tree);
-      return { name: role, passed: verdicts.every((v) => v.decision === "approved"), why: `${verdicts.length} verdicts` };
-    }),
+    evaluateGates: async ({ chainId, round, tree, stage }) =>
+      (stage === "review" ? ["reviewer"] : ["reviewer", "auditor"]).map((role) => {
+        const verdicts = (given.get(`${chainId}/${round}/${role}`) ?? []).filter((v) => v.tree === tree);
+        return { name: role, passed: verdicts.every((v) => v.decision === "approved"), why: `${verdicts.length} verdicts` };
+      }),
     verifyCandidate: async ({ sessionUlid, tree }) => {
       const unchanged = next(`verify ${sessionUlid}`, play(sessionUlid.replace(/-executor$/, "")).unchanged ?? [true]) ?? true;
       return { unchanged, tree: unchanged ? tree : "another" };

@@ -27,7 +27,8 @@ async function begin(play: Play, more: Partial<ChainArgs> = {}) {
 
 const callsOf = (name: string, chainId: string): Record<string, unknown>[] =>
   (trial.of(name) as Record<string, unknown>[]).filter((a) => a["chainId"] === chainId || String(a["sessionUlid"]).startsWith(`${chainId}-`));
-const turnsOf = (chainId: string): string[] => callsOf("runTurn", chainId).map((a) => `${String(a["sessionUlid"]).slice(chainId.length + 1)}:${String(a["turnId"])}`);
+const turnsOf = (chainId: string): string[] =>
+  callsOf("runTurn", chainId).map((a) => `${String(a["sessionUlid"]).slice(chainId.length + 1)}:${String(a["turnId"])}`);
 const endOf = async (workflowId: string): Promise<unknown> => trial.client.workflow.getHandle(workflowId).result();
 const approved = { "reviewer-1": ["approved"], "auditor-1": ["approved"] } satisfies Play["answers"];
 
@@ -38,21 +39,38 @@ describe("chain", () => {
     expect(await handle.result()).toMatchObject({ reason: "approved" });
     expect(turnsOf(id)).toEqual(["executor:first", "reviewer-1:review_1_reviewer-1", "auditor-1:audit_1_auditor-1"]);
     expect(callsOf("finishChain", id)).toEqual([expect.objectContaining({ chainId: id, reason: "approved" })]);
-    expect(callsOf("startRound", id)).toEqual([{ chainId: id, round: 1 }, { chainId: id, round: 1, candidate: candidate("a") }]);
+    expect(callsOf("startRound", id)).toEqual([
+      { chainId: id, round: 1 },
+      { chainId: id, round: 1, candidate: candidate("a") },
+    ]);
     expect(callsOf("verifyCandidate", id)).toEqual([{ sessionUlid: `${id}-executor`, tree: "a" }]);
-    for (const member of ["executor", "reviewer/1", "auditor/1"]) expect(await endOf(`${id}/${member}`)).toMatchObject({ state: "closed", reason: "chain ended: approved" });
+    for (const member of ["executor", "reviewer/1", "auditor/1"])
+      expect(await endOf(`${id}/${member}`)).toMatchObject({ state: "closed", reason: "chain ended: approved" });
   });
 
   test("findings go back to the same executor, the second round is approved; a turn costs at most 20 events", async () => {
-    const handle = await begin({ trees: ["a", "b"], answers: { "reviewer-1": ["changes_requested", "approved"], "reviewer-2": ["approved"], "auditor-1": ["approved"] } }, { reviewers: 2 });
+    const handle = await begin(
+      { trees: ["a", "b"], answers: { "reviewer-1": ["changes_requested", "approved"], "reviewer-2": ["approved"], "auditor-1": ["approved"] } },
+      { reviewers: 2 },
+    );
     const id = handle.workflowId;
     expect(await handle.result()).toMatchObject({ reason: "approved", why: expect.stringContaining("Round 2") });
     expect(turnsOf(id).filter((t) => t.startsWith("executor"))).toEqual(["executor:first", "executor:findings_1"]);
     expect(turnsOf(id).filter((t) => t.startsWith("auditor"))).toEqual(["auditor-1:audit_2_auditor-1"]);
     expect(turnsOf(id).filter((t) => t.startsWith("reviewer"))).toHaveLength(4);
     // The round's prompt is made from the refused candidate, its review from the new one.
-    expect(callsOf("recordChainInput", id).map((a) => [a["kind"], a["round"], (a["candidate"] as { tree: string }).tree]).sort())
-      .toEqual([["audit", 2, "b"], ["findings", 1, "a"], ["review", 1, "a"], ["review", 1, "a"], ["review", 2, "b"], ["review", 2, "b"]]);
+    expect(
+      callsOf("recordChainInput", id)
+        .map((a) => [a["kind"], a["round"], (a["candidate"] as { tree: string }).tree])
+        .toSorted((a, b) => JSON.stringify(a).localeCompare(JSON.stringify(b))),
+    ).toEqual([
+      ["audit", 2, "b"],
+      ["findings", 1, "a"],
+      ["review", 1, "a"],
+      ["review", 1, "a"],
+      ["review", 2, "b"],
+      ["review", 2, "b"],
+    ]);
     await history(trial.client, id, "chain-two-rounds");
     await history(trial.client, `${id}/executor`, "chain-executor");
     await history(trial.client, `${id}/reviewer/1`, "chain-reviewer");
@@ -113,7 +131,10 @@ describe("chain", () => {
   });
 
   test.each([
-    ["failed", "failed"], ["limit", "failed"], ["unknown", "needs_human"], ["interrupted", "aborted"],
+    ["failed", "failed"],
+    ["limit", "failed"],
+    ["unknown", "needs_human"],
+    ["interrupted", "aborted"],
   ] as const)("an executor's turn that ended %s ends the chain as %s", async (outcome, reason) => {
     const handle = await begin({ trees: ["a"], answers: approved, turn: async (_who, a) => done(a.turnId, { outcome }) });
     expect(await handle.result()).toMatchObject({ reason });
@@ -162,14 +183,36 @@ describe("chain", () => {
   });
 
   test("a candidate's long statistics are cut on their way to the chain", async () => {
-    const handle = await begin({ trees: [], answers: approved, turn: async (who, a) => (who === "executor" ? done(a.turnId, { candidate: { ...candidate("a"), diffStat: "x".repeat(300_000) } }) : undefined) });
+    const handle = await begin({
+      trees: [],
+      answers: approved,
+      turn: async (who, a) => (who === "executor" ? done(a.turnId, { candidate: { ...candidate("a"), diffStat: "x".repeat(300_000) } }) : undefined),
+    });
     expect(await handle.result()).toMatchObject({ reason: "approved" });
     expect((await history(trial.client, handle.workflowId)).bytes).toBeLessThan(100_000);
   });
 
   test("nonsense from outside changes nothing", async () => {
-    const handle = await begin({ trees: ["a"], answers: approved, turn: async (who) => { if (who !== "executor") return undefined; await new Promise((r) => setTimeout(r, 500)); return undefined; } });
-    for (const nonsense of [null, undefined, 7, "text", {}, { sessionUlid: 3 }, { sessionUlid: `${handle.workflowId}-executor`, turnId: "first", outcome: "completed", candidate: { tree: 3 } }, { sessionUlid: `${handle.workflowId}-executor`, turnId: "first", outcome: "nonsense" }]) await handle.signal("turnEnded", nonsense);
+    const handle = await begin({
+      trees: ["a"],
+      answers: approved,
+      turn: async (who) => {
+        if (who !== "executor") return undefined;
+        await new Promise((r) => setTimeout(r, 500));
+        return undefined;
+      },
+    });
+    for (const nonsense of [
+      null,
+      undefined,
+      7,
+      "text",
+      {},
+      { sessionUlid: 3 },
+      { sessionUlid: `${handle.workflowId}-executor`, turnId: "first", outcome: "completed", candidate: { tree: 3 } },
+      { sessionUlid: `${handle.workflowId}-executor`, turnId: "first", outcome: "nonsense" },
+    ])
+      await handle.signal("turnEnded", nonsense);
     expect(await handle.result()).toMatchObject({ reason: "approved" });
   });
 });

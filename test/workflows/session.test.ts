@@ -20,7 +20,8 @@ beforeAll(async () => {
 afterAll(() => trial.close());
 
 const turnsOf = (sessionUlid: string): RunTurnArgs[] => (trial.of("runTurn") as RunTurnArgs[]).filter((a) => a.sessionUlid === sessionUlid);
-const failedOf = (sessionUlid: string): { inputIds: string[]; reason: string }[] => (trial.of("failInputs") as { sessionUlid: string; inputIds: string[]; reason: string }[]).filter((a) => a.sessionUlid === sessionUlid);
+const failedOf = (sessionUlid: string): { inputIds: string[]; reason: string }[] =>
+  (trial.of("failInputs") as { sessionUlid: string; inputIds: string[]; reason: string }[]).filter((a) => a.sessionUlid === sessionUlid);
 
 describe("session", () => {
   test("a turn costs at most 15 events and 12 KB", async () => {
@@ -72,7 +73,11 @@ describe("session", () => {
     await until("the later turn", () => turnsOf(args.sessionUlid).some((a) => a.turnId === later));
     await idle(handle);
     expect(turnsOf(args.sessionUlid).map((a) => a.turnId)).toEqual([first, later]);
-    expect(failedOf(args.sessionUlid).flatMap((f) => f.inputIds).sort()).toEqual([first, dropped].sort());
+    expect(
+      failedOf(args.sessionUlid)
+        .flatMap((f) => f.inputIds)
+        .sort(),
+    ).toEqual([first, dropped].sort());
     // Late: its turn is over.
     await handle.signal("abort", { turnId: first });
     await handle.signal("close", {});
@@ -82,7 +87,10 @@ describe("session", () => {
 
   test("a result beats the cancel", async () => {
     const first = ulid();
-    turns.set(first, async (a) => { await untilCancelled().catch(() => undefined); return done(a.turnId); });
+    turns.set(first, async (a) => {
+      await untilCancelled().catch(() => undefined);
+      return done(a.turnId);
+    });
     const args = trial.args({ inputId: first });
     const handle = await trial.startSession(args);
     await until("first turn", () => turnsOf(args.sessionUlid).length === 1);
@@ -95,8 +103,22 @@ describe("session", () => {
   test("an operator's prompt is recorded, nonsense is dropped", async () => {
     const args = trial.args();
     const handle = await trial.startSession(args);
-    for (const nonsense of [undefined, null, 7, "text", [], {}, { prompt: 3 }, { inputId: { a: 1 } }, { prompt: "x", delivery: "now" }, { inputId: "no spaces here" }]) await handle.signal("input", nonsense);
-    for (const nonsense of [null, 7, "text"]) { await handle.signal("abort", nonsense); }
+    for (const nonsense of [
+      undefined,
+      null,
+      7,
+      "text",
+      [],
+      {},
+      { prompt: 3 },
+      { inputId: { a: 1 } },
+      { prompt: "x", delivery: "now" },
+      { inputId: "no spaces here" },
+    ])
+      await handle.signal("input", nonsense);
+    for (const nonsense of [null, 7, "text"]) {
+      await handle.signal("abort", nonsense);
+    }
     await handle.signal("input", { prompt: "please", requestId: "r1" });
     await handle.signal("input", { prompt: "please", requestId: "r1" });
     await until("the operator's turn", () => turnsOf(args.sessionUlid).length === 1);
@@ -112,9 +134,15 @@ describe("session", () => {
 
   test("only attempts that had to start the agent again count", async () => {
     const [patient, poison] = [ulid(), ulid()];
-    const lost = (respawned: boolean) => ApplicationFailure.create({ type: failureTypes.attemptLost, message: "lost", nonRetryable: true, details: [{ respawned }] });
-    turns.set(patient, async (a) => { if (a.attempt < 4) throw lost(a.attempt === 1); return done(a.turnId); });
-    turns.set(poison, async () => { throw lost(true); });
+    const lost = (respawned: boolean) =>
+      ApplicationFailure.create({ type: failureTypes.attemptLost, message: "lost", nonRetryable: true, details: [{ respawned }] });
+    turns.set(patient, async (a) => {
+      if (a.attempt < 4) throw lost(a.attempt === 1);
+      return done(a.turnId);
+    });
+    turns.set(poison, async () => {
+      throw lost(true);
+    });
     const args = trial.args({ inputId: patient, turnAttempts: 2 });
     const handle = await trial.startSession(args);
     await until("four attempts", () => turnsOf(args.sessionUlid).length === 4);
@@ -131,7 +159,10 @@ describe("session", () => {
 
   test("a host that goes silent costs no counted attempt: the turn waits for it", async () => {
     const first = ulid();
-    turns.set(first, async (a) => { if (a.attempt <= 2) await new Promise((resolve) => setTimeout(resolve, 2_500)); return done(a.turnId); });
+    turns.set(first, async (a) => {
+      if (a.attempt <= 2) await new Promise((resolve) => setTimeout(resolve, 2_500));
+      return done(a.turnId);
+    });
     const args = trial.args({ inputId: first, beatTimeoutMs: 1_000, turnAttempts: 1 });
     const handle = await trial.startSession(args);
     await until("the third attempt", () => turnsOf(args.sessionUlid).length === 3);
@@ -142,7 +173,11 @@ describe("session", () => {
   });
 
   test("a workspace that cannot be made fails the session", async () => {
-    const other = await openTrial({ prepareWorkspace: async () => { throw ApplicationFailure.nonRetryable("no such commit", failureTypes.workspaceFailed); } });
+    const other = await openTrial({
+      prepareWorkspace: async () => {
+        throw ApplicationFailure.nonRetryable("no such commit", failureTypes.workspaceFailed);
+      },
+    });
     await other.startHost();
     const args = other.args({ inputId: ulid() });
     const handle = await other.startSession(args);
@@ -197,7 +232,7 @@ describe("session", () => {
 
 async function idle(handle: { query(name: string): Promise<unknown> }): Promise<void> {
   await until("idle", async () => {
-    const state = await handle.query("state") as { turnId: string | null; waiting: string[] };
+    const state = (await handle.query("state")) as { turnId: string | null; waiting: string[] };
     return state.turnId === null && state.waiting.length === 0;
   });
 }

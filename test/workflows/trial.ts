@@ -22,16 +22,44 @@ export async function openTrial(activities: Partial<Activities>) {
   const client = new Client({ connection });
   const bundle = await workflowBundle(join(tmpdir(), "baton-test-bundles"));
   const calls: { name: string; args: unknown }[] = [];
-  const noted = Object.fromEntries(Object.entries({ ...defaults, ...activities }).map(([name, body]) => [name, (args: never) => { calls.push({ name, args }); return (body as (a: never) => unknown)(args); }]));
-  const engine = await Worker.create({ connection: native, taskQueue: engineQueue(instance), workflowBundle: bundle, activities: noted, stickyQueueScheduleToStartTimeout: "1s" });
+  const noted = Object.fromEntries(
+    Object.entries({ ...defaults, ...activities }).map(([name, body]) => [
+      name,
+      (args: never) => {
+        calls.push({ name, args });
+        return (body as (a: never) => unknown)(args);
+      },
+    ]),
+  );
+  const engine = await Worker.create({
+    connection: native,
+    taskQueue: engineQueue(instance),
+    workflowBundle: bundle,
+    activities: noted,
+    stickyQueueScheduleToStartTimeout: "1s",
+  });
   const makeHost = () => Worker.create({ connection: native, taskQueue: hostQueue(instance, "h"), activities: noted, maxHeartbeatThrottleInterval: 100 });
   const running = [engine.run()];
   const workers = [engine];
   return {
-    client, calls, instance,
+    client,
+    calls,
+    instance,
     of: (name: string) => calls.filter((c) => c.name === name).map((c) => c.args as never),
-    async startHost() { const host = await makeHost(); workers.push(host); running.push(host.run()); },
-    args: (more: Partial<SessionArgs> = {}): SessionArgs => ({ sessionUlid: ulid(), generation: 1, hostQueue: hostQueue(instance, "h"), summary: "trial", beatTimeoutMs: 5_000, turnAttempts: 3, ...more }),
+    async startHost() {
+      const host = await makeHost();
+      workers.push(host);
+      running.push(host.run());
+    },
+    args: (more: Partial<SessionArgs> = {}): SessionArgs => ({
+      sessionUlid: ulid(),
+      generation: 1,
+      hostQueue: hostQueue(instance, "h"),
+      summary: "trial",
+      beatTimeoutMs: 5_000,
+      turnAttempts: 3,
+      ...more,
+    }),
     startSession: (args: SessionArgs) => client.workflow.start("session", { workflowId: args.sessionUlid, taskQueue: engineQueue(instance), args: [args] }),
     startChain: (args: ChainArgs) => client.workflow.start("chain", { workflowId: args.chainId, taskQueue: engineQueue(instance), args: [args] }),
     async close() {
@@ -52,7 +80,11 @@ export function done(turnId: string, more: Partial<TurnResult> = {}): TurnResult
 export async function untilCancelled(): Promise<never> {
   const context = Context.current();
   const beat = setInterval(() => context.heartbeat(), 50);
-  try { return await context.cancelled; } finally { clearInterval(beat); }
+  try {
+    return await context.cancelled;
+  } finally {
+    clearInterval(beat);
+  }
 }
 
 /** Events and bytes of a workflow's history, and where its activities were scheduled; kept in test/replays when BATON_RECORD_REPLAYS=1. */
@@ -65,7 +97,14 @@ export async function history(client: Client, workflowId: string, recordAs?: str
     mkdirSync(folder, { recursive: true });
     writeFileSync(join(folder, `${recordAs}.json`), `${JSON.stringify({ workflowId, history: json })}\n`);
   }
-  return { events: fetched.events?.length ?? 0, bytes: JSON.stringify(json).length, activities: (fetched.events ?? []).flatMap((e, at) => { const name = e.activityTaskScheduledEventAttributes?.activityType?.name; return name ? [{ name, at }] : []; }) };
+  return {
+    events: fetched.events?.length ?? 0,
+    bytes: JSON.stringify(json).length,
+    activities: (fetched.events ?? []).flatMap((e, at) => {
+      const name = e.activityTaskScheduledEventAttributes?.activityType?.name;
+      return name ? [{ name, at }] : [];
+    }),
+  };
 }
 
 const defaults: Partial<Activities> = {

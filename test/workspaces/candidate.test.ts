@@ -8,16 +8,29 @@ const conflict = expect.objectContaining({ name: "BatonError", code: "CONFLICT_S
 const turn = (s: ReturnType<typeof scratch>, n = 1) => ({ base: s.first, turnId: `TURN${n}`, attempt: 1, at });
 
 async function prepared(branch: string | null = "baton/T-1") {
-  const s = scratch(), plan = s.plan(branch);
+  const s = scratch(),
+    plan = s.plan(branch);
   await s.workspaces.inspectRepository(s.repo);
   await s.workspaces.prepare(plan);
-  return { s, plan, write: (path: string, text: string) => { mkdirSync(join(plan.path, path, ".."), { recursive: true }); writeFileSync(join(plan.path, path), text); } };
+  return {
+    s,
+    plan,
+    write: (path: string, text: string) => {
+      mkdirSync(join(plan.path, path, ".."), { recursive: true });
+      writeFileSync(join(plan.path, path), text);
+    },
+  };
 }
 
 describe("capture", () => {
   test("takes tracked and untracked files, not ignored ones; branch, index and files stay", async () => {
     const { s, plan, write } = await prepared();
-    write("a.txt", "two\n"); write("new/deep.txt", "x\ny\n"); write("ignored/x", "no"); write("x.log", "no"); write("forced.log", "yes\n"); write("staged.txt", "s\n");
+    write("a.txt", "two\n");
+    write("new/deep.txt", "x\ny\n");
+    write("ignored/x", "no");
+    write("x.log", "no");
+    write("forced.log", "yes\n");
+    write("staged.txt", "s\n");
     s.git(["add", "-f", "forced.log", "staged.txt"], plan.path);
     symlinkSync("/etc/passwd", join(plan.path, "link"));
     chmodSync(join(plan.path, "new/deep.txt"), 0o755);
@@ -27,8 +40,18 @@ describe("capture", () => {
     expect(s.git(["ls-tree", c.commit, "link"])).toMatch(/^120000/);
     expect(s.git(["ls-tree", c.commit, "new/deep.txt"])).toMatch(/^100755/);
     expect([s.git(["status", "--porcelain"], plan.path), s.git(["rev-parse", "baton/T-1"]), s.git(["ls-files", "--stage"], plan.path)]).toEqual(before);
-    expect(c).toEqual({ commit: s.git(["rev-parse", c.ref]), tree: s.git(["rev-parse", `${c.ref}^{tree}`]), ref: `refs/baton/${plan.sessionUlid}/TURN1.1`, base: s.first, diffStat: "5 files, +6 -1", files: 5, stable: true });
-    expect(s.git(["show", "-s", "--format=%an <%ae> %aI %cI %P", c.commit])).toBe(`Baton <baton@localhost> 2030-01-02T03:04:05+00:00 2030-01-02T03:04:05+00:00 ${s.first}`);
+    expect(c).toEqual({
+      commit: s.git(["rev-parse", c.ref]),
+      tree: s.git(["rev-parse", `${c.ref}^{tree}`]),
+      ref: `refs/baton/${plan.sessionUlid}/TURN1.1`,
+      base: s.first,
+      diffStat: "5 files, +6 -1",
+      files: 5,
+      stable: true,
+    });
+    expect(s.git(["show", "-s", "--format=%an <%ae> %aI %cI %P", c.commit])).toBe(
+      `Baton <baton@localhost> 2030-01-02T03:04:05+00:00 2030-01-02T03:04:05+00:00 ${s.first}`,
+    );
     expect(readdirSync(join(s.home, "git-views"))).toEqual([]);
   });
 
@@ -56,8 +79,11 @@ describe("capture", () => {
   test("what the agent committed counts from the base; deletions and a folder that became a link are seen", async () => {
     const { s, plan, write } = await prepared();
     write("d/one.txt", "1\n");
-    s.git(["add", "."], plan.path); s.git(["commit", "-q", "-m", "agent"], plan.path);
-    rmSync(join(plan.path, "d"), { recursive: true }); symlinkSync(".", join(plan.path, "d")); rmSync(join(plan.path, "a.txt"));
+    s.git(["add", "."], plan.path);
+    s.git(["commit", "-q", "-m", "agent"], plan.path);
+    rmSync(join(plan.path, "d"), { recursive: true });
+    symlinkSync(".", join(plan.path, "d"));
+    rmSync(join(plan.path, "a.txt"));
     const c = await s.workspaces.capture({ plan, ...turn(s) });
     expect(s.git(["ls-tree", "-r", "--name-only", c.commit]).split("\n")).toEqual([".gitignore", "d"]);
     expect(c.base).toBe(s.first);
@@ -78,7 +104,11 @@ describe("capture", () => {
     const { s, plan, write } = await prepared();
     write("busy.txt", "");
     const timer = setInterval(() => appendFileSync(join(plan.path, "busy.txt"), "x"), 1);
-    try { expect((await s.workspaces.capture({ plan, ...turn(s) })).stable).toBe(false); } finally { clearInterval(timer); }
+    try {
+      expect((await s.workspaces.capture({ plan, ...turn(s) })).stable).toBe(false);
+    } finally {
+      clearInterval(timer);
+    }
   });
 });
 
@@ -87,17 +117,37 @@ describe("what an agent plants does not run", () => {
     const s = scratch();
     s.git(["config", "filter.own.clean", "tr a-z A-Z"]);
     await s.workspaces.inspectRepository(s.repo);
-    const mark = join(s.home, "ran"), evil = join(s.home, "evil.sh");
-    writeFileSync(evil, `#!/bin/sh\necho "$0 $*" >> ${mark}\ncat\n`); chmodSync(evil, 0o755);
+    const mark = join(s.home, "ran"),
+      evil = join(s.home, "evil.sh");
+    writeFileSync(evil, `#!/bin/sh\necho "$0 $*" >> ${mark}\ncat\n`);
+    chmodSync(evil, 0o755);
     mkdirSync(join(s.repo, ".git/hooks"), { recursive: true });
-    for (const hook of ["post-checkout", "reference-transaction", "post-index-change", "pre-commit"]) { writeFileSync(join(s.repo, ".git/hooks", hook), `#!/bin/sh\necho ${hook} >> ${mark}\n`); chmodSync(join(s.repo, ".git/hooks", hook), 0o755); }
-    for (const [key, value] of [["filter.evil.clean", evil], ["filter.evil.smudge", evil], ["filter.evil.process", evil], ["filter.evil.required", "true"], ["core.fsmonitor", evil], ["core.pager", evil], ["diff.external", evil], ["diff.evil.textconv", evil], ["diff.evil.command", evil], ["log.showSignature", "true"], ["gpg.program", evil]] as const) s.git(["config", key, value]);
+    for (const hook of ["post-checkout", "reference-transaction", "post-index-change", "pre-commit"]) {
+      writeFileSync(join(s.repo, ".git/hooks", hook), `#!/bin/sh\necho ${hook} >> ${mark}\n`);
+      chmodSync(join(s.repo, ".git/hooks", hook), 0o755);
+    }
+    for (const [key, value] of [
+      ["filter.evil.clean", evil],
+      ["filter.evil.smudge", evil],
+      ["filter.evil.process", evil],
+      ["filter.evil.required", "true"],
+      ["core.fsmonitor", evil],
+      ["core.pager", evil],
+      ["diff.external", evil],
+      ["diff.evil.textconv", evil],
+      ["diff.evil.command", evil],
+      ["log.showSignature", "true"],
+      ["gpg.program", evil],
+    ] as const)
+      s.git(["config", key, value]);
     mkdirSync(join(s.repo, ".git/info"), { recursive: true });
     writeFileSync(join(s.repo, ".git/info/attributes"), "*.txt filter=evil diff=evil\nown.md filter=own\n");
-    const plan = s.plan("baton/T-1"), reviewer = s.plan(null);
+    const plan = s.plan("baton/T-1"),
+      reviewer = s.plan(null);
     await s.workspaces.prepare(plan);
     await s.workspaces.prepare(reviewer);
-    writeFileSync(join(plan.path, "b.txt"), "plain\n"); writeFileSync(join(plan.path, "own.md"), "loud\n");
+    writeFileSync(join(plan.path, "b.txt"), "plain\n");
+    writeFileSync(join(plan.path, "own.md"), "loud\n");
     const c = await s.workspaces.capture({ plan, ...turn(s) });
     await s.workspaces.checkout({ plan: reviewer, commit: c.commit });
     await s.workspaces.diff({ repositoryPath: s.repo, from: s.first, to: c.commit, maxBytes: 10_000 });
@@ -105,9 +155,14 @@ describe("what an agent plants does not run", () => {
     expect(existsSync(mark) ? readFileSync(mark, "utf8") : "").toBe("");
     expect(readFileSync(join(reviewer.path, "b.txt"), "utf8")).toBe("plain\n");
     writeFileSync(join(reviewer.path, "control.txt"), "x\n");
-    try { s.git(["add", "control.txt"], reviewer.path); } catch { /* the planted process filter speaks no protocol */ }
+    try {
+      s.git(["add", "control.txt"], reviewer.path);
+    } catch {
+      /* the planted process filter speaks no protocol */
+    }
     expect(readFileSync(mark, "utf8")).toContain("evil.sh"); // a plain git would have run it
-    s.git(["config", "--unset", "core.fsmonitor"]); s.git(["config", "core.hooksPath", "/dev/null"]);
+    s.git(["config", "--unset", "core.fsmonitor"]);
+    s.git(["config", "core.hooksPath", "/dev/null"]);
     expect(s.git(["cat-file", "blob", `${c.commit}:own.md`])).toBe("LOUD");
   });
 });
@@ -117,9 +172,11 @@ describe("checkout", () => {
     const { s, plan, write } = await prepared();
     const reviewer = s.plan(null);
     await s.workspaces.prepare(reviewer);
-    write("a.txt", "two\n"); write("b.txt", "b\n");
+    write("a.txt", "two\n");
+    write("b.txt", "b\n");
     const c = await s.workspaces.capture({ plan, ...turn(s) });
-    writeFileSync(join(reviewer.path, "a.txt"), "scribble\n"); writeFileSync(join(reviewer.path, "notes.txt"), "notes\n");
+    writeFileSync(join(reviewer.path, "a.txt"), "scribble\n");
+    writeFileSync(join(reviewer.path, "notes.txt"), "notes\n");
     expect(await s.workspaces.checkout({ plan: reviewer, commit: c.commit })).toEqual({ commit: c.commit, tree: c.tree });
     expect(await s.workspaces.checkout({ plan: reviewer, commit: c.commit })).toEqual({ commit: c.commit, tree: c.tree });
     expect(s.git(["rev-parse", "HEAD"], reviewer.path)).toBe(c.commit);
@@ -134,10 +191,14 @@ describe("checkout", () => {
 describe("diff", () => {
   test("gives the text, the files, a path's part, and cuts whole characters", async () => {
     const { s, plan, write } = await prepared();
-    write("a.txt", "two\n"); write("u.txt", "ä".repeat(3000));
+    write("a.txt", "two\n");
+    write("u.txt", "ä".repeat(3000));
     const c = await s.workspaces.capture({ plan, ...turn(s) });
     const all = await s.workspaces.diff({ repositoryPath: s.repo, from: s.first, to: c.tree, maxBytes: 100_000 });
-    expect(all.files).toEqual([{ path: "a.txt", added: 1, deleted: 1 }, { path: "u.txt", added: 1, deleted: 0 }]);
+    expect(all.files).toEqual([
+      { path: "a.txt", added: 1, deleted: 1 },
+      { path: "u.txt", added: 1, deleted: 0 },
+    ]);
     expect(all.diff).toContain("-one\n+two\n");
     expect((await s.workspaces.diff({ repositoryPath: s.repo, from: s.first, to: c.tree, path: "a.txt", maxBytes: 100_000 })).diff).not.toContain("u.txt");
     for (const maxBytes of [1000, 1001]) {
@@ -147,7 +208,9 @@ describe("diff", () => {
       expect(cut.diff).not.toContain("\uFFFD");
     }
     for (const bad of [{ from: "--output=/tmp/x" }, { to: "none" }, { path: "../x" }, { path: "/etc" }, { path: ".git/config" }]) {
-      await expect(s.workspaces.diff({ repositoryPath: s.repo, from: s.first, to: c.tree, maxBytes: 1000, ...bad })).rejects.toEqual(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
+      await expect(s.workspaces.diff({ repositoryPath: s.repo, from: s.first, to: c.tree, maxBytes: 1000, ...bad })).rejects.toEqual(
+        expect.objectContaining({ code: "INVALID_ARGUMENT" }),
+      );
     }
   });
 });

@@ -21,15 +21,32 @@ process.stdout.write("end\\n");
 
 test("killed with SIGKILL at any moment, the next process finishes and no work is lost", async () => {
   const s = scratch();
-  for (let n = 0; n < 60; n += 1) { mkdirSync(join(s.repo, `d${n}`)); writeFileSync(join(s.repo, `d${n}/f`), `${n}\n`.repeat(2000)); }
-  s.git(["add", "."]); s.git(["commit", "-qm", "more"]);
-  const main = s.git(["rev-parse", "main"]), environment = { PATH: process.env["PATH"], HOME: s.home };
+  for (let n = 0; n < 60; n += 1) {
+    mkdirSync(join(s.repo, `d${n}`));
+    writeFileSync(join(s.repo, `d${n}/f`), `${n}\n`.repeat(2000));
+  }
+  s.git(["add", "."]);
+  s.git(["commit", "-qm", "more"]);
+  const main = s.git(["rev-parse", "main"]),
+    environment = { PATH: process.env["PATH"], HOME: s.home };
   let killedMidway = 0;
   for (let n = 0; n < 24; n += 1) {
     const plan = s.plan(n % 2 ? null : `baton/K-${n}`);
-    const child = spawn(process.execPath, ["--input-type=module", "-e", program, join(import.meta.dirname, "../../workspaces/open-workspaces.ts"), JSON.stringify({ home: s.home, plan, environment })], { stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(
+      process.execPath,
+      [
+        "--input-type=module",
+        "-e",
+        program,
+        join(import.meta.dirname, "../../workspaces/open-workspaces.ts"),
+        JSON.stringify({ home: s.home, plan, environment }),
+      ],
+      { stdio: ["ignore", "pipe", "inherit"] },
+    );
     let said = "";
-    child.stdout.on("data", (text: Buffer) => { said += text.toString(); });
+    child.stdout.on("data", (text: Buffer) => {
+      said += text.toString();
+    });
     await once(child.stdout, "data");
     await sleep(n * 12);
     child.kill("SIGKILL");

@@ -19,13 +19,15 @@ describe("inspectRepository", () => {
     mkdirSync(s.home, { recursive: true });
     const empty = join(s.home, "empty");
     execFileSync("git", ["init", "-q", empty]);
-    for (const path of [s.home, empty, "repo", `${s.repo}/../repo`, "/does/not/exist"]) await expect(s.workspaces.inspectRepository(path)).rejects.toEqual(invalid);
+    for (const path of [s.home, empty, "repo", `${s.repo}/../repo`, "/does/not/exist"])
+      await expect(s.workspaces.inspectRepository(path)).rejects.toEqual(invalid);
   });
 });
 
 describe("prepare", () => {
   test("makes a worktree on its own branch; a repeat adopts it with the work in it", async () => {
-    const s = scratch(), plan = s.plan("baton/T-1");
+    const s = scratch(),
+      plan = s.plan("baton/T-1");
     expect(await s.workspaces.prepare(plan)).toEqual({ path: plan.path, head: s.first });
     expect(s.git(["symbolic-ref", "--short", "HEAD"], plan.path)).toBe("baton/T-1");
     expect(s.git(["status", "--porcelain"], plan.path)).toBe("");
@@ -36,14 +38,16 @@ describe("prepare", () => {
   });
 
   test("makes a detached worktree", async () => {
-    const s = scratch(), plan = s.plan(null);
+    const s = scratch(),
+      plan = s.plan(null);
     await s.workspaces.prepare(plan);
     expect(s.git(["rev-parse", "HEAD"], plan.path)).toBe(s.first);
     expect(() => s.git(["symbolic-ref", "-q", "HEAD"], plan.path)).toThrow();
   });
 
   test("makes 20 at once, and one session's 5 tries at once make one", async () => {
-    const s = scratch(), plans = Array.from({ length: 20 }, (_, n) => s.plan(`baton/T-${n}`));
+    const s = scratch(),
+      plans = Array.from({ length: 20 }, (_, n) => s.plan(`baton/T-${n}`));
     await Promise.all(plans.map((plan) => s.workspaces.prepare(plan)));
     const same = s.plan("baton/same");
     await Promise.all(Array.from({ length: 5 }, () => s.workspaces.prepare(same)));
@@ -52,29 +56,64 @@ describe("prepare", () => {
   });
 
   test.each([
-    ["only the start ref", (s: ReturnType<typeof scratch>, p: ReturnType<ReturnType<typeof scratch>["plan"]>) => s.git(["update-ref", `refs/baton/${p.sessionUlid}/start`, s.first])],
-    ["ref and branch", (s, p) => { s.git(["update-ref", `refs/baton/${p.sessionUlid}/start`, s.first]); s.git(["branch", p.branch ?? ""]); }],
-    ["a worktree without files", (s, p) => { s.git(["update-ref", `refs/baton/${p.sessionUlid}/start`, s.first]); s.git(["worktree", "add", "-q", "--no-checkout", "-b", p.branch ?? "", p.path]); }],
-    ["half the files and a locked index", (s, p) => {
-      s.git(["update-ref", `refs/baton/${p.sessionUlid}/start`, s.first]); s.git(["worktree", "add", "-q", "--no-checkout", "-b", p.branch ?? "", p.path]);
-      writeFileSync(join(p.path, "a.txt"), "o"); writeFileSync(join(s.repo, ".git/worktrees", p.sessionUlid, "index.lock"), "");
-    }],
-    ["git's own half: a locked record, no directory", (s, p) => {
-      s.git(["update-ref", `refs/baton/${p.sessionUlid}/start`, s.first]); s.git(["worktree", "add", "-q", "--no-checkout", "-b", p.branch ?? "", p.path]);
-      writeFileSync(join(s.repo, ".git/worktrees", p.sessionUlid, "locked"), "initializing"); rmSync(p.path, { recursive: true });
-    }],
-    ["an empty directory", (_s, p) => { mkdirSync(p.path, { recursive: true }); }],
-  ] as [string, (s: ReturnType<typeof scratch>, p: ReturnType<ReturnType<typeof scratch>["plan"]>) => void][])("finishes what a crash left: %s", async (_name, crash) => {
-    const s = scratch(), plan = s.plan("baton/T-1");
-    crash(s, plan);
-    expect(await s.workspaces.prepare(plan)).toEqual({ path: plan.path, head: s.first });
-    expect(s.git(["symbolic-ref", "--short", "HEAD"], plan.path)).toBe("baton/T-1");
-    expect(s.git(["status", "--porcelain"], plan.path)).toBe("");
-    expect(readFileSync(join(plan.path, "a.txt"), "utf8")).toBe("one\n");
-  });
+    [
+      "only the start ref",
+      (s: ReturnType<typeof scratch>, p: ReturnType<ReturnType<typeof scratch>["plan"]>) => s.git(["update-ref", `refs/baton/${p.sessionUlid}/start`, s.first]),
+    ],
+    [
+      "ref and branch",
+      (s, p) => {
+        s.git(["update-ref", `refs/baton/${p.sessionUlid}/start`, s.first]);
+        s.git(["branch", p.branch ?? ""]);
+      },
+    ],
+    [
+      "a worktree without files",
+      (s, p) => {
+        s.git(["update-ref", `refs/baton/${p.sessionUlid}/start`, s.first]);
+        s.git(["worktree", "add", "-q", "--no-checkout", "-b", p.branch ?? "", p.path]);
+      },
+    ],
+    [
+      "half the files and a locked index",
+      (s, p) => {
+        s.git(["update-ref", `refs/baton/${p.sessionUlid}/start`, s.first]);
+        s.git(["worktree", "add", "-q", "--no-checkout", "-b", p.branch ?? "", p.path]);
+        writeFileSync(join(p.path, "a.txt"), "o");
+        writeFileSync(join(s.repo, ".git/worktrees", p.sessionUlid, "index.lock"), "");
+      },
+    ],
+    [
+      "git's own half: a locked record, no directory",
+      (s, p) => {
+        s.git(["update-ref", `refs/baton/${p.sessionUlid}/start`, s.first]);
+        s.git(["worktree", "add", "-q", "--no-checkout", "-b", p.branch ?? "", p.path]);
+        writeFileSync(join(s.repo, ".git/worktrees", p.sessionUlid, "locked"), "initializing");
+        rmSync(p.path, { recursive: true });
+      },
+    ],
+    [
+      "an empty directory",
+      (_s, p) => {
+        mkdirSync(p.path, { recursive: true });
+      },
+    ],
+  ] as [string, (s: ReturnType<typeof scratch>, p: ReturnType<ReturnType<typeof scratch>["plan"]>) => void][])(
+    "finishes what a crash left: %s",
+    async (_name, crash) => {
+      const s = scratch(),
+        plan = s.plan("baton/T-1");
+      crash(s, plan);
+      expect(await s.workspaces.prepare(plan)).toEqual({ path: plan.path, head: s.first });
+      expect(s.git(["symbolic-ref", "--short", "HEAD"], plan.path)).toBe("baton/T-1");
+      expect(s.git(["status", "--porcelain"], plan.path)).toBe("");
+      expect(readFileSync(join(plan.path, "a.txt"), "utf8")).toBe("one\n");
+    },
+  );
 
   test("rebuilds a lost worktree at its branch's tip and keeps a directory that git forgot", async () => {
-    const s = scratch(), plan = s.plan("baton/T-1");
+    const s = scratch(),
+      plan = s.plan("baton/T-1");
     await s.workspaces.prepare(plan);
     writeFileSync(join(plan.path, "b.txt"), "b\n");
     s.git(["add", "."], plan.path);
@@ -107,14 +146,32 @@ describe("prepare", () => {
   });
 
   test("refuses tricks in names and paths before git sees them", async () => {
-    const s = scratch(), good = s.plan("baton/T-1"), other = s.plan().sessionUlid;
+    const s = scratch(),
+      good = s.plan("baton/T-1"),
+      other = s.plan().sessionUlid;
     mkdirSync(join(s.home, "worktrees"), { recursive: true });
     symlinkSync(s.repo, join(s.home, "link"));
     const bad = [
-      { branch: "--detach" }, { branch: "a..b" }, { branch: "a/.b" }, { branch: "x.lock" }, { branch: "a b" }, { branch: "a\nb" },
-      { baseRef: "--orphan" }, { baseRef: "main..x" }, { baseRef: ":/first" }, { baseRef: "main:a.txt" }, { baseRef: "@{-1}" }, { baseRef: "none" },
-      { sessionUlid: "../../x" }, { path: join(s.home, "worktrees", other) }, { path: `/tmp/${good.sessionUlid}` }, { path: `${s.home}/../${good.sessionUlid}` },
-      { path: join(s.home, "link", good.sessionUlid) }, { path: good.sessionUlid }, { repositoryPath: "repo" }, { repositoryPath: s.home },
+      { branch: "--detach" },
+      { branch: "a..b" },
+      { branch: "a/.b" },
+      { branch: "x.lock" },
+      { branch: "a b" },
+      { branch: "a\nb" },
+      { baseRef: "--orphan" },
+      { baseRef: "main..x" },
+      { baseRef: ":/first" },
+      { baseRef: "main:a.txt" },
+      { baseRef: "@{-1}" },
+      { baseRef: "none" },
+      { sessionUlid: "../../x" },
+      { path: join(s.home, "worktrees", other) },
+      { path: `/tmp/${good.sessionUlid}` },
+      { path: `${s.home}/../${good.sessionUlid}` },
+      { path: join(s.home, "link", good.sessionUlid) },
+      { path: good.sessionUlid },
+      { repositoryPath: "repo" },
+      { repositoryPath: s.home },
     ];
     for (const over of bad) await expect(s.workspaces.prepare({ ...good, ...over })).rejects.toEqual(invalid);
     expect(s.git(["worktree", "list", "--porcelain"]).match(/^worktree /gm)).toHaveLength(1);
@@ -123,6 +180,8 @@ describe("prepare", () => {
 
   test("says what to do without git", async () => {
     const s = scratch();
-    await expect(openWorkspaces({ home: s.home, environment: { PATH: "/nowhere" } }).inspectRepository(s.repo)).rejects.toEqual(expect.objectContaining({ code: "UNAVAILABLE" }));
+    await expect(openWorkspaces({ home: s.home, environment: { PATH: "/nowhere" } }).inspectRepository(s.repo)).rejects.toEqual(
+      expect.objectContaining({ code: "UNAVAILABLE" }),
+    );
   });
 });

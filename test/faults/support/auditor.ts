@@ -10,16 +10,25 @@ export async function audit(a: { databaseUrl: string; home: string; sessions: st
   const wrong: string[] = [];
   try {
     for (const session of a.sessions) {
-      const { rows } = await db.query<{ seq: string; type: string; turn_id: string | null; data: unknown }>("select seq, type, turn_id, data from event where session_ulid = $1 order by seq", [session]);
-      rows.forEach((row, at) => { if (Number(row.seq) !== at + 1) wrong.push(`${session}: seq ${row.seq} at place ${at + 1}`); });
+      const { rows } = await db.query<{ seq: string; type: string; turn_id: string | null; data: unknown }>(
+        "select seq, type, turn_id, data from event where session_ulid = $1 order by seq",
+        [session],
+      );
+      rows.forEach((row, at) => {
+        if (Number(row.seq) !== at + 1) wrong.push(`${session}: seq ${row.seq} at place ${at + 1}`);
+      });
       const ended = rows.filter((row) => row.type === "turn.completed").map((row) => row.turn_id);
-      if (ended.length !== a.turnsPerSession || new Set(ended).size !== ended.length) wrong.push(`${session}: ${ended.length} turns completed (${new Set(ended).size} different), ${a.turnsPerSession} asked`);
+      if (ended.length !== a.turnsPerSession || new Set(ended).size !== ended.length)
+        wrong.push(`${session}: ${ended.length} turns completed (${new Set(ended).size} different), ${a.turnsPerSession} asked`);
       const written = spooledEvents(a.home, session);
       const stored = rows.filter((row) => numbered(row.type, row.data)).map((row) => numbered(row.type, row.data));
       const expected = written.filter((event) => numbered(event.type, event.data)).map((event) => numbered(event.type, event.data));
       if (JSON.stringify(stored) !== JSON.stringify(expected)) wrong.push(`${session}: stored ${stored.join(",")} but spooled ${expected.join(",")}`);
     }
-    const inputs = await db.query<{ input_id: string; turns: string }>("select i.input_id, count(t.turn_id) turns from input i left join turn t on t.input_id = i.input_id where i.session_ulid = any($1) group by 1 having count(t.turn_id) <> 1", [a.sessions]);
+    const inputs = await db.query<{ input_id: string; turns: string }>(
+      "select i.input_id, count(t.turn_id) turns from input i left join turn t on t.input_id = i.input_id where i.session_ulid = any($1) group by 1 having count(t.turn_id) <> 1",
+      [a.sessions],
+    );
     for (const row of inputs.rows) wrong.push(`input ${row.input_id} had ${row.turns} turns`);
   } finally {
     await db.end();
@@ -36,8 +45,15 @@ function numbered(type: string, data: unknown): string | null {
 
 function spooledEvents(home: string, session: string): { type: string; data: unknown }[] {
   const dir = join(home, "runners", session);
-  const spools = readdirSync(dir).filter((name) => name.startsWith("spool-")).toSorted();
-  const records = spools.flatMap((name) => readFileSync(join(dir, name), "utf8").split("\n").slice(0, -1).map((line) => JSON.parse(line) as SpoolRecord));
+  const spools = readdirSync(dir)
+    .filter((name) => name.startsWith("spool-"))
+    .toSorted();
+  const records = spools.flatMap((name) =>
+    readFileSync(join(dir, name), "utf8")
+      .split("\n")
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as SpoolRecord),
+  );
   return records.flatMap((record) => (record.kind === "event" ? [record.event] : []));
 }
 
@@ -49,7 +65,9 @@ export function agentProcesses(sessions: string[]): { pid: number; session: stri
     try {
       const session = /BATON_SESSION=([0-9A-Z]{26})/.exec(readFileSync(`/proc/${entry}/environ`, "latin1"))?.[1];
       if (session && sessions.includes(session)) found.push({ pid: Number(entry), session });
-    } catch { /* gone, or not ours to read */ }
+    } catch {
+      /* gone, or not ours to read */
+    }
   }
   return found;
 }

@@ -4,7 +4,11 @@ import { readConfig } from "../../../contracts/config.schema.ts";
 import { runHostWorker } from "../../../workers/host.ts";
 
 /** The real host worker with stop points: at the `hit`th passing of `name` it is killed, frozen, or the step's answer is lost. */
-export interface StopPlan { name: string; hit: number; action: "kill" | "freeze" | "swallow" }
+export interface StopPlan {
+  name: string;
+  hit: number;
+  action: "kill" | "freeze" | "swallow";
+}
 
 const config = readConfig(process.env);
 const plan = JSON.parse(process.env["BATON_TEST_STOP"] ?? "null") as StopPlan | null;

@@ -19,8 +19,17 @@ export interface TestBaton {
 /** The SDK on a stack, and an eye of our own on its database. */
 export async function openTestBaton(stack: Stack): Promise<TestBaton> {
   const sdk = await openBaton({
-    databaseUrl: stack.databaseUrl, temporalAddress: stack.env["TEMPORAL_ADDRESS"] ?? "", temporalNamespace: "default", instance: stack.env["BATON_INSTANCE"] ?? "", home: stack.home,
-    hostId: "host1", hostBeatTimeoutMs: Number(stack.env["BATON_HOST_BEAT_TIMEOUT_MS"]), turnAttempts: 3, inputQueue: 50, inspectRepository: repositoryInspector(process.env), searchPath: stack.env["PATH"] ?? "",
+    databaseUrl: stack.databaseUrl,
+    temporalAddress: stack.env["TEMPORAL_ADDRESS"] ?? "",
+    temporalNamespace: "default",
+    instance: stack.env["BATON_INSTANCE"] ?? "",
+    home: stack.home,
+    hostId: "host1",
+    hostBeatTimeoutMs: Number(stack.env["BATON_HOST_BEAT_TIMEOUT_MS"]),
+    turnAttempts: 3,
+    inputQueue: 50,
+    inspectRepository: repositoryInspector(process.env),
+    searchPath: stack.env["PATH"] ?? "",
   });
   const pool = new pg.Pool({ connectionString: stack.databaseUrl, max: 2 });
   const query = async <T extends pg.QueryResultRow>(sql: string, values: unknown[] = []): Promise<T[]> => (await pool.query<T>(sql, values)).rows;
@@ -30,12 +39,28 @@ export async function openTestBaton(stack: Stack): Promise<TestBaton> {
     }
   };
   return {
-    sdk, query, eventually,
-    turnsEnded: (sessionUlid, n, timeoutMs) => eventually(`${n} reported turns of ${sessionUlid}`, async () => (await query("select 1 from turn where session_ulid = $1 and reported_at is not null", [sessionUlid])).length >= n, timeoutMs),
-    outcomes: async (sessionUlid) => (await query<{ outcome: string }>("select data->>'outcome' outcome from event where session_ulid = $1 and type = 'turn.completed' order by seq", [sessionUlid])).map((row) => row.outcome),
+    sdk,
+    query,
+    eventually,
+    turnsEnded: (sessionUlid, n, timeoutMs) =>
+      eventually(
+        `${n} reported turns of ${sessionUlid}`,
+        async () => (await query("select 1 from turn where session_ulid = $1 and reported_at is not null", [sessionUlid])).length >= n,
+        timeoutMs,
+      ),
+    outcomes: async (sessionUlid) =>
+      (
+        await query<{ outcome: string }>("select data->>'outcome' outcome from event where session_ulid = $1 and type = 'turn.completed' order by seq", [
+          sessionUlid,
+        ])
+      ).map((row) => row.outcome),
     async closeSession(sessionUlid) {
       await sdk.sessions.close(caller, { sessionUlid });
-      await eventually(`${sessionUlid} closed`, async () => (await query("select 1 from session where session_ulid = $1 and closed_at is not null", [sessionUlid])).length === 1, 20_000);
+      await eventually(
+        `${sessionUlid} closed`,
+        async () => (await query("select 1 from session where session_ulid = $1 and closed_at is not null", [sessionUlid])).length === 1,
+        20_000,
+      );
     },
     async close() {
       await sdk.close();
@@ -48,7 +73,13 @@ export async function openTestBaton(stack: Stack): Promise<TestBaton> {
 export async function launchScripted(baton: TestBaton, stack: Stack, a: { key: string; turns: unknown[]; prompt?: string }): Promise<string> {
   const taskKey = a.key.replaceAll(/[^A-Za-z0-9._-]/g, "-");
   const { data } = await baton.sdk.sessions.launch(caller, {
-    clientRequestId: a.key, actor: "@test", taskKey, launcherConfigKey: "demo-executor", agentHandle: "executor", prompt: a.prompt ?? "go", config: { scenario: { turns: a.turns } },
+    clientRequestId: a.key,
+    actor: "@test",
+    taskKey,
+    launcherConfigKey: "demo-executor",
+    agentHandle: "executor",
+    prompt: a.prompt ?? "go",
+    config: { scenario: { turns: a.turns } },
     task: { title: taskKey, repositoryPath: stack.repository, projectKey: "FAULTS" },
   });
   return String(data["sessionUlid"]);

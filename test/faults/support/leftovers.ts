@@ -10,7 +10,8 @@ export async function endStack(baton: TestBaton | undefined, stack: Stack | unde
     const sessions = rows.map((row) => row.session_ulid);
     const closed = await Promise.allSettled(rows.filter((row) => !row.closed).map((row) => baton.closeSession(row.session_ulid)));
     for (const one of closed) if (one.status === "rejected") console.error(one.reason);
-    for (const end = Date.now() + 20_000; (left = agentProcesses(sessions)).length > 0 && Date.now() < end;) await new Promise((resolve) => setTimeout(resolve, 100));
+    for (const end = Date.now() + 20_000; (left = agentProcesses(sessions)).length > 0 && Date.now() < end;)
+      await new Promise((resolve) => setTimeout(resolve, 100));
     for (const { pid } of left) process.kill(pid, "SIGKILL");
   }
   await baton?.close();

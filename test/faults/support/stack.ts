@@ -29,11 +29,27 @@ export async function openStack(numbers: Record<string, string> = {}): Promise<S
   const database = await freshDatabase();
   const instance = `t${process.pid}-${++count}`;
   const repository = join(home, "repository");
-  execFileSync("sh", ["-c", `git init -q -b main "${repository}" && cd "${repository}" && echo hello > README.md && git add . && git -c user.name=t -c user.email=t@localhost commit -qm first`]);
+  execFileSync("sh", [
+    "-c",
+    `git init -q -b main "${repository}" && cd "${repository}" && echo hello > README.md && git add . && git -c user.name=t -c user.email=t@localhost commit -qm first`,
+  ]);
   const env: Record<string, string> = {
-    PATH: process.env["PATH"] ?? "", HOME: home, LANG: "C.UTF-8", BATON_HOME: home, BATON_INSTANCE: instance, BATON_HOST_ID: "host1", BATON_PORT: "0",
-    DATABASE_URL: database.url, TEMPORAL_ADDRESS: process.env["TEST_TEMPORAL_ADDRESS"] ?? "", BATON_HOST_BEAT_MS: "500", BATON_HOST_BEAT_TIMEOUT_MS: "6000",
-    BATON_HOST_LEASE_MS: "3000", BATON_HOST_LEASE_RENEW_MS: "500", BATON_STOP_GRACE_MS: "500", BATON_KEEP_ALIVE_MS: "60000", ...numbers,
+    PATH: process.env["PATH"] ?? "",
+    HOME: home,
+    LANG: "C.UTF-8",
+    BATON_HOME: home,
+    BATON_INSTANCE: instance,
+    BATON_HOST_ID: "host1",
+    BATON_PORT: "0",
+    DATABASE_URL: database.url,
+    TEMPORAL_ADDRESS: process.env["TEST_TEMPORAL_ADDRESS"] ?? "",
+    BATON_HOST_BEAT_MS: "500",
+    BATON_HOST_BEAT_TIMEOUT_MS: "6000",
+    BATON_HOST_LEASE_MS: "3000",
+    BATON_HOST_LEASE_RENEW_MS: "500",
+    BATON_STOP_GRACE_MS: "500",
+    BATON_KEEP_ALIVE_MS: "60000",
+    ...numbers,
   };
   const children: ChildProcess[] = [];
   const logFile = join(home, "processes.log");
@@ -41,7 +57,9 @@ export async function openStack(numbers: Record<string, string> = {}): Promise<S
     const child = spawn(process.execPath, [join(root, file)], { env: { ...env, ...extra }, stdio: ["ignore", "pipe", openSync(logFile, "a")] });
     children.push(child);
     let out = "";
-    child.stdout?.setEncoding("utf8").on("data", (text: string) => { out += text; });
+    child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+      out += text;
+    });
     for (let waited = 0; wait && !/^ready /m.test(out); waited += 20) {
       if (child.exitCode !== null || child.signalCode !== null) {
         if (extra["BATON_TEST_STOP"]) break;
@@ -53,8 +71,13 @@ export async function openStack(numbers: Record<string, string> = {}): Promise<S
     return { process: child, line: /^ready (.*)$/m.exec(out)?.[1] ?? "{}" };
   };
   return {
-    home, databaseUrl: database.url, env, repository,
-    startHost: async ({ stop, fired, standby } = {}) => (await start("test/faults/support/host-under-test.ts", stop ? { BATON_TEST_STOP: JSON.stringify(stop), BATON_TEST_FIRED: fired ?? "" } : {}, !standby)).process,
+    home,
+    databaseUrl: database.url,
+    env,
+    repository,
+    startHost: async ({ stop, fired, standby } = {}) =>
+      (await start("test/faults/support/host-under-test.ts", stop ? { BATON_TEST_STOP: JSON.stringify(stop), BATON_TEST_FIRED: fired ?? "" } : {}, !standby))
+        .process,
     startEngine: async () => (await start("workers/engine.ts", {}, true)).process,
     startGateway: async () => {
       const { process: child, line } = await start("mcp-gateway/main.ts", {}, true);
@@ -66,7 +89,10 @@ export async function openStack(numbers: Record<string, string> = {}): Promise<S
         if (child.exitCode !== null || child.signalCode !== null) continue;
         child.kill("SIGCONT");
         child.kill("SIGTERM");
-        const gone = await Promise.race([new Promise((resolve) => child.once("exit", () => resolve(true))), sleep(15_000, undefined, { ref: false }).then(() => false)]);
+        const gone = await Promise.race([
+          new Promise((resolve) => child.once("exit", () => resolve(true))),
+          sleep(15_000, undefined, { ref: false }).then(() => false),
+        ]);
         if (!gone) child.kill("SIGKILL");
       }
       await database.drop();

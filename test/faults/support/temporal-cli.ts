@@ -3,7 +3,11 @@ import { promisify } from "node:util";
 
 /** Runs Temporal's own program against the test server, as an operator would. Rejects with what it printed. */
 export async function temporalCli(...args: string[]): Promise<string> {
-  const { stdout } = await promisify(execFile)(process.env["TEST_TEMPORAL_BINARY"] ?? "temporal", [...args, "--address", process.env["TEST_TEMPORAL_ADDRESS"] ?? "", "--namespace", "default"], { timeout: 20_000 });
+  const { stdout } = await promisify(execFile)(
+    process.env["TEST_TEMPORAL_BINARY"] ?? "temporal",
+    [...args, "--address", process.env["TEST_TEMPORAL_ADDRESS"] ?? "", "--namespace", "default"],
+    { timeout: 20_000 },
+  );
   return stdout;
 }
 
