@@ -1,6 +1,6 @@
 import type { GateView } from "../contracts/messages.ts";
 import type { VerdictRow } from "../store/store.ts";
-import type { ChainConfig } from "./chain-config.ts";
+import type { ChainConfig } from "../contracts/chain-config.ts";
 import { effectiveDecision } from "./parse-verdict.ts";
 
 /** All gates of a stage on one tree. Verdicts on any other tree, or of an earlier round, do not count. */

@@ -34,7 +34,7 @@ async function newSession(store: Store, tx: Tx, config: Config, chain: ChainRow,
   // Another chain for the same task may have had its own reviewer 1.
   const ordinal = await store.sessions.nextOrdinal(tx, executor.contextRef, role);
   const hostId = executor.hostId;
-  const name = `${executor.contextRef}/${role}-${ordinal}`;
+  const name = `${chain.taskKey}/${role}-${ordinal}`;
   return {
     sessionUlid,
     name,
@@ -57,7 +57,7 @@ async function newSession(store: Store, tx: Tx, config: Config, chain: ChainRow,
     worktreePath: join(config.home, "worktrees", sessionUlid),
     branchName: null,
     baseRef: chain.candidate?.commit ?? executor.headAtStart ?? executor.baseRef,
-    systemPrompt: role_.systemPrompt ?? "",
+    systemPrompt: "",
     // The same shape that a door stores: a later generation starts from it.
     args: {
       sent: {},

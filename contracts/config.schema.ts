@@ -14,6 +14,7 @@ const variables = {
     .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "lower-case letters, digits and dashes")
     .optional(),
   BATON_PORT: z.coerce.number().int().min(0).max(65532).default(7717),
+  BATON_LISTEN: z.string().min(1).default("127.0.0.1"),
   DATABASE_URL: z.string().optional(),
   TEMPORAL_ADDRESS: z.string().optional(),
   TEMPORAL_NAMESPACE: z.string().default("default"),
@@ -42,6 +43,8 @@ export interface Config {
   instance: string;
   hostId: string;
   port: number;
+  /** address the gateway listens on; other than loopback only behind a proxy of your own */
+  listen: string;
   databaseUrl: string | undefined;
   temporalAddress: string | undefined;
   temporalNamespace: string;
@@ -73,6 +76,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     home: v.BATON_HOME ?? join(homedir(), ".baton"),
     instance: v.BATON_INSTANCE,
     port: v.BATON_PORT,
+    listen: v.BATON_LISTEN,
     hostId:
       v.BATON_HOST_ID ??
       hostname()

@@ -32,7 +32,7 @@ async function main(): Promise<void> {
     },
     token,
   );
-  const server = serve({ fetch: app.fetch, hostname: "127.0.0.1", port: config.port }, (address) => {
+  const server = serve({ fetch: app.fetch, hostname: config.listen, port: config.port }, (address) => {
     process.stdout.write(`ready ${JSON.stringify({ url: `http://127.0.0.1:${address.port}/mcp` })}\n`);
   });
   server.on("error", (error: NodeJS.ErrnoException) => {

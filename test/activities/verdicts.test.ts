@@ -1,4 +1,4 @@
-import type { ChainConfig } from "../../activities/chain-config.ts";
+import type { ChainConfig } from "../../contracts/chain-config.ts";
 import { evaluate } from "../../activities/gates.ts";
 import { effectiveDecision, parseVerdict } from "../../activities/parse-verdict.ts";
 import type { VerdictRow } from "../../store/store.ts";

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -83,7 +83,7 @@ export async function openStack(numbers: Record<string, string> = {}): Promise<S
       const { process: child, line } = await start("mcp-gateway/main.ts", {}, true);
       return { process: child, url: (JSON.parse(line) as { url: string }).url };
     },
-    log: () => readFileSync(logFile, "utf8"),
+    log: () => (existsSync(logFile) ? readFileSync(logFile, "utf8") : ""),
     async close() {
       for (const child of children) {
         if (child.exitCode !== null || child.signalCode !== null) continue;
