@@ -37,12 +37,26 @@ export function httpApp(parts: ServerParts, token: string): Hono {
     "/mcp",
     bodyLimit({
       maxSize: largestBody,
-      onError: (c) => c.json({ error: `A request has at most ${largestBody} bytes (4 MB): put long material in a file of the repository.` }, 413),
+      onError: async (c) => {
+        await readAway(c.req.raw.body);
+        return c.json({ error: `A request has at most ${largestBody} bytes (4 MB): put long material in a file of the repository.` }, 413);
+      },
     }),
   );
   app.all("/mcp", (c) => handler.fetch(c.req.raw));
   app.notFound((c) => c.json({ error: "Not here: /mcp and /health are." }, 404));
   return app;
+}
+
+/** A caller that still writes when we hang up sees a broken pipe instead of the sentence: take the rest, up to a bound, and forget it. */
+async function readAway(body: ReadableStream<Uint8Array> | null): Promise<void> {
+  if (body === null || body.locked) return;
+  let rest = 16 * largestBody;
+  try {
+    for await (const chunk of body) if ((rest -= chunk.byteLength) < 0) return;
+  } catch {
+    // The caller hung up first.
+  }
 }
 
 function isLoopback(url: string): boolean {
