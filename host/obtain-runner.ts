@@ -6,7 +6,7 @@ import type { RunnerRow, SessionRow } from "../store/store.ts";
 import { bootId, isAlive, startTicks } from "./boot-identity.ts";
 import { AttemptLost, Fenced, type HostDeps } from "./deps.ts";
 import { launchSpec } from "./launch-spec.ts";
-import { runnerDirectory, socketDirectory, socketPath, spoolPath } from "./runner-paths.ts";
+import { runnerDirectory, prepareSocketDirectory, socketPath, spoolPath } from "./runner-paths.ts";
 
 export interface Obtained {
   connection: RunnerConnection;
@@ -95,7 +95,7 @@ async function spawn(deps: HostDeps, claim: ClaimOfSession): Promise<Obtained> {
   const { launch, hash } = await launchSpec(deps, session, runnerId);
   const dir = runnerDirectory(deps.config, session.sessionUlid);
   await mkdir(dir, { recursive: true, mode: 0o700 });
-  await mkdir(socketDirectory(deps.config, uid), { recursive: true, mode: 0o700 });
+  await prepareSocketDirectory(deps.config, uid);
   const spec: RunnerSpec = {
     launch,
     specHash: hash,

@@ -1,3 +1,4 @@
+import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { AsyncCompletionClient, Connection, WorkflowClient } from "@temporalio/client";
 import { DefaultLogger, NativeConnection, Runtime, Worker } from "@temporalio/worker";
@@ -10,6 +11,7 @@ import type { HostDeps } from "../host/deps.ts";
 import { createHostActivities } from "../host/host-activities.ts";
 import { hostLease } from "../host/host-lease.ts";
 import { endIdleRunner, watchInbox } from "../host/inbox.ts";
+import { socketDirectory } from "../host/runner-paths.ts";
 import { createKeeper, lost } from "../host/keeper.ts";
 import { turnSlots } from "../host/turn-slots.ts";
 import { runnerControl } from "../runner/control-client.ts";
@@ -75,6 +77,8 @@ export async function runHostWorker(
   beats.stop();
   await stopAgents(deps, keeper);
   kept.stop();
+  // Empty unless a runner would not end; then it stays.
+  await rmdir(socketDirectory(config, process.getuid?.() ?? 0)).catch(() => undefined);
   await lease.release();
   await store.close();
   await Promise.all([native.close(), connection.close()]);

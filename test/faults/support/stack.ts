@@ -4,6 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { execFileSync } from "node:child_process";
+import type { Config } from "../../../contracts/config.schema.ts";
+import { socketDirectory } from "../../../host/runner-paths.ts";
 import { freshDatabase } from "../../support/fresh-database.ts";
 import type { StopPlan } from "./host-under-test.ts";
 
@@ -97,6 +99,7 @@ export async function openStack(numbers: Record<string, string> = {}): Promise<S
       }
       await database.drop();
       rmSync(home, { recursive: true, force: true });
+      rmSync(socketDirectory({ home, instance } as Config, process.getuid?.() ?? 0), { recursive: true, force: true });
     },
   };
 }
