@@ -95,7 +95,9 @@ export async function history(client: Client, workflowId: string, recordAs?: str
   if (recordAs !== undefined && process.env["BATON_RECORD_REPLAYS"] === "1") {
     const folder = join(import.meta.dirname, "..", "replays");
     mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, `${recordAs}.json`), `${JSON.stringify({ workflowId, history: json })}\n`);
+    // Stack traces in failures name the checkout they were made in: a kept history belongs to none.
+    const checkout = join(import.meta.dirname, "..", "..", "/");
+    writeFileSync(join(folder, `${recordAs}.json`), `${JSON.stringify({ workflowId, history: json }).replaceAll(checkout, "")}\n`);
   }
   return {
     events: fetched.events?.length ?? 0,
