@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { WorkspacePlan } from "../../contracts/workspaces.ts";
 import { scratch } from "./scratch.ts";
 
 // Prepares, works, captures, removes in one process that is killed somewhere on the way.
@@ -29,9 +30,8 @@ test("killed with SIGKILL at any moment, the next process finishes and no work i
   s.git(["commit", "-qm", "more"]);
   const main = s.git(["rev-parse", "main"]),
     environment = { PATH: process.env["PATH"], HOME: s.home };
-  let killedMidway = 0;
-  for (let n = 0; n < 24; n += 1) {
-    const plan = s.plan(n % 2 ? null : `baton/K-${n}`);
+  // Tells whether it came to its end; `after` is when it is killed, ms from its first word.
+  async function run(plan: WorkspacePlan, after: number | null) {
     const child = spawn(
       process.execPath,
       [
@@ -43,15 +43,29 @@ test("killed with SIGKILL at any moment, the next process finishes and no work i
       ],
       { stdio: ["ignore", "pipe", "inherit"] },
     );
+    const closed = once(child, "close"); // listened for from the start: it may end before the kill
     let said = "";
     child.stdout.on("data", (text: Buffer) => {
       said += text.toString();
     });
     await once(child.stdout, "data");
-    await sleep(n * 12);
-    child.kill("SIGKILL");
-    await once(child, "close");
-    if (!said.includes("end")) killedMidway += 1;
+    const started = performance.now();
+    if (after !== null) {
+      await sleep(after);
+      child.kill("SIGKILL");
+    }
+    await closed;
+    return { ended: said.includes("end"), took: performance.now() - started };
+  }
+
+  const whole = await run(s.plan("baton/whole"), null);
+  expect(whole.ended).toBe(true);
+  let killedMidway = 0;
+  const kills = 24;
+  for (let n = 0; n < kills; n += 1) {
+    const plan = s.plan(n % 2 ? null : `baton/K-${n}`);
+    // spread over the time that the undisturbed one took on this machine
+    if (!(await run(plan, (whole.took * n) / kills)).ended) killedMidway += 1;
     await sleep(50); // a git that outlived its parent ends by itself
 
     expect(await s.workspaces.prepare(plan)).toEqual({ path: plan.path, head: main });
