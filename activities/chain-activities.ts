@@ -1,7 +1,8 @@
 import { ulid } from "ulid";
 import type { Config } from "../contracts/config.schema.ts";
 import type { ChainActivities, VerdictView } from "../contracts/messages.ts";
-import type { ChainRow, Store, VerdictRow } from "../store/store.ts";
+import type { ChainRow, VerdictRow } from "../store/rows.ts";
+import type { Store } from "../store/store.ts";
 import { configOf } from "./chain-config.ts";
 import { auditPrompt, findingsPrompt, repairPrompt, reviewPrompt } from "./chain-prompts.ts";
 import type { PromptFacts } from "./chain-prompts.ts";

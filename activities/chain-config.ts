@@ -1,6 +1,6 @@
 import { ApplicationFailure } from "@temporalio/common";
 import type { ChainConfig, ChainRole } from "../contracts/chain-config.ts";
-import type { ChainRow } from "../store/store.ts";
+import type { ChainRow } from "../store/rows.ts";
 
 /** The chain's configuration. */
 export function configOf(chain: ChainRow): ChainConfig {

@@ -1,6 +1,6 @@
 import type { Candidate } from "../contracts/event.ts";
 import type { GateView } from "../contracts/messages.ts";
-import type { TaskRow, VerdictRow } from "../store/store.ts";
+import type { TaskRow, VerdictRow } from "../store/rows.ts";
 
 /** What a prompt is made of; all from rows. */
 export interface PromptFacts {

@@ -1,5 +1,5 @@
 import type { GateView } from "../contracts/messages.ts";
-import type { VerdictRow } from "../store/store.ts";
+import type { VerdictRow } from "../store/rows.ts";
 import type { ChainConfig } from "../contracts/chain-config.ts";
 import { effectiveDecision } from "./parse-verdict.ts";
 

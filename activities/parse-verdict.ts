@@ -1,4 +1,4 @@
-import type { VerdictRow } from "../store/store.ts";
+import type { VerdictRow } from "../store/rows.ts";
 
 export type Decision = "approved" | "changes_requested" | "rejected";
 export type Finding = VerdictRow["findings"][number];

@@ -3,7 +3,8 @@ import { ulid } from "ulid";
 import type { Config } from "../contracts/config.schema.ts";
 import { hostQueue } from "../contracts/messages.ts";
 import type { SessionArgs } from "../contracts/messages.ts";
-import type { ChainRow, NewSession, SessionRow, Store, Tx } from "../store/store.ts";
+import type { ChainRow, NewSession, SessionRow } from "../store/rows.ts";
+import type { Store, Tx } from "../store/store.ts";
 import { roleConfig } from "./chain-config.ts";
 import { present } from "./failure.ts";
 

@@ -1,4 +1,4 @@
-import type { TaskRow } from "../store/store.ts";
+import type { TaskRow } from "../store/rows.ts";
 
 /** The system prompt of a session that got its own prompt: who it is and where it works, nothing about the task. */
 export function minimalSystemPrompt(a: { agentHandle: string; role: string; contextRef: string }): string {

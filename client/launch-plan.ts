@@ -1,7 +1,8 @@
 import { taskKeyPattern, branchPattern } from "../contracts/workspaces.ts";
 import { BatonError } from "../contracts/failures.ts";
 import type { EffectiveLaunch, Preset } from "../contracts/preset.ts";
-import type { Store, TaskRow } from "../store/store.ts";
+import type { TaskRow } from "../store/rows.ts";
+import type { Store } from "../store/store.ts";
 import { minimalSystemPrompt, taskPrompt } from "./compose-prompt.ts";
 import type { Deps } from "./deps.ts";
 import { effectiveLaunch, type LaunchOverrides } from "./effective-launch.ts";

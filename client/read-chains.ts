@@ -1,6 +1,7 @@
 import type { ChainConfig } from "../contracts/chain-config.ts";
 import { BatonError } from "../contracts/failures.ts";
-import type { ChainRow, Store } from "../store/store.ts";
+import type { ChainRow } from "../store/rows.ts";
+import type { Store } from "../store/store.ts";
 import type { Deps } from "./deps.ts";
 
 /** A chain with its sessions, gates and verdicts. Error: NOT_FOUND. */

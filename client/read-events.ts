@@ -1,6 +1,7 @@
 import type { BatonEvent } from "../contracts/event.ts";
 import { pmStatus, sessionState } from "../contracts/session-status.ts";
-import type { SessionRow, Store } from "../store/store.ts";
+import type { SessionRow } from "../store/rows.ts";
+import type { Store } from "../store/store.ts";
 import { cutTexts, defaultBytes, fitting, mostBytes, sizeOf } from "./bounded.ts";
 import type { Deps } from "./deps.ts";
 import { findSession } from "./requests.ts";

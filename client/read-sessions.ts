@@ -1,5 +1,6 @@
 import { BatonError } from "../contracts/failures.ts";
-import type { SessionRow, Store } from "../store/store.ts";
+import type { SessionRow } from "../store/rows.ts";
+import type { Store } from "../store/store.ts";
 import { defaultBytes, fitting, mostBytes } from "./bounded.ts";
 import type { Deps } from "./deps.ts";
 import { chainView } from "./read-chains.ts";

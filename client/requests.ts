@@ -1,6 +1,7 @@
 import { ulid } from "ulid";
 import { BatonError } from "../contracts/failures.ts";
-import type { RequestKey, SessionRow, Store, Tx } from "../store/store.ts";
+import type { SessionRow } from "../store/rows.ts";
+import type { RequestKey, Store, Tx } from "../store/store.ts";
 import type { Caller } from "./caller.ts";
 import { fingerprint } from "./fingerprint.ts";
 

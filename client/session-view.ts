@@ -1,6 +1,7 @@
 import type { SessionFacts, TurnFact } from "../contracts/session-status.ts";
 import { pmStatus, sessionActivity, sessionAttention, sessionState } from "../contracts/session-status.ts";
-import type { ApprovalRow, InputRow, SessionRow, Store, TurnRow } from "../store/store.ts";
+import type { ApprovalRow, InputRow, SessionRow, TurnRow } from "../store/rows.ts";
+import type { Store } from "../store/store.ts";
 
 export interface SessionWithFacts {
   row: SessionRow;

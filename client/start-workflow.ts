@@ -3,7 +3,8 @@ import { defineSearchAttributeKey, TypedSearchAttributes } from "@temporalio/com
 import { BatonError } from "../contracts/failures.ts";
 import { type ChainArgs, engineQueue, hostQueue, type SessionArgs, signalNames, workflowTypes } from "../contracts/messages.ts";
 import type { EffectiveLaunch } from "../contracts/preset.ts";
-import type { ChainRow, SessionRow, Store } from "../store/store.ts";
+import type { ChainRow, SessionRow } from "../store/rows.ts";
+import type { Store } from "../store/store.ts";
 import { callTemporal } from "./temporal.ts";
 
 /** Starts workflows and sends them Signals. Every method may be repeated by anybody at any time. */

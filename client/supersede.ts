@@ -1,6 +1,7 @@
 import { BatonError } from "../contracts/failures.ts";
 import { sessionState } from "../contracts/session-status.ts";
-import type { RequestKey, SessionRow, Store } from "../store/store.ts";
+import type { SessionRow } from "../store/rows.ts";
+import type { RequestKey, Store } from "../store/store.ts";
 import type { Deps } from "./deps.ts";
 import type { LaunchPlan } from "./launch-plan.ts";
 import { loadFacts } from "./session-view.ts";

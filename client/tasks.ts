@@ -1,6 +1,6 @@
 import { BatonError } from "../contracts/failures.ts";
 import { taskKeyPattern } from "../contracts/workspaces.ts";
-import type { TaskRow } from "../store/store.ts";
+import type { TaskRow } from "../store/rows.ts";
 import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import { type NewTask, newTaskRow } from "./launch-plan.ts";

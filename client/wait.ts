@@ -1,6 +1,7 @@
 import { BatonError } from "../contracts/failures.ts";
 import { pmStatus, sessionAttention, sessionState } from "../contracts/session-status.ts";
-import type { SessionRow, Store, TurnRow } from "../store/store.ts";
+import type { SessionRow, TurnRow } from "../store/rows.ts";
+import type { Store } from "../store/store.ts";
 import type { Deps } from "./deps.ts";
 import { longestWaitMs } from "./read-events.ts";
 import { findSession } from "./requests.ts";

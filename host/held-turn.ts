@@ -1,7 +1,7 @@
 import { noUsage } from "../contracts/event.ts";
 import type { TurnEnd } from "../contracts/provider.ts";
 import type { RunnerConnection } from "../contracts/runner-protocol.ts";
-import type { HeadRow, InputRow, SessionRow, TurnRow } from "../store/store.ts";
+import type { HeadRow, InputRow, SessionRow, TurnRow } from "../store/rows.ts";
 
 /** A turn that this keeper owns, from its claim to its report. */
 export interface HeldTurn {

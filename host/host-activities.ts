@@ -2,7 +2,7 @@ import { CompleteAsyncError, Context } from "@temporalio/activity";
 import { ApplicationFailure } from "@temporalio/common";
 import { BatonError, failureTypes } from "../contracts/failures.ts";
 import type { HostActivities } from "../contracts/messages.ts";
-import type { SessionRow } from "../store/store.ts";
+import type { SessionRow } from "../store/rows.ts";
 import type { HostDeps } from "./deps.ts";
 import type { Keeper } from "./keeper.ts";
 import { workspacePlan } from "./workspace-plan.ts";

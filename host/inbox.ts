@@ -1,5 +1,5 @@
 import type { ApprovalDecision } from "../contracts/provider.ts";
-import type { HostInboxRow } from "../store/store.ts";
+import type { HostInboxRow } from "../store/rows.ts";
 import type { Beats } from "./beats.ts";
 import type { HostDeps } from "./deps.ts";
 import { answer } from "./follow-turn.ts";

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { noUsage } from "../contracts/event.ts";
 import type { RunTurnArgs, TurnResult } from "../contracts/messages.ts";
 import type { TurnEnd } from "../contracts/provider.ts";
-import type { StoredResult, TurnRow } from "../store/store.ts";
+import type { StoredResult, TurnRow } from "../store/rows.ts";
 import { AttemptLost, Fenced, type HostDeps } from "./deps.ts";
 import { type HeldTurn, interrupted } from "./held-turn.ts";
 import { reportAttemptLost, reportResult, turnResult } from "./report.ts";

@@ -3,7 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { EffectiveLaunch } from "../contracts/preset.ts";
 import type { LaunchSpec } from "../contracts/provider.ts";
-import type { SessionRow } from "../store/store.ts";
+import type { SessionRow } from "../store/rows.ts";
 import type { HostDeps } from "./deps.ts";
 
 const scriptedAgent = join(import.meta.dirname, "..", "scripted-agent", "main.ts");

@@ -2,7 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ulid } from "ulid";
 import type { RunnerConnection, RunnerSpec, RunnerStatus } from "../contracts/runner-protocol.ts";
-import type { RunnerRow, SessionRow } from "../store/store.ts";
+import type { RunnerRow, SessionRow } from "../store/rows.ts";
 import { bootId, isAlive, startTicks } from "./boot-identity.ts";
 import { AttemptLost, Fenced, type HostDeps } from "./deps.ts";
 import { launchSpec } from "./launch-spec.ts";

@@ -3,7 +3,7 @@ import { ActivityNotFoundError } from "@temporalio/client";
 import { ApplicationFailure } from "@temporalio/common";
 import { failureTypes } from "../contracts/failures.ts";
 import type { TurnResult } from "../contracts/messages.ts";
-import type { StoredResult, TurnRow } from "../store/store.ts";
+import type { StoredResult, TurnRow } from "../store/rows.ts";
 import type { HostDeps } from "./deps.ts";
 
 /** The activity's result from stored rows: ids, numbers and hashes, never text. */

@@ -1,6 +1,6 @@
 import { runnerDirectory, spoolPath } from "./runner-paths.ts";
 import { readSpool } from "../runner/spool-reader.ts";
-import type { LaneBatch } from "../store/store.ts";
+import type { LaneBatch } from "../store/lane.ts";
 import { Fenced, type HostDeps } from "./deps.ts";
 
 const readBytes = 1_048_576;

@@ -1,7 +1,7 @@
 import type { TurnEnd } from "../contracts/provider.ts";
 import { noUsage } from "../contracts/event.ts";
 import type { EffectiveLaunch } from "../contracts/preset.ts";
-import type { SessionRow } from "../store/store.ts";
+import type { SessionRow } from "../store/rows.ts";
 import { AttemptLost, Fenced, type HostDeps } from "./deps.ts";
 import { followTurn, isEndOf } from "./follow-turn.ts";
 import { type HeldTurn, interrupted } from "./held-turn.ts";

@@ -1,5 +1,5 @@
 import type { WorkspacePlan } from "../contracts/workspaces.ts";
-import type { SessionRow } from "../store/store.ts";
+import type { SessionRow } from "../store/rows.ts";
 
 /** The workspace that the session's row reserved. */
 export const workspacePlan = (session: SessionRow): WorkspacePlan => ({

@@ -3,7 +3,8 @@ import { BatonError } from "../contracts/failures.ts";
 import type { Database } from "./database.ts";
 import { isConnectionTrouble, isContention } from "./database-errors.ts";
 import { asUnparsed, encodeBatch, halves } from "./lane-batch.ts";
-import type { AppendLane, HeadRow, LaneBatch, LaneResult } from "./store.ts";
+import type { AppendLane, LaneBatch, LaneResult } from "./lane.ts";
+import type { HeadRow } from "./rows.ts";
 
 interface Queued {
   batch: LaneBatch;

@@ -2,7 +2,8 @@ import { BatonError } from "../contracts/failures.ts";
 import { type Database, txRow } from "./database.ts";
 import { appendEvents, lockHead } from "./events.ts";
 import { postInbox } from "./hosts.ts";
-import type { ApprovalRow, Store, Tx } from "./store.ts";
+import type { ApprovalRow } from "./rows.ts";
+import type { Store, Tx } from "./store.ts";
 
 /** What agents and chains wait for. */
 export function approvalStore(db: Database): Store["approvals"] {

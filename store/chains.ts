@@ -3,7 +3,8 @@ import { BatonError } from "../contracts/failures.ts";
 import { type Database, txRow } from "./database.ts";
 import { appendEvents } from "./events.ts";
 import { storable } from "./storable.ts";
-import type { ChainRow, KeyedEvent, Store, Tx, VerdictRow } from "./store.ts";
+import type { ChainRow, VerdictRow } from "./rows.ts";
+import type { KeyedEvent, Store, Tx } from "./store.ts";
 
 const chainColumns =
   "chain_id, workflow_id, task_key, principal, config, round, state, reason, why, executor_ulid, candidate, created_at, started_at, ended_at, gates";

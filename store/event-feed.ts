@@ -1,7 +1,8 @@
 import pg from "pg";
 import type { Database } from "./database.ts";
 import { headColumns } from "./events.ts";
-import type { EventFeed, HeadRow } from "./store.ts";
+import type { EventFeed } from "./lane.ts";
+import type { HeadRow } from "./rows.ts";
 
 const pollMs = 1_000;
 

@@ -2,7 +2,8 @@ import type { BatonEvent, Delta } from "../contracts/event.ts";
 import { BatonError } from "../contracts/failures.ts";
 import { type Database, txRow } from "./database.ts";
 import { storable } from "./storable.ts";
-import type { HeadRow, KeyedEvent, Store, Tx } from "./store.ts";
+import type { HeadRow } from "./rows.ts";
+import type { KeyedEvent, Store, Tx } from "./store.ts";
 
 export const headColumns = "session_ulid, last_seq, epoch, owner, spool_id, spool_offset, last_delta";
 const eventColumns = "seq, at, session_ulid, type, data, turn_id, attempt, item_id, parent_item_id, synthetic, raw_ref";

@@ -1,4 +1,4 @@
-import type { HeadRow } from "./store.ts";
+import type { HeadRow } from "./rows.ts";
 
 /** Is the head still this claim's? */
 export function holds(head: HeadRow | null, claim: { epoch: number; owner: string }): boolean {

@@ -1,5 +1,6 @@
 import { type Database, txRow } from "./database.ts";
-import type { HostInboxRow, Store, Tx } from "./store.ts";
+import type { HostInboxRow } from "./rows.ts";
+import type { Store, Tx } from "./store.ts";
 
 /** Host leases (on Postgres's clock) and their inboxes. */
 export function hostStore(db: Database): Store["hosts"] {

@@ -2,7 +2,8 @@ import { BatonError } from "../contracts/failures.ts";
 import { type Database, txRow, txRows } from "./database.ts";
 import { appendEvents, lockHead } from "./events.ts";
 import { storableText } from "./storable.ts";
-import type { InputRow, Store, Tx } from "./store.ts";
+import type { InputRow } from "./rows.ts";
+import type { Store, Tx } from "./store.ts";
 
 const columns = "input_id, session_ulid, generation, prompt, delivery, source, request_id, state, reason, turn_id, checkout, created_at";
 

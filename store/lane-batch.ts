@@ -1,4 +1,4 @@
-import type { LaneBatch } from "./store.ts";
+import type { LaneBatch } from "./lane.ts";
 import { storable } from "./storable.ts";
 
 type LaneRecord = LaneBatch["records"][number]["record"];

@@ -1,6 +1,7 @@
 import { BatonError } from "../contracts/failures.ts";
 import { type Database, txRow } from "./database.ts";
-import type { AuditEntry, RequestKey, Store, Tx } from "./store.ts";
+import type { AuditEntry } from "./rows.ts";
+import type { RequestKey, Store, Tx } from "./store.ts";
 
 /** One transaction takes the key. */
 export function requestStore(db: Database): Store["recordRequest"] {

@@ -1,5 +1,6 @@
 import type { Database } from "./database.ts";
-import type { RunnerRow, Store } from "./store.ts";
+import type { RunnerRow } from "./rows.ts";
+import type { Store } from "./store.ts";
 
 /** Runners: rows outlive their processes, so that a successor finds the spool to drain. */
 export function runnerStore(db: Database): Store["runners"] {

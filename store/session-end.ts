@@ -2,7 +2,8 @@ import { type Database, txRow, txRows } from "./database.ts";
 import { appendEvents, lockHead } from "./events.ts";
 import { postInbox } from "./hosts.ts";
 import { failInputs } from "./inputs.ts";
-import type { KeyedEvent, SessionRow, Tx } from "./store.ts";
+import type { SessionRow } from "./rows.ts";
+import type { KeyedEvent, Tx } from "./store.ts";
 
 /** Closes a generation if it is the current one and open: columns, event, open approvals expired, the host told. */
 export async function endGeneration(

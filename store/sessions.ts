@@ -2,7 +2,8 @@ import { BatonError } from "../contracts/failures.ts";
 import { camel, type Database, txRow, txRows } from "./database.ts";
 import { appendEvents, lockHead } from "./events.ts";
 import { endGeneration, failNeverStarted } from "./session-end.ts";
-import type { NewSession, SessionRow, Store, Tx } from "./store.ts";
+import type { NewSession, SessionRow } from "./rows.ts";
+import type { Store, Tx } from "./store.ts";
 
 export const sessionSelect = "select s.*, h.last_seq, h.updated_at as last_activity_at from session s join head h using (session_ulid)";
 

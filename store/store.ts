@@ -1,215 +1,27 @@
 import type { Pool, PoolClient } from "pg";
-import type { ApprovalKind, BatonEvent, Candidate, Delivery, Delta, NewEvent, TurnOutcome, Usage, TurnFailure } from "../contracts/event.ts";
+import type { BatonEvent, Candidate, Delivery, Delta, NewEvent } from "../contracts/event.ts";
 import type { ChainReason, GateView } from "../contracts/messages.ts";
-import type { SpoolRecord } from "../contracts/runner-protocol.ts";
+import type { AppendLane, EventFeed } from "./lane.ts";
+import type {
+  ApprovalRow,
+  AuditEntry,
+  ChainRow,
+  HeadRow,
+  HostInboxRow,
+  InputRow,
+  NewSession,
+  ProjectRow,
+  RunnerRow,
+  SessionRow,
+  StoredResult,
+  TaskRow,
+  TurnRow,
+  VerdictRow,
+} from "./rows.ts";
 
 /** A transaction's connection. */
 export type Tx = PoolClient;
 
-export interface SessionRow {
-  sessionUlid: string;
-  name: string;
-  workflowId: string;
-  generation: number;
-  principal: string;
-  clientRequestId: string | null;
-  contextRef: string;
-  taskKey: string | null;
-  projectKey: string | null;
-  role: string;
-  provider: string;
-  agentHandle: string;
-  actor: string;
-  launcherConfigKey: string;
-  presetRevision: number;
-  presetSha256: string;
-  hostId: string;
-  repositoryPath: string;
-  worktreePath: string;
-  branchName: string | null;
-  baseRef: string;
-  headAtStart: string | null;
-  workspace: "pending" | "ready" | "failed";
-  systemPrompt: string;
-  args: Record<string, unknown>;
-  labels: Record<string, string>;
-  launchReason: string;
-  parentUlid: string | null;
-  chainId: string | null;
-  providerSessionId: string | null;
-  createdAt: string;
-  startedAt: string | null;
-  closedAt: string | null;
-  closeReason: string | null;
-  failed: boolean;
-  lastSeq: number;
-  lastActivityAt: string;
-  candidate: Candidate | null;
-}
-export type NewSession = Omit<
-  SessionRow,
-  | "createdAt"
-  | "startedAt"
-  | "closedAt"
-  | "closeReason"
-  | "failed"
-  | "lastSeq"
-  | "lastActivityAt"
-  | "candidate"
-  | "workspace"
-  | "headAtStart"
-  | "providerSessionId"
-  | "generation"
->;
-
-export interface InputRow {
-  inputId: string;
-  sessionUlid: string;
-  generation: number;
-  prompt: string;
-  delivery: Delivery;
-  source: string;
-  requestId: string | null;
-  state: "recorded" | "accepted" | "delivering" | "delivered" | "consumed" | "failed" | "ambiguous";
-  reason: string | null;
-  turnId: string | null;
-  /** move the (detached) worktree to this commit before the turn */
-  checkout: Candidate | null;
-  createdAt: string;
-}
-
-/** A turn's id is the id of the input that opened it. */
-export interface TurnRow {
-  sessionUlid: string;
-  turnId: string;
-  inputId: string;
-  n: number;
-  generation: number;
-  attempt: number;
-  state: "queued" | "running" | "done";
-  promptSentAt: string | null;
-  startedAt: string | null;
-  endedAt: string | null;
-  /** base64 of Temporal's task token; null after the result was reported */
-  taskToken: string | null;
-  reportedAt: string | null;
-  result: StoredResult | null;
-  finalMessage: string | null;
-}
-export interface StoredResult {
-  outcome: TurnOutcome;
-  failure?: TurnFailure;
-  usage: Usage;
-  providerSessionId: string | null;
-  candidate?: Candidate;
-  stable?: boolean;
-}
-
-export interface HeadRow {
-  sessionUlid: string;
-  lastSeq: number;
-  epoch: number;
-  owner: string | null;
-  spoolId: string | null;
-  spoolOffset: number;
-  lastDelta: number;
-}
-export interface RunnerRow {
-  runnerId: string;
-  sessionUlid: string;
-  hostId: string;
-  pid: number;
-  bootId: string;
-  startTicks: string;
-  specHash: string;
-  socketPath: string;
-  spoolPath: string;
-  createdAt: string;
-  endedAt: string | null;
-}
-export interface ApprovalRow {
-  approvalId: string;
-  sessionUlid: string | null;
-  chainId: string | null;
-  turnId: string | null;
-  kind: ApprovalKind;
-  title: string;
-  detail: unknown;
-  options: { id: string; label: string }[];
-  requestKey: string;
-  state: "open" | "answered" | "delivered" | "expired";
-  decision: string | null;
-  answeredBy: string | null;
-  actor: string | null;
-  reason: string | null;
-  askedAt: string;
-  answeredAt: string | null;
-}
-export interface TaskRow {
-  taskKey: string;
-  projectKey: string;
-  title: string;
-  description: string;
-  acceptanceCriteria: string[];
-  requirements: string[];
-  baseRef: string | null;
-  status: string;
-  assigneeHandle: string | null;
-  reviewerHandles: string[];
-  metadata: Record<string, unknown>;
-  createdAt: string;
-  updatedAt: string;
-}
-export interface ProjectRow {
-  projectKey: string;
-  repositoryPath: string;
-}
-export interface ChainRow {
-  chainId: string;
-  workflowId: string;
-  taskKey: string;
-  principal: string;
-  config: Record<string, unknown>;
-  round: number;
-  state: "open" | "ended";
-  reason: ChainReason | null;
-  why: string | null;
-  executorUlid: string;
-  candidate: Candidate | null;
-  createdAt: string;
-  startedAt: string | null;
-  endedAt: string | null;
-  gates: GateView[];
-}
-export interface VerdictRow {
-  verdictId: string;
-  chainId: string;
-  sessionUlid: string;
-  turnId: string;
-  role: "reviewer" | "auditor";
-  round: number;
-  decision: "approved" | "changes_requested" | "rejected";
-  score: number;
-  summary: string;
-  findings: { severity: string; title: string; path?: string; line?: number }[];
-  tree: string;
-  createdAt: string;
-}
-export interface AuditEntry {
-  principal: string;
-  actor: string;
-  action: string;
-  target: string | null;
-  detail?: Record<string, unknown>;
-}
-export interface HostInboxRow {
-  id: number;
-  hostId: string;
-  kind: "poke" | "respond" | "close_runner";
-  sessionUlid: string;
-  body: Record<string, unknown>;
-  createdAt: string;
-}
 /** An event without a spool position: `key` is unique in the session, a repeat appends nothing. */
 export interface KeyedEvent {
   key: string;
@@ -237,7 +49,7 @@ export interface Store {
     /** Inserts session, generation 1, head; appends `session.created`. Reserves `branchName` (collision in the repository's reserved names: `-1`, `-2`…) and returns the row. */
     insert(tx: Tx, row: NewSession): Promise<SessionRow>;
     get(sessionUlid: string): Promise<SessionRow | null>;
-    /** by readable name (`VALDR-42/executor-2`) */
+    /** by readable name (`TASK-42/executor-2`) */
     byName(name: string): Promise<SessionRow | null>;
     byChainRole(chainId: string, role: string, n: number): Promise<SessionRow | null>;
     list(filter: {
@@ -406,27 +218,4 @@ export interface Store {
   lane: AppendLane;
   /** One LISTEN connection and a 1 s safety poll; resolves when the session may have news, or at the deadline. */
   feed: EventFeed;
-}
-
-export interface LaneBatch {
-  sessionUlid: string;
-  epoch: number;
-  owner: string;
-  spoolId: string;
-  start: number;
-  records: { record: SpoolRecord | { kind: "unparsed"; text: string; reason: string }; end: number }[];
-  turnId: string | null;
-  attempt: number;
-}
-export type LaneResult = { kind: "applied"; lastSeq: number } | { kind: "retail"; offset: number } | { kind: "fenced" };
-export interface AppendLane {
-  append(batch: LaneBatch): Promise<LaneResult>;
-  idle(): Promise<void>;
-}
-export interface EventFeed {
-  /** waits until `last_seq` > seq or `last_delta` > delta, an abort, or `timeoutMs`; returns the head */
-  wait(sessionUlid: string, after: { seq?: number; delta?: number }, timeoutMs: number, signal?: AbortSignal): Promise<HeadRow | null>;
-  /** calls back on every notification of this channel: a host's inbox, or any session */
-  onInbox(hostId: string, listener: () => void): () => void;
-  close(): Promise<void>;
 }

@@ -1,6 +1,7 @@
 import { BatonError } from "../contracts/failures.ts";
 import { type Database, txRow } from "./database.ts";
-import type { ProjectRow, Store, TaskRow, Tx } from "./store.ts";
+import type { ProjectRow, TaskRow } from "./rows.ts";
+import type { Store, Tx } from "./store.ts";
 
 /** Projects and tasks. */
 export function taskStore(db: Database): Store["tasks"] {

@@ -3,7 +3,8 @@ import { type Database, txRow, txRows } from "./database.ts";
 import { appendEvents, lockHead } from "./events.ts";
 import { expireApprovals } from "./session-end.ts";
 import { storable, storableText } from "./storable.ts";
-import type { KeyedEvent, Store, StoredResult, Tx, TurnRow } from "./store.ts";
+import type { StoredResult, TurnRow } from "./rows.ts";
+import type { KeyedEvent, Store, Tx } from "./store.ts";
 import { holds } from "./holds.ts";
 
 type CompleteArgs = Parameters<Store["turns"]["complete"]>[0];

@@ -1,7 +1,8 @@
 import { type Database, txRow } from "./database.ts";
 import { appendEvents, lockHead } from "./events.ts";
 import { sessionSelect } from "./sessions.ts";
-import type { HeadRow, InputRow, SessionRow, Store, Tx, TurnRow } from "./store.ts";
+import type { HeadRow, InputRow, SessionRow, TurnRow } from "./rows.ts";
+import type { Store, Tx } from "./store.ts";
 import { holds } from "./holds.ts";
 import { completeTurn } from "./turn-completion.ts";
 

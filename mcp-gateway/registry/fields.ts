@@ -3,13 +3,13 @@ import { z } from "zod";
 /** Fields that several actions share. Descriptions are what a model reads: what it is, unit, default. No defaults here: the request's fingerprint is of what was sent. */
 export const fields = {
   clientRequestId: z.string().min(1).max(120).describe("Your key for this request, 1-120 characters: repeating the call with it never does the thing twice"),
-  sessionUlid: z.string().min(1).describe("A session's ULID or its name (VALDR-42/executor-1)"),
+  sessionUlid: z.string().min(1).describe("A session's ULID or its name (PROJ-42/executor-1)"),
   actor: z.string().min(1).max(200).describe("Whom you act as"),
   prompt: z.string().min(1).describe("The message, at most 256 KB"),
   waitMs: z.number().int().min(0).describe("Wait for news at most this long, ms (at most 25000)"),
   maxBytes: z.number().int().min(1_000).max(204_800).describe("Largest answer, bytes (default 32768)"),
   sinceSeq: z.number().int().min(0).describe("Cursor, exclusive: nextSeq of the last answer"),
-  taskKey: z.string().min(1).max(64).describe("Key of a task, like VALDR-42"),
+  taskKey: z.string().min(1).max(64).describe("Key of a task, like PROJ-42"),
   chainId: z.string().min(1).describe("A chain's ULID"),
   reason: z.string().max(2_000).describe("Why"),
   launcherConfigKey: z.string().min(1).max(160).describe("Key of a launcher preset, like coder-opencode"),

@@ -1,7 +1,7 @@
 import type { ChainConfig } from "../../contracts/chain-config.ts";
 import { evaluate } from "../../activities/gates.ts";
 import { effectiveDecision, parseVerdict } from "../../activities/parse-verdict.ts";
-import type { VerdictRow } from "../../store/store.ts";
+import type { VerdictRow } from "../../store/rows.ts";
 
 const block = (value: unknown): string => `\`\`\`json\n${typeof value === "string" ? value : JSON.stringify(value, null, 2)}\n\`\`\``;
 const good = { decision: "approved", score: 90, summary: "fine", findings: [] };

@@ -18,7 +18,7 @@ describe("fingerprint", () => {
 describe("workflow ids", () => {
   const id = (key: string | null, principal = "local") => workflowIdFor({ principal, key, sessionUlid: "ULID" });
   test("the key, readable where it can be", () => {
-    expect(id("VALDR-42.run")).toBe("VALDR-42.run");
+    expect(id("PROJ-42.run")).toBe("PROJ-42.run");
     expect(id(null)).toBe("ULID");
     expect(id("k", "agent 7")).toBe("agent%207:k");
   });

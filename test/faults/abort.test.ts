@@ -1,28 +1,16 @@
-import type { ChildProcess } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { agentProcesses } from "./support/auditor.ts";
-import { launchScripted, openTestBaton, type TestBaton } from "./support/launch.ts";
-import { endStack } from "./support/leftovers.ts";
-import { openStack, type Stack } from "./support/stack.ts";
+import { launchScripted } from "./support/launch.ts";
+import { kill, onStack } from "./support/on-stack.ts";
 
 const caller = { principal: "local", actor: "@test" };
-let stack: Stack;
-let baton: TestBaton;
-let host: ChildProcess;
-
-beforeAll(async () => {
-  stack = await openStack();
-  await stack.startEngine();
-  host = await stack.startHost();
-  baton = await openTestBaton(stack);
-}, 120_000);
-afterAll(() => endStack(baton, stack), 60_000);
+const on = onStack({ start: ["engine", "host"] });
 
 const deaf = [{ ignoreSignals: { children: 2 } }, { say: "deaf now" }, "hang"];
 /** The agent that hears no signal, and its two children in sessions of their own. */
 async function deafAgent(session: string): Promise<number[]> {
-  await baton.eventually(
+  await on.baton.eventually(
     "the agent and its children run",
     async () => agentLog(session).match(/ child \d+/g)?.length === 2 && agentLog(session).includes(" start"),
     20_000,
@@ -36,7 +24,7 @@ async function deafAgent(session: string): Promise<number[]> {
 }
 function agentLog(session: string): string {
   try {
-    return readFileSync(join(stack.home, "agents", session, "agent.log"), "utf8");
+    return readFileSync(join(on.stack.home, "agents", session, "agent.log"), "utf8");
   } catch {
     return "";
   }
@@ -44,18 +32,18 @@ function agentLog(session: string): string {
 const osSession = (pid: number): string => readFileSync(`/proc/${pid}/stat`, "latin1").split(") ")[1]?.split(" ")[3] ?? "";
 
 test("an abort ends an agent that ignores every signal, with its children, and the session goes on", async () => {
-  const session = await launchScripted(baton, stack, { key: `${stack.env["BATON_INSTANCE"]}-deaf`, turns: [deaf, [{ say: "well again" }]] });
+  const session = await launchScripted(on.baton, on.stack, { key: `${on.stack.env["BATON_INSTANCE"]}-deaf`, turns: [deaf, [{ say: "well again" }]] });
   await deafAgent(session);
-  const { aborted } = await baton.sdk.sessions.abort(caller, { sessionUlid: session, reason: "enough" });
+  const { aborted } = await on.baton.sdk.sessions.abort(caller, { sessionUlid: session, reason: "enough" });
   expect(aborted).toBe(true);
-  await baton.turnsEnded(session, 1, 20_000);
-  expect(await baton.outcomes(session)).toEqual(["interrupted"]);
-  await baton.eventually("no marked process", async () => agentProcesses([session]).length === 0, 10_000);
-  expect((await baton.sdk.sessions.abort(caller, { sessionUlid: session }))["aborted"]).toBe(false);
-  await baton.sdk.sessions.input(caller, { sessionUlid: session, prompt: "what else?" });
-  await baton.turnsEnded(session, 2, 20_000);
-  expect(await baton.outcomes(session)).toEqual(["interrupted", "completed"]);
-  const [last] = await baton.query<{ text: string }>(
+  await on.baton.turnsEnded(session, 1, 20_000);
+  expect(await on.baton.outcomes(session)).toEqual(["interrupted"]);
+  await on.baton.eventually("no marked process", async () => agentProcesses([session]).length === 0, 10_000);
+  expect((await on.baton.sdk.sessions.abort(caller, { sessionUlid: session }))["aborted"]).toBe(false);
+  await on.baton.sdk.sessions.input(caller, { sessionUlid: session, prompt: "what else?" });
+  await on.baton.turnsEnded(session, 2, 20_000);
+  expect(await on.baton.outcomes(session)).toEqual(["interrupted", "completed"]);
+  const [last] = await on.baton.query<{ text: string }>(
     "select data->>'text' as text from event where session_ulid = $1 and type = 'message.completed' order by seq desc limit 1",
     [session],
   );
@@ -63,22 +51,20 @@ test("an abort ends an agent that ignores every signal, with its children, and t
 }, 90_000);
 
 test("so does a close", async () => {
-  const session = await launchScripted(baton, stack, { key: `${stack.env["BATON_INSTANCE"]}-closed`, turns: [deaf] });
+  const session = await launchScripted(on.baton, on.stack, { key: `${on.stack.env["BATON_INSTANCE"]}-closed`, turns: [deaf] });
   await deafAgent(session);
-  await baton.closeSession(session);
-  expect(await baton.outcomes(session)).toEqual(["interrupted"]);
-  await baton.eventually("no marked process", async () => agentProcesses([session]).length === 0, 10_000);
+  await on.baton.closeSession(session);
+  expect(await on.baton.outcomes(session)).toEqual(["interrupted"]);
+  await on.baton.eventually("no marked process", async () => agentProcesses([session]).length === 0, 10_000);
 }, 60_000);
 
-test("and an abort reaches the agent of a host that was killed meanwhile", async () => {
-  const session = await launchScripted(baton, stack, { key: `${stack.env["BATON_INSTANCE"]}-hostless`, turns: [deaf, [{ say: "well again" }]] });
+test("and an abort reaches the agent of a on.host that was killed meanwhile", async () => {
+  const session = await launchScripted(on.baton, on.stack, { key: `${on.stack.env["BATON_INSTANCE"]}-hostless`, turns: [deaf, [{ say: "well again" }]] });
   await deafAgent(session);
-  const gone = new Promise((resolve) => host.once("exit", resolve));
-  host.kill("SIGKILL");
-  await gone;
-  expect((await baton.sdk.sessions.abort(caller, { sessionUlid: session }))["aborted"]).toBe(true);
-  host = await stack.startHost();
-  await baton.turnsEnded(session, 1, 30_000);
-  expect(await baton.outcomes(session)).toEqual(["interrupted"]);
-  await baton.eventually("no marked process", async () => agentProcesses([session]).length === 0, 10_000);
+  await kill(on.host);
+  expect((await on.baton.sdk.sessions.abort(caller, { sessionUlid: session }))["aborted"]).toBe(true);
+  on.host = await on.stack.startHost();
+  await on.baton.turnsEnded(session, 1, 30_000);
+  expect(await on.baton.outcomes(session)).toEqual(["interrupted"]);
+  await on.baton.eventually("no marked process", async () => agentProcesses([session]).length === 0, 10_000);
 }, 90_000);

@@ -1,23 +1,13 @@
 import { Client, Connection } from "@temporalio/client";
-import { launchNumbered, openTestBaton, type TestBaton } from "./support/launch.ts";
-import { endStack } from "./support/leftovers.ts";
-import { openStack, type Stack } from "./support/stack.ts";
+import { launchNumbered } from "./support/launch.ts";
+import { onStack } from "./support/on-stack.ts";
 
-let stack: Stack;
-let baton: TestBaton;
+const on = onStack({ start: ["engine", "host"] });
 let connection: Connection;
-
 beforeAll(async () => {
-  stack = await openStack();
-  await stack.startEngine();
-  await stack.startHost();
-  baton = await openTestBaton(stack);
-  connection = await Connection.connect({ address: stack.env["TEMPORAL_ADDRESS"] ?? "" });
-}, 120_000);
-afterAll(async () => {
-  await connection?.close();
-  await endStack(baton, stack);
-}, 90_000);
+  connection = await Connection.connect({ address: on.stack.env["TEMPORAL_ADDRESS"] ?? "" });
+});
+afterAll(() => connection?.close());
 
 interface Size {
   events: number;
@@ -34,15 +24,15 @@ async function historySize(workflowId: string): Promise<Size> {
 
 /** History that one more turn adds, once the workspace and the rest of the beginning are there. */
 async function turnOf(count: number): Promise<{ first: Size; next: Size; stored: number }> {
-  const key = `${stack.env["BATON_INSTANCE"]}-history-${count}`;
-  const session = await launchNumbered(baton, stack, { key, count, everyMs: 0 });
-  await baton.turnsEnded(session, 1, 150_000);
+  const key = `${on.stack.env["BATON_INSTANCE"]}-history-${count}`;
+  const session = await launchNumbered(on.baton, on.stack, { key, count, everyMs: 0 });
+  await on.baton.turnsEnded(session, 1, 150_000);
   const first = await settled(key, { events: 0, bytes: 0 });
-  await baton.sdk.sessions.input({ principal: "local" }, { sessionUlid: session, prompt: "again" });
-  await baton.turnsEnded(session, 2, 150_000);
+  await on.baton.sdk.sessions.input({ principal: "local" }, { sessionUlid: session, prompt: "again" });
+  await on.baton.turnsEnded(session, 2, 150_000);
   const after = await settled(key, first);
-  const [row] = await baton.query<{ n: string }>("select count(*) n from event where session_ulid = $1 and type = 'tool.completed'", [session]);
-  await baton.closeSession(session);
+  const [row] = await on.baton.query<{ n: string }>("select count(*) n from event where session_ulid = $1 and type = 'tool.completed'", [session]);
+  await on.baton.closeSession(session);
   return { first, next: { events: after.events - first.events, bytes: after.bytes - first.bytes }, stored: Number(row?.n) };
 }
 
@@ -50,7 +40,7 @@ async function turnOf(count: number): Promise<{ first: Size; next: Size; stored:
 async function settled(workflowId: string, from: Size): Promise<Size> {
   let size = from;
   let quietSince = Date.now();
-  await baton.eventually(
+  await on.baton.eventually(
     "the history is quiet",
     async () => {
       const now = await historySize(workflowId);

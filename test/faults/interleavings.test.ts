@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { agentProcesses, audit } from "./support/auditor.ts";
 import type { StopPlan } from "./support/host-under-test.ts";
-import { launchNumbered, openTestBaton, type TestBaton } from "./support/launch.ts";
-import { openStack, type Stack } from "./support/stack.ts";
+import { launchNumbered } from "./support/launch.ts";
+import { onStack } from "./support/on-stack.ts";
 
 /** Every boundary of a turn's life at which a worker may die, freeze past its lease, or lose an answer. */
 const stopPoints = [
@@ -29,41 +29,33 @@ const plans: StopPlan[] = shuffled(
 ).map((plan, at) => (plan.name.startsWith("lane") ? { ...plan, hit: 1 + (at % 4) } : plan));
 
 describe(`interleavings (BATON_TEST_SEED=${seed})`, () => {
-  let stack: Stack;
-  let baton: TestBaton;
-  beforeAll(async () => {
-    stack = await openStack();
-    await stack.startEngine();
-    baton = await openTestBaton(stack);
-  }, 120_000);
-  afterAll(async () => {
-    await baton?.close();
-    await stack?.close();
-  }, 60_000);
+  const on = onStack({ start: ["engine"] });
 
   test.each(plans)(
     "$action at $name (passing $hit)",
     async (plan) => {
-      const fired = join(stack.home, `fired-${plan.name}-${plan.action}`);
-      const first = await stack.startHost({ stop: plan, fired });
-      const second = await stack.startHost({ standby: true });
-      const sessions = await Promise.all([1, 2].map((n) => launchNumbered(baton, stack, { key: `${plan.name}.${plan.action}.${n}`, count: 8, everyMs: 25 })));
+      const fired = join(on.stack.home, `fired-${plan.name}-${plan.action}`);
+      const first = await on.stack.startHost({ stop: plan, fired });
+      const second = await on.stack.startHost({ standby: true });
+      const sessions = await Promise.all(
+        [1, 2].map((n) => launchNumbered(on.baton, on.stack, { key: `${plan.name}.${plan.action}.${n}`, count: 8, everyMs: 25 })),
+      );
       if (plan.action === "freeze") void thaw(first.pid ?? 0, fired);
-      for (const session of sessions) await baton.turnsEnded(session, 1, 45_000);
+      for (const session of sessions) await on.baton.turnsEnded(session, 1, 45_000);
       expect(existsSync(fired)).toBe(true);
-      expect(await audit({ databaseUrl: stack.databaseUrl, home: stack.home, sessions, turnsPerSession: 1 })).toEqual([]);
+      expect(await audit({ databaseUrl: on.stack.databaseUrl, home: on.stack.home, sessions, turnsPerSession: 1 })).toEqual([]);
       for (const session of sessions) {
-        expect(await baton.outcomes(session)).toEqual(["completed"]);
-        await baton.closeSession(session);
+        expect(await on.baton.outcomes(session)).toEqual(["completed"]);
+        await on.baton.closeSession(session);
       }
-      await baton.eventually("no process of a closed session", async () => agentProcesses(sessions).length === 0, 20_000);
+      await on.baton.eventually("no process of a closed session", async () => agentProcesses(sessions).length === 0, 20_000);
       for (const host of [first, second]) if (host.exitCode === null && host.signalCode === null) host.kill("SIGKILL");
     },
     90_000,
   );
 
   test("every stop point was reached", () => {
-    const reached = new Set(readFileSync(join(stack.home, "stop-points.log"), "utf8").trim().split("\n"));
+    const reached = new Set(readFileSync(join(on.stack.home, "stop-points.log"), "utf8").trim().split("\n"));
     console.log(`stop points reached: ${[...reached].toSorted().join(", ")}`);
     expect([...reached].toSorted()).toEqual(stopPoints.toSorted());
   });

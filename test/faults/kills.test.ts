@@ -2,56 +2,46 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { audit } from "./support/auditor.ts";
-import { launchNumbered, openTestBaton, type TestBaton } from "./support/launch.ts";
-import { openStack, type Stack } from "./support/stack.ts";
+import { launchNumbered } from "./support/launch.ts";
+import { kill, onStack } from "./support/on-stack.ts";
 
 const agents = 5;
 const kills = 20;
 const numbers = 500;
 
 describe("kill -9 of the host worker", () => {
-  let stack: Stack;
-  let baton: TestBaton;
-  beforeAll(async () => {
-    stack = await openStack();
-    await stack.startEngine();
-    baton = await openTestBaton(stack);
-  }, 120_000);
-  afterAll(async () => {
-    await baton?.close();
-    await stack?.close();
-  }, 60_000);
+  const on = onStack({ start: ["engine"] });
 
   test(`${kills} times while ${agents} agents work: every event once, in order, and no agent notices`, async () => {
-    let host = await stack.startHost();
+    let host = await on.stack.startHost();
     const sessions = await Promise.all(
-      Array.from({ length: agents }, (_, n) => launchNumbered(baton, stack, { key: `kills-${n}`, count: numbers, everyMs: 100 })),
+      Array.from({ length: agents }, (_, n) => launchNumbered(on.baton, on.stack, { key: `kills-${n}`, count: numbers, everyMs: 100 })),
     );
-    await baton.eventually(
+    await on.baton.eventually(
       "all agents at work",
-      async () => (await baton.query("select distinct session_ulid from event where type = 'tool.completed'")).length === agents,
+      async () => (await on.baton.query("select distinct session_ulid from event where type = 'tool.completed'")).length === agents,
       30_000,
     );
     for (let n = 0; n < kills; n++) {
       await sleep(Math.random() * 700);
-      host.kill("SIGKILL");
-      host = await stack.startHost();
+      await kill(host);
+      host = await on.stack.startHost();
     }
-    const running = await baton.query<{ n: string }>("select count(*) n from turn where result is null");
+    const running = await on.baton.query<{ n: string }>("select count(*) n from turn where result is null");
     console.log(`${running[0]?.n} of ${agents} turns still ran after the last kill`);
     expect(Number(running[0]?.n)).toBeGreaterThan(0);
-    for (const session of sessions) await baton.turnsEnded(session, 1, 90_000);
+    for (const session of sessions) await on.baton.turnsEnded(session, 1, 90_000);
 
-    expect(await audit({ databaseUrl: stack.databaseUrl, home: stack.home, sessions, turnsPerSession: 1 })).toEqual([]);
+    expect(await audit({ databaseUrl: on.stack.databaseUrl, home: on.stack.home, sessions, turnsPerSession: 1 })).toEqual([]);
     for (const session of sessions) {
-      expect(await baton.outcomes(session)).toEqual(["completed"]);
-      const agentHome = join(stack.home, "agents", session);
+      expect(await on.baton.outcomes(session)).toEqual(["completed"]);
+      const agentHome = join(on.stack.home, "agents", session);
       // What the agent itself says it emitted is what is stored, number by number.
       const emitted = readFileSync(join(agentHome, "emitted.log"), "utf8")
         .trim()
         .split("\n")
         .map((line) => /(\d+)\s*$/.exec(line)?.[1]);
-      const stored = await baton.query<{ output: string }>(
+      const stored = await on.baton.query<{ output: string }>(
         "select data->>'output' output from event where session_ulid = $1 and type = 'tool.completed' order by seq",
         [session],
       );

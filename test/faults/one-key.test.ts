@@ -2,34 +2,23 @@ import type { ChildProcess } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
-import { repositoryInspector } from "../../client/inspect-repository.ts";
-import { openBaton } from "../../client/open-baton.ts";
-import { freePort } from "../../local/ports.ts";
-import { openTestBaton, type TestBaton } from "./support/launch.ts";
-import { endStack } from "./support/leftovers.ts";
-import { openStack, type Stack } from "./support/stack.ts";
+import { openTestBaton } from "./support/launch.ts";
+import { kill, onStack } from "./support/on-stack.ts";
 import { temporalCli } from "./support/temporal-cli.ts";
 
 type Answer = { ok: boolean; data?: Record<string, unknown>; error?: { code: string } };
-let stack: Stack;
-let baton: TestBaton;
+const on = onStack({ start: [] });
 let processes: ChildProcess[] = [];
 let clients: Client[] = [];
-
-beforeAll(async () => {
-  stack = await openStack();
-  baton = await openTestBaton(stack);
-}, 120_000);
 afterAll(async () => {
   for (const client of clients) await client.close();
-  await endStack(baton, stack);
-}, 60_000);
+});
 
 /** Two gateways, an engine and a host. */
 async function startAll(): Promise<void> {
-  const [engine, host, ...gateways] = await Promise.all([stack.startEngine(), stack.startHost(), stack.startGateway(), stack.startGateway()]);
+  const [engine, host, ...gateways] = await Promise.all([on.stack.startEngine(), on.stack.startHost(), on.stack.startGateway(), on.stack.startGateway()]);
   processes = [engine, host, ...gateways.map((gateway) => gateway.process)];
-  const authorization = `Bearer ${readFileSync(join(stack.home, "token"), "utf8").trim()}`;
+  const authorization = `Bearer ${readFileSync(join(on.stack.home, "token"), "utf8").trim()}`;
   clients = await Promise.all(
     gateways.map(async ({ url }) => {
       const client = new Client({ name: "test", version: "1" });
@@ -41,32 +30,24 @@ async function startAll(): Promise<void> {
 async function killAll(): Promise<void> {
   for (const client of clients) await client.close();
   clients = [];
-  await Promise.all(
-    processes.map(
-      (one) =>
-        new Promise((resolve) => {
-          one.once("exit", resolve);
-          one.kill("SIGKILL");
-        }),
-    ),
-  );
+  await Promise.all(processes.map((one) => kill(one)));
 }
 
 const call = async (at: number, args: Record<string, unknown>): Promise<Answer> =>
   (await clients[at % clients.length]!.callTool({ name: "pm_session", arguments: args })).structuredContent as unknown as Answer;
 /** Same key, same body: the one launch that everybody asks for. */
 const body = (name: string) => ({
-  clientRequestId: `${stack.env["BATON_INSTANCE"]}-${name}`,
+  clientRequestId: `${on.stack.env["BATON_INSTANCE"]}-${name}`,
   actor: "@test",
   taskKey: `KEY-${name}`,
   launcherConfigKey: "demo-executor",
   agentHandle: "executor",
   prompt: "go",
   config: { scenario: { turns: [[{ say: "done" }]] } },
-  task: { title: name, repositoryPath: stack.repository, projectKey: "KEY" },
+  task: { title: name, repositoryPath: on.stack.repository, projectKey: "KEY" },
 });
 const rows = (name: string) =>
-  baton.query<{ session_ulid: string; started: boolean }>("select session_ulid, started_at is not null started from session where client_request_id = $1", [
+  on.baton.query<{ session_ulid: string; started: boolean }>("select session_ulid, started_at is not null started from session where client_request_id = $1", [
     body(name).clientRequestId,
   ]);
 const workflows = async (name: string): Promise<number> =>
@@ -74,32 +55,19 @@ const workflows = async (name: string): Promise<number> =>
 
 test("a launch whose workflow could not be started heals by the same call: one session, one turn", async () => {
   // Nothing else runs yet: neither an engine's sweeper nor another door can be the one that heals.
-  const dead = await freePort();
-  const cut = await openBaton({
-    databaseUrl: stack.databaseUrl,
-    temporalAddress: `127.0.0.1:${dead}`,
-    temporalNamespace: "default",
-    instance: stack.env["BATON_INSTANCE"] ?? "",
-    home: stack.home,
-    hostId: "host1",
-    hostBeatTimeoutMs: 6_000,
-    turnAttempts: 3,
-    inputQueue: 50,
-    inspectRepository: repositoryInspector(process.env),
-    searchPath: stack.env["PATH"] ?? "",
-  });
+  const cut = await openTestBaton({ ...on.stack, env: { ...on.stack.env, TEMPORAL_ADDRESS: "127.0.0.1:1" } });
   const caller = { principal: "local", actor: "@test" };
-  await expect(cut.sessions.launch(caller, body("heal"))).rejects.toMatchObject({ code: "UNAVAILABLE" });
+  await expect(cut.sdk.sessions.launch(caller, body("heal"))).rejects.toMatchObject({ code: "UNAVAILABLE" });
   await cut.close();
   const recorded = await rows("heal");
   expect(recorded).toEqual([{ session_ulid: expect.any(String), started: false }]);
-  const { data, replayed } = await baton.sdk.sessions.launch(caller, body("heal"));
+  const { data, replayed } = await on.baton.sdk.sessions.launch(caller, body("heal"));
   expect([data["sessionUlid"], replayed]).toEqual([recorded[0]?.session_ulid, true]);
   expect(await rows("heal")).toEqual([{ session_ulid: recorded[0]?.session_ulid, started: true }]);
   await startAll();
-  await baton.turnsEnded(String(data["sessionUlid"]), 1, 30_000);
-  expect(await baton.outcomes(String(data["sessionUlid"]))).toEqual(["completed"]);
-  await baton.eventually("one workflow", async () => (await workflows("heal")) === 1, 10_000);
+  await on.baton.turnsEnded(String(data["sessionUlid"]), 1, 30_000);
+  expect(await on.baton.outcomes(String(data["sessionUlid"]))).toEqual(["completed"]);
+  await on.baton.eventually("one workflow", async () => (await workflows("heal")) === 1, 10_000);
 }, 120_000);
 
 test("50 calls at once through two gateways are one session", async () => {
@@ -108,9 +76,9 @@ test("50 calls at once through two gateways are one session", async () => {
   expect(answers.map((answer) => [answer.error?.code, answer.data?.["sessionUlid"]])).toEqual(Array.from({ length: 50 }, () => [undefined, first]));
   expect(answers.filter((answer) => answer.data?.["replayed"] !== true)).toHaveLength(1);
   expect(await rows("burst")).toEqual([{ session_ulid: first, started: true }]);
-  await baton.turnsEnded(String(first), 1, 30_000);
-  expect(await baton.query("select 1 from turn where session_ulid = $1", [first])).toHaveLength(1);
-  await baton.eventually("one workflow", async () => (await workflows("burst")) === 1, 10_000);
+  await on.baton.turnsEnded(String(first), 1, 30_000);
+  expect(await on.baton.query("select 1 from turn where session_ulid = $1", [first])).toHaveLength(1);
+  await on.baton.eventually("one workflow", async () => (await workflows("burst")) === 1, 10_000);
 }, 90_000);
 
 test("the key with another body is refused", async () => {
@@ -138,5 +106,5 @@ test("after everything was killed and started again the key gives the same ids",
     expect(after.data?.["replayed"]).toBe(true);
   }
   expect(await rows("burst")).toHaveLength(1);
-  expect(await baton.query("select 1 from turn where session_ulid = $1", [before.data?.["sessionUlid"]])).toHaveLength(1);
+  expect(await on.baton.query("select 1 from turn where session_ulid = $1", [before.data?.["sessionUlid"]])).toHaveLength(1);
 }, 120_000);

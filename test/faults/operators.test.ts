@@ -1,64 +1,56 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import type { ChildProcess } from "node:child_process";
 import { join } from "node:path";
-import { launchScripted, openTestBaton, type TestBaton } from "./support/launch.ts";
-import { endStack } from "./support/leftovers.ts";
-import { openStack, type Stack } from "./support/stack.ts";
+import { launchScripted } from "./support/launch.ts";
+import { kill, onStack } from "./support/on-stack.ts";
 import { signalByHand, temporalCli } from "./support/temporal-cli.ts";
 
 const caller = { principal: "local", actor: "@test" };
-let stack: Stack;
-let baton: TestBaton;
-let host: ChildProcess;
-
-beforeAll(async () => {
-  stack = await openStack();
-  mkdirSync(join(stack.home, "presets"));
-  writeFileSync(join(stack.home, "presets", "ask.json"), JSON.stringify({ key: "ask", providerType: "scripted", permissions: { mode: "ask" } }));
-  await stack.startEngine();
-  host = await stack.startHost();
-  baton = await openTestBaton(stack);
-}, 120_000);
-afterAll(() => endStack(baton, stack), 60_000);
+const on = onStack({
+  start: ["engine", "host"],
+  before: (stack) => {
+    mkdirSync(join(stack.home, "presets"));
+    writeFileSync(join(stack.home, "presets", "ask.json"), JSON.stringify({ key: "ask", providerType: "scripted", permissions: { mode: "ask" } }));
+  },
+});
 
 /** Keys are workflow ids in a Temporal that all test files share. */
-const key = (name: string): string => `${stack.env["BATON_INSTANCE"]}-${name}`;
-const launch = (name: string, turns: unknown[]): Promise<string> => launchScripted(baton, stack, { key: key(name), turns });
+const key = (name: string): string => `${on.stack.env["BATON_INSTANCE"]}-${name}`;
+const launch = (name: string, turns: unknown[]): Promise<string> => launchScripted(on.baton, on.stack, { key: key(name), turns });
 const said = async (session: string): Promise<string[]> =>
   (
-    await baton.query<{ text: string }>(
+    await on.baton.query<{ text: string }>(
       "select data->>'text' as text from event where session_ulid = $1 and type = 'message.completed' and data->>'role' = 'agent' order by seq",
       [session],
     )
   ).map((row) => row.text);
 const prompted = (session: string, n: number): Promise<void> =>
-  baton.eventually(
+  on.baton.eventually(
     `prompt ${n} of ${session} sent`,
-    async () => (await baton.query("select 1 from turn where session_ulid = $1 and prompt_sent_at is not null", [session])).length >= n,
+    async () => (await on.baton.query("select 1 from turn where session_ulid = $1 and prompt_sent_at is not null", [session])).length >= n,
     20_000,
   );
 /** What the agent itself logged, over all its processes. */
 const agentLog = (session: string, text: string): string[] =>
-  readFileSync(join(stack.home, "agents", session, "agent.log"), "utf8")
+  readFileSync(join(on.stack.home, "agents", session, "agent.log"), "utf8")
     .split("\n")
     .filter((line) => line.includes(text));
 
 describe("by hand, with Temporal's own program", () => {
   test("an input opens a turn, its repeat does not; an abort interrupts; the session goes on", async () => {
     const session = await launch("hand", [[{ say: "one" }], [{ say: "two" }], [{ say: "three " }, "hang"], [{ say: "four" }]]);
-    await baton.turnsEnded(session, 1, 20_000);
+    await on.baton.turnsEnded(session, 1, 20_000);
     const operators = JSON.stringify({ prompt: "from the operator", requestId: "r-1" });
     await signalByHand(key("hand"), "input", operators);
     await signalByHand(key("hand"), "input", operators);
-    await baton.turnsEnded(session, 2, 20_000);
+    await on.baton.turnsEnded(session, 2, 20_000);
     await signalByHand(key("hand"), "input", '{"prompt":"hang now"}');
     await prompted(session, 3);
     await signalByHand(key("hand"), "abort", "{}");
-    await baton.turnsEnded(session, 3, 20_000);
-    await baton.sdk.sessions.input(caller, { sessionUlid: session, prompt: "and on" });
-    await baton.turnsEnded(session, 4, 20_000);
-    expect(await baton.outcomes(session)).toEqual(["completed", "completed", "interrupted", "completed"]);
-    const prompts = await baton.query<{ prompt: string }>("select prompt from input where session_ulid = $1 order by created_at", [session]);
+    await on.baton.turnsEnded(session, 3, 20_000);
+    await on.baton.sdk.sessions.input(caller, { sessionUlid: session, prompt: "and on" });
+    await on.baton.turnsEnded(session, 4, 20_000);
+    expect(await on.baton.outcomes(session)).toEqual(["completed", "completed", "interrupted", "completed"]);
+    const prompts = await on.baton.query<{ prompt: string }>("select prompt from input where session_ulid = $1 order by created_at", [session]);
     expect(prompts.map((row) => row.prompt)).toEqual(["go", "from the operator", "hang now", "and on"]);
     expect((await said(session)).at(-1)).toBe("four");
   }, 90_000);
@@ -77,17 +69,17 @@ describe("by hand, with Temporal's own program", () => {
     "%s is dropped and the session stays usable",
     async (what, name, body) => {
       const at = key(`nonsense-${what.replaceAll(" ", "-")}`);
-      const session = await launchScripted(baton, stack, { key: at, turns: [[{ say: "one" }], [{ say: "two" }]] });
-      await baton.turnsEnded(session, 1, 20_000);
+      const session = await launchScripted(on.baton, on.stack, { key: at, turns: [[{ say: "one" }], [{ say: "two" }]] });
+      await on.baton.turnsEnded(session, 1, 20_000);
       await signalByHand(at, name, body);
-      await baton.sdk.sessions.input(caller, { sessionUlid: session, prompt: "go on" });
-      await baton.turnsEnded(session, 2, 15_000);
+      await on.baton.sdk.sessions.input(caller, { sessionUlid: session, prompt: "go on" });
+      await on.baton.turnsEnded(session, 2, 15_000);
       expect((await said(session)).at(-1)).toBe("two");
-      const inputs = await baton.query<{ prompt: string }>("select prompt from input where session_ulid = $1 order by created_at", [session]);
+      const inputs = await on.baton.query<{ prompt: string }>("select prompt from input where session_ulid = $1 order by created_at", [session]);
       expect(inputs.map((row) => row.prompt)).toEqual(["go", "go on"]);
-      expect(await baton.outcomes(session)).toEqual(["completed", "completed"]);
+      expect(await on.baton.outcomes(session)).toEqual(["completed", "completed"]);
       expect(await temporalCli("workflow", "describe", "--workflow-id", at, "--output", "json")).toContain("WORKFLOW_EXECUTION_STATUS_RUNNING");
-      await baton.closeSession(session);
+      await on.baton.closeSession(session);
     },
     60_000,
   );
@@ -98,17 +90,17 @@ test("a closed session is woken by an input: same ULID, worktree and conversatio
     [{ edit: { path: "kept.txt", content: "kept\n" } }, { say: "one" }],
     [{ run: "cat kept.txt" }, { say: "two" }],
   ]);
-  await baton.turnsEnded(session, 1, 20_000);
-  await baton.closeSession(session);
+  await on.baton.turnsEnded(session, 1, 20_000);
+  await on.baton.closeSession(session);
   const about = () =>
-    baton.query<{ generation: number; worktree_path: string; workflow_id: string; provider_session_id: string }>(
+    on.baton.query<{ generation: number; worktree_path: string; workflow_id: string; provider_session_id: string }>(
       "select generation, worktree_path, workflow_id, provider_session_id from session where session_ulid = $1",
       [session],
     );
   const [before] = await about();
-  const { data } = await baton.sdk.sessions.input(caller, { sessionUlid: session, prompt: "wake up" });
+  const { data } = await on.baton.sdk.sessions.input(caller, { sessionUlid: session, prompt: "wake up" });
   expect(data["sessionUlid"]).toBe(session);
-  await baton.turnsEnded(session, 2, 30_000);
+  await on.baton.turnsEnded(session, 2, 30_000);
   const [after] = await about();
   expect(Number(after?.generation)).toBe(2);
   expect(after).toMatchObject({
@@ -117,8 +109,8 @@ test("a closed session is woken by an input: same ULID, worktree and conversatio
     workflow_id: `${before?.workflow_id}~2`,
   });
   expect(await said(session)).toEqual(["one", "two"]);
-  expect(await baton.outcomes(session)).toEqual(["completed", "completed"]);
-  const ready = await baton.query<{ resumed: string; id: string }>(
+  expect(await on.baton.outcomes(session)).toEqual(["completed", "completed"]);
+  const ready = await on.baton.query<{ resumed: string; id: string }>(
     "select data->>'resumed' resumed, data->>'providerSessionId' id from event where session_ulid = $1 and type = 'session.agent_ready' order by seq",
     [session],
   );
@@ -126,7 +118,7 @@ test("a closed session is woken by an input: same ULID, worktree and conversatio
     { resumed: "false", id: before?.provider_session_id },
     { resumed: "true", id: before?.provider_session_id },
   ]);
-  const output = await baton.query<{ output: string }>(
+  const output = await on.baton.query<{ output: string }>(
     "select data->>'output' as output from event where session_ulid = $1 and type in ('command.completed', 'tool.completed') and turn_id = $2",
     [session, data["inputId"]],
   );
@@ -136,21 +128,21 @@ test("a closed session is woken by an input: same ULID, worktree and conversatio
 describe("a permission request", () => {
   const asks = async (name: string): Promise<{ session: string; approvalId: string }> => {
     const scenario = { turns: [[{ ask: { title: "rm -rf build", onDeny: [{ say: "denied" }] } }, { say: "went on" }]] };
-    const { data } = await baton.sdk.sessions.launch(caller, {
+    const { data } = await on.baton.sdk.sessions.launch(caller, {
       clientRequestId: key(name),
       actor: "@test",
       taskKey: key(name),
       launcherConfigKey: "ask",
       prompt: "go",
       config: { scenario },
-      task: { title: name, repositoryPath: stack.repository, projectKey: "FAULTS" },
+      task: { title: name, repositoryPath: on.stack.repository, projectKey: "FAULTS" },
     });
     const session = String(data["sessionUlid"]);
     let approvalId = "";
-    await baton.eventually(
+    await on.baton.eventually(
       "a request",
       async () => {
-        const [row] = await baton.query<{ approval_id: string; title: string }>(
+        const [row] = await on.baton.query<{ approval_id: string; title: string }>(
           "select approval_id, title from approval where session_ulid = $1 and state = 'open'",
           [session],
         );
@@ -161,12 +153,12 @@ describe("a permission request", () => {
     );
     return { session, approvalId };
   };
-  /** One prompt, one request, one answer, whatever happened to the host. */
+  /** One prompt, one request, one answer, whatever happened to the on.host. */
   const answeredOnce = async (session: string, decision: string): Promise<void> => {
-    expect(await baton.outcomes(session)).toEqual(["completed"]);
+    expect(await on.baton.outcomes(session)).toEqual(["completed"]);
     expect(agentLog(session, " prompt turn ")).toHaveLength(1);
     expect(agentLog(session, " start")).toHaveLength(1);
-    const events = await baton.query<{ type: string; decision: string | null }>(
+    const events = await on.baton.query<{ type: string; decision: string | null }>(
       "select type, data->>'decision' decision from event where session_ulid = $1 and type like 'approval.%' order by seq",
       [session],
     );
@@ -174,11 +166,6 @@ describe("a permission request", () => {
       { type: "approval.requested", decision: null },
       { type: "approval.resolved", decision },
     ]);
-  };
-  const killHost = async (): Promise<void> => {
-    const gone = new Promise((resolve) => host.once("exit", resolve));
-    host.kill("SIGKILL");
-    await gone;
   };
 
   test.each([
@@ -188,34 +175,34 @@ describe("a permission request", () => {
     "is answered with %s; a second answer changes nothing",
     async (decision, words) => {
       const { session, approvalId } = await asks(`answer-${decision}`);
-      expect(await baton.sdk.sessions.respond(caller, { approvalId, decision })).toMatchObject({ applied: true });
-      expect(await baton.sdk.sessions.respond(caller, { approvalId, decision: decision === "allow" ? "deny" : "allow" })).toMatchObject({
+      expect(await on.baton.sdk.sessions.respond(caller, { approvalId, decision })).toMatchObject({ applied: true });
+      expect(await on.baton.sdk.sessions.respond(caller, { approvalId, decision: decision === "allow" ? "deny" : "allow" })).toMatchObject({
         applied: false,
         by: "local",
       });
-      await baton.turnsEnded(session, 1, 20_000);
+      await on.baton.turnsEnded(session, 1, 20_000);
       expect((await said(session))[0]).toBe(words);
       await answeredOnce(session, decision);
     },
     60_000,
   );
 
-  test("is answered while its killed host is away: the next one gives the answer to the agent that still waits", async () => {
+  test("is answered while its killed on.host is away: the next one gives the answer to the agent that still waits", async () => {
     const { session, approvalId } = await asks("killed-before");
-    await killHost();
-    expect(await baton.sdk.sessions.respond(caller, { approvalId, decision: "allow" })).toMatchObject({ applied: true });
-    host = await stack.startHost();
-    await baton.turnsEnded(session, 1, 40_000);
+    await kill(on.host);
+    expect(await on.baton.sdk.sessions.respond(caller, { approvalId, decision: "allow" })).toMatchObject({ applied: true });
+    on.host = await on.stack.startHost();
+    await on.baton.turnsEnded(session, 1, 40_000);
     expect(await said(session)).toEqual(["went on"]);
     await answeredOnce(session, "allow");
   }, 90_000);
 
-  test("is answered after its killed host was replaced", async () => {
+  test("is answered after its killed on.host was replaced", async () => {
     const { session, approvalId } = await asks("killed-after");
-    await killHost();
-    host = await stack.startHost();
-    expect(await baton.sdk.sessions.respond(caller, { approvalId, decision: "deny" })).toMatchObject({ applied: true });
-    await baton.turnsEnded(session, 1, 40_000);
+    await kill(on.host);
+    on.host = await on.stack.startHost();
+    expect(await on.baton.sdk.sessions.respond(caller, { approvalId, decision: "deny" })).toMatchObject({ applied: true });
+    await on.baton.turnsEnded(session, 1, 40_000);
     expect(await said(session)).toEqual(["denied", "went on"]);
     await answeredOnce(session, "deny");
   }, 90_000);

@@ -1,6 +1,8 @@
 import { ulid } from "ulid";
 import { openStore } from "../../store/open-store.ts";
-import type { LaneBatch, NewSession, SessionRow, Store } from "../../store/store.ts";
+import type { LaneBatch } from "../../store/lane.ts";
+import type { NewSession, SessionRow } from "../../store/rows.ts";
+import type { Store } from "../../store/store.ts";
 import { freshDatabase } from "../support/fresh-database.ts";
 
 /** A store on a database of its own. */

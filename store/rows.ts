@@ -1,0 +1,209 @@
+import type { ApprovalKind, Candidate, Delivery, TurnFailure, TurnOutcome, Usage } from "../contracts/event.ts";
+import type { ChainReason, GateView } from "../contracts/messages.ts";
+
+// What the tables hold, as the methods of the store give it. Times are ISO 8601 in UTC; ids are ULIDs.
+
+export interface SessionRow {
+  sessionUlid: string;
+  name: string;
+  workflowId: string;
+  generation: number;
+  principal: string;
+  clientRequestId: string | null;
+  contextRef: string;
+  taskKey: string | null;
+  projectKey: string | null;
+  role: string;
+  provider: string;
+  agentHandle: string;
+  actor: string;
+  launcherConfigKey: string;
+  presetRevision: number;
+  presetSha256: string;
+  hostId: string;
+  repositoryPath: string;
+  worktreePath: string;
+  branchName: string | null;
+  baseRef: string;
+  headAtStart: string | null;
+  workspace: "pending" | "ready" | "failed";
+  systemPrompt: string;
+  args: Record<string, unknown>;
+  labels: Record<string, string>;
+  launchReason: string;
+  parentUlid: string | null;
+  chainId: string | null;
+  providerSessionId: string | null;
+  createdAt: string;
+  startedAt: string | null;
+  closedAt: string | null;
+  closeReason: string | null;
+  failed: boolean;
+  lastSeq: number;
+  lastActivityAt: string;
+  candidate: Candidate | null;
+}
+export type NewSession = Omit<
+  SessionRow,
+  | "createdAt"
+  | "startedAt"
+  | "closedAt"
+  | "closeReason"
+  | "failed"
+  | "lastSeq"
+  | "lastActivityAt"
+  | "candidate"
+  | "workspace"
+  | "headAtStart"
+  | "providerSessionId"
+  | "generation"
+>;
+
+export interface InputRow {
+  inputId: string;
+  sessionUlid: string;
+  generation: number;
+  prompt: string;
+  delivery: Delivery;
+  source: string;
+  requestId: string | null;
+  state: "recorded" | "accepted" | "delivering" | "delivered" | "consumed" | "failed" | "ambiguous";
+  reason: string | null;
+  turnId: string | null;
+  /** move the (detached) worktree to this commit before the turn */
+  checkout: Candidate | null;
+  createdAt: string;
+}
+
+/** A turn's id is the id of the input that opened it. */
+export interface TurnRow {
+  sessionUlid: string;
+  turnId: string;
+  inputId: string;
+  n: number;
+  generation: number;
+  attempt: number;
+  state: "queued" | "running" | "done";
+  promptSentAt: string | null;
+  startedAt: string | null;
+  endedAt: string | null;
+  /** base64 of Temporal's task token; null after the result was reported */
+  taskToken: string | null;
+  reportedAt: string | null;
+  result: StoredResult | null;
+  finalMessage: string | null;
+}
+export interface StoredResult {
+  outcome: TurnOutcome;
+  failure?: TurnFailure;
+  usage: Usage;
+  providerSessionId: string | null;
+  candidate?: Candidate;
+  stable?: boolean;
+}
+
+export interface HeadRow {
+  sessionUlid: string;
+  lastSeq: number;
+  epoch: number;
+  owner: string | null;
+  spoolId: string | null;
+  spoolOffset: number;
+  lastDelta: number;
+}
+export interface RunnerRow {
+  runnerId: string;
+  sessionUlid: string;
+  hostId: string;
+  pid: number;
+  bootId: string;
+  startTicks: string;
+  specHash: string;
+  socketPath: string;
+  spoolPath: string;
+  createdAt: string;
+  endedAt: string | null;
+}
+export interface ApprovalRow {
+  approvalId: string;
+  sessionUlid: string | null;
+  chainId: string | null;
+  turnId: string | null;
+  kind: ApprovalKind;
+  title: string;
+  detail: unknown;
+  options: { id: string; label: string }[];
+  requestKey: string;
+  state: "open" | "answered" | "delivered" | "expired";
+  decision: string | null;
+  answeredBy: string | null;
+  actor: string | null;
+  reason: string | null;
+  askedAt: string;
+  answeredAt: string | null;
+}
+export interface TaskRow {
+  taskKey: string;
+  projectKey: string;
+  title: string;
+  description: string;
+  acceptanceCriteria: string[];
+  requirements: string[];
+  baseRef: string | null;
+  status: string;
+  assigneeHandle: string | null;
+  reviewerHandles: string[];
+  metadata: Record<string, unknown>;
+  createdAt: string;
+  updatedAt: string;
+}
+export interface ProjectRow {
+  projectKey: string;
+  repositoryPath: string;
+}
+export interface ChainRow {
+  chainId: string;
+  workflowId: string;
+  taskKey: string;
+  principal: string;
+  config: Record<string, unknown>;
+  round: number;
+  state: "open" | "ended";
+  reason: ChainReason | null;
+  why: string | null;
+  executorUlid: string;
+  candidate: Candidate | null;
+  createdAt: string;
+  startedAt: string | null;
+  endedAt: string | null;
+  gates: GateView[];
+}
+export interface VerdictRow {
+  verdictId: string;
+  chainId: string;
+  sessionUlid: string;
+  turnId: string;
+  role: "reviewer" | "auditor";
+  round: number;
+  decision: "approved" | "changes_requested" | "rejected";
+  score: number;
+  summary: string;
+  findings: { severity: string; title: string; path?: string; line?: number }[];
+  tree: string;
+  createdAt: string;
+}
+export interface AuditEntry {
+  principal: string;
+  actor: string;
+  action: string;
+  target: string | null;
+  detail?: Record<string, unknown>;
+}
+export interface HostInboxRow {
+  id: number;
+  hostId: string;
+  kind: "poke" | "respond" | "close_runner";
+  sessionUlid: string;
+  body: Record<string, unknown>;
+  createdAt: string;
+}
