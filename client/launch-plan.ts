@@ -1,4 +1,5 @@
 import { taskKeyPattern, branchPattern } from "../contracts/workspaces.ts";
+import { nearest } from "../contracts/did-you-mean.ts";
 import { BatonError } from "../contracts/failures.ts";
 import type { EffectiveLaunch, Preset } from "../contracts/preset.ts";
 import type { TaskRow } from "../store/rows.ts";
@@ -145,10 +146,10 @@ export async function findPreset(deps: Deps, key: string): Promise<Preset> {
   const preset = presets.find((p) => p.key === key);
   if (preset) return preset;
   const own = problems.find((problem) => problem.includes(`/${key}.json`));
-  throw new BatonError(own ? "INVALID_ARGUMENT" : "NOT_FOUND", own ?? `There is no preset "${key}".`, {
-    field: "launcherConfigKey",
-    allowed: presets.map((p) => p.key),
-  });
+  const keys = presets.map((p) => p.key);
+  const near = nearest(key, keys);
+  const unknown = `There is no preset "${key}".${near ? ` Did you mean "${near}"?` : ""} Presets: ${keys.join(", ")}.`;
+  throw new BatonError(own ? "INVALID_ARGUMENT" : "NOT_FOUND", own ?? unknown, { field: "launcherConfigKey", allowed: keys });
 }
 
 /** Turns a task as sent into the row to insert. Error: NOT_FOUND without one, INVALID_ARGUMENT without a repository. */

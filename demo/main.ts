@@ -1,43 +1,54 @@
 import { parseArgs } from "node:util";
 import { connectPm, type PmClient } from "./pm-client.ts";
 import { report } from "./report.ts";
-import { runDemo } from "./run-demo.ts";
+import { type DemoResult, runDemo } from "./run-demo.ts";
 import { makeScratchProject, type ScratchProject } from "./scratch-project.ts";
 
-const usage = "Usage: npm run demo -- [--json] [--keep] [--timeout seconds]";
+const usage = "Usage: npm run demo -- [--json] [--keep] [--timeout seconds] [--times n]";
 const stop = new AbortController();
 class Stopped extends Error {}
 
 async function main(): Promise<number> {
-  const { json, keep, timeoutSeconds } = readArguments();
+  const { json, keep, timeoutSeconds, times } = readArguments();
   const url = process.env["BATON_URL"],
     token = process.env["BATON_TOKEN"];
   if (!url || !token) throw new Error('BATON_URL and BATON_TOKEN are not set: the demo needs a running Baton. "npm run demo" sets both.');
-  const limit = setTimeout(() => stop.abort(new Error(`The demo did not end within ${timeoutSeconds} s and was aborted.`)), timeoutSeconds * 1000);
-
-  let pm: PmClient | null = null,
-    project: ScratchProject | null = null;
+  const pm = await connectPm(url, token);
   try {
-    pm = await connectPm(url, token);
-    project = await makeScratchProject(process.env);
-    const print = json ? () => {} : (line: string) => console.log(line);
-    const result = await runDemo({ pm, project, print, signal: stop.signal });
-    console.log(json ? JSON.stringify(result, null, 2) : report(result));
-    return result.ok ? 0 : 1;
+    for (let n = 1; n <= times; n += 1) {
+      const result = await once(pm, { json, keep, timeoutSeconds });
+      console.log(json ? JSON.stringify(result, null, times === 1 ? 2 : 0) : report(result));
+      if (!result.ok) return 1;
+      if (times > 1 && !json) console.log(`\n${n} of ${times} demos approved`);
+    }
+    return 0;
   } finally {
-    clearTimeout(limit);
-    if (project && keep) console.error(`The scratch repository is kept: ${project.path}`);
-    else await project?.remove();
-    await pm?.close().catch(() => {});
+    await pm.close().catch(() => {});
   }
 }
 
-function readArguments(): { json: boolean; keep: boolean; timeoutSeconds: number } {
+/** One demo in a scratch repository of its own. */
+async function once(pm: PmClient, a: { json: boolean; keep: boolean; timeoutSeconds: number }): Promise<DemoResult> {
+  const limit = setTimeout(() => stop.abort(new Error(`The demo did not end within ${a.timeoutSeconds} s and was aborted.`)), a.timeoutSeconds * 1000);
+  let project: ScratchProject | null = null;
   try {
-    const { values } = parseArgs({ options: { json: { type: "boolean" }, keep: { type: "boolean" }, timeout: { type: "string" } } });
+    project = await makeScratchProject(process.env);
+    return await runDemo({ pm, project, print: a.json ? () => {} : (line) => console.log(line), signal: stop.signal });
+  } finally {
+    clearTimeout(limit);
+    if (project && a.keep) console.error(`The scratch repository is kept: ${project.path}`);
+    else await project?.remove();
+  }
+}
+
+function readArguments(): { json: boolean; keep: boolean; timeoutSeconds: number; times: number } {
+  try {
+    const { values } = parseArgs({ options: { json: { type: "boolean" }, keep: { type: "boolean" }, timeout: { type: "string" }, times: { type: "string" } } });
     const timeoutSeconds = Number(values.timeout ?? 300);
     if (!(timeoutSeconds > 0 && timeoutSeconds <= 86_400)) throw new Error("--timeout must be a number of seconds.");
-    return { json: values.json === true, keep: values.keep === true, timeoutSeconds };
+    const times = Number(values.times ?? 1);
+    if (!Number.isInteger(times) || times < 1 || times > 1000) throw new Error("--times must be a whole number from 1 to 1000.");
+    return { json: values.json === true, keep: values.keep === true, timeoutSeconds, times };
   } catch (error) {
     throw new Error(`${(error as Error).message}\n${usage}`);
   }

@@ -1,7 +1,7 @@
 import { ulid } from "ulid";
 import { z } from "zod";
 import { BatonError } from "../contracts/failures.ts";
-import { nearest } from "./did-you-mean.ts";
+import { nearest } from "../contracts/did-you-mean.ts";
 import type { Action } from "./registry/action.ts";
 import type { Tool } from "./registry/index.ts";
 

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { chmodSync, closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { Connection } from "@temporalio/client";
 import { searchAttributes } from "../../contracts/messages.ts";
 import { dieWithParent } from "../die-with-parent.ts";
@@ -36,6 +36,8 @@ export async function startTemporal(a: { binary: string; dbFile: string; port: n
     child.kill("SIGKILL");
     throw error;
   });
+  // Prompts of operators' own signals are in it. The server wants to make the file itself; until here only the home's 0700 guards it.
+  for (const file of [a.dbFile, `${a.dbFile}-wal`, `${a.dbFile}-shm`]) if (existsSync(file)) chmodSync(file, 0o600);
   const identity = { pid: child.pid ?? 0, startedAt: startOf(child.pid ?? 0) ?? "" };
   return {
     address,

@@ -1,0 +1,103 @@
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import pg from "pg";
+import { freshDatabase } from "../support/fresh-database.ts";
+import { endNodeProcesses, nodeProcess } from "../support/node-process.ts";
+import { temporaryDirectory } from "../support/temp-directory.ts";
+
+const home = temporaryDirectory();
+const repositoryPath = join(home, "repository");
+let database: { url: string; drop(): Promise<void> };
+let client: Client;
+let db: pg.Client;
+
+beforeAll(async () => {
+  execFileSync("git", ["init", "-q", "-b", "main", repositoryPath]);
+  execFileSync("git", ["-C", repositoryPath, "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-q", "--allow-empty", "-m", "first"]);
+  database = await freshDatabase();
+  const gateway = nodeProcess(join(import.meta.dirname, "../../mcp-gateway/main.ts"), {
+    env: { BATON_HOME: home, BATON_PORT: "0", BATON_HOST_ID: "h1", DATABASE_URL: database.url, TEMPORAL_ADDRESS: process.env["TEST_TEMPORAL_ADDRESS"] ?? "" },
+  });
+  const url = new URL((JSON.parse((await gateway.line(/^ready (.*)$/m))[1] ?? "{}") as { url: string }).url);
+  const authorization = `Bearer ${readFileSync(join(home, "token"), "utf8").trim()}`;
+  client = new Client({ name: "t", version: "1" });
+  await client.connect(new StreamableHTTPClientTransport(url, { requestInit: { headers: { authorization } } }));
+  db = new pg.Client(database.url);
+  await db.connect();
+});
+afterAll(async () => {
+  await client?.close();
+  await db?.end();
+  await endNodeProcesses();
+  await database?.drop();
+});
+
+const launch = {
+  action: "launch_task",
+  clientRequestId: "bad-input",
+  actor: "@test",
+  taskKey: "BAD-1",
+  launcherConfigKey: "demo-executor",
+  agentHandle: "executor",
+  prompt: "go",
+  task: { title: "x", repositoryPath, projectKey: "BAD" },
+};
+const written = async (): Promise<unknown> =>
+  (
+    await db.query(
+      "select (select count(*) from session) s, (select count(*) from task) t, (select count(*) from input) i, (select count(*) from client_request) r, (select count(*) from project) p",
+    )
+  ).rows[0];
+/** What the caller is told, as text for a model and as data for a program. */
+async function refused(tool: string, args: Record<string, unknown>): Promise<{ code: string; message: string; field?: string }> {
+  const result = (await client.callTool({ name: tool, arguments: args })) as unknown as {
+    isError?: boolean;
+    structuredContent: { ok: boolean; error: { code: string; message: string; field?: string } };
+  };
+  expect([result.isError, result.structuredContent.ok]).toEqual([true, false]);
+  return result.structuredContent.error;
+}
+
+// each: what is wrong, tool, arguments, code, and what the message must offer
+test.each<[string, string, Record<string, unknown>, string, RegExp]>([
+  ["an unknown action", "pm_session", { action: "lunch_task" }, "UNKNOWN_ACTION", /launch_task/],
+  ["an action that is a number", "pm_session", { action: 7 }, "UNKNOWN_ACTION", /action/],
+  ["an unknown key", "pm_session", { ...launch, worktreee: {} }, "INVALID_ARGUMENT", /worktree/],
+  ["an unknown key below", "pm_session", { ...launch, worktree: { branchPrefixx: "a/" } }, "INVALID_ARGUMENT", /branchPrefix/],
+  ["a wrong type", "pm_session", { ...launch, prompt: { text: "go" } }, "INVALID_ARGUMENT", /prompt/],
+  ["a prompt of 2 MB", "pm_session", { ...launch, prompt: "x".repeat(2 * 1024 * 1024) }, "LIMIT_EXCEEDED", /prompt/],
+  ["a key of 10,000 characters", "pm_session", { ...launch, clientRequestId: "k".repeat(10_000) }, "INVALID_ARGUMENT", /clientRequestId/],
+  ["a key that is missing", "pm_session", { ...launch, clientRequestId: undefined }, "INVALID_ARGUMENT", /clientRequestId/],
+  ["a path as task key", "pm_session", { ...launch, taskKey: "../../etc/passwd" }, "INVALID_ARGUMENT", /taskKey/],
+  ["an absolute path as task key", "pm_session", { ...launch, taskKey: "/etc" }, "INVALID_ARGUMENT", /taskKey/],
+  ["NUL in a task key", "pm_session", { ...launch, taskKey: "a\0b" }, "INVALID_ARGUMENT", /taskKey/],
+  ["a path as branch prefix", "pm_session", { ...launch, worktree: { branchPrefix: "../../x" } }, "INVALID_ARGUMENT", /branchPrefix/],
+  ["an option as branch prefix", "pm_session", { ...launch, worktree: { branchPrefix: "--force" } }, "INVALID_ARGUMENT", /branchPrefix/],
+  ["an option as base", "pm_session", { ...launch, worktree: { baseRef: "--upload-pack=touch" } }, "INVALID_ARGUMENT", /baseRef/],
+  ["a base that is not there", "pm_session", { ...launch, worktree: { baseRef: "nope" } }, "INVALID_ARGUMENT", /nope/],
+  [
+    "a repository that does not exist",
+    "pm_session",
+    { ...launch, task: { ...launch.task, repositoryPath: "/nonexistent/repository" } },
+    "INVALID_ARGUMENT",
+    /\/nonexistent\/repository/,
+  ],
+  ["a repository by a relative path", "pm_session", { ...launch, task: { ...launch.task, repositoryPath: "repository" } }, "INVALID_ARGUMENT", /absolute/],
+  ["an unknown preset", "pm_session", { ...launch, launcherConfigKey: "demo-executer" }, "NOT_FOUND", /demo-executor/],
+  [
+    "an unknown session",
+    "pm_session",
+    { action: "input", sessionUlid: "01ARZ3NDEKTSV4RRFFQ69G5FAV", prompt: "x", clientRequestId: "i" },
+    "NOT_FOUND",
+    /01ARZ3/,
+  ],
+  ["an unknown task", "pm_task", { action: "get", taskKey: "NONE-1" }, "NOT_FOUND", /NONE-1/],
+])("%s is refused with what to do, and nothing is half made", async (_what, tool, args, code, offers) => {
+  const before = await written();
+  const error = await refused(tool, args);
+  expect(error.code).toBe(code);
+  expect(`${error.field ?? ""} ${error.message}`).toMatch(offers);
+  expect(await written()).toEqual(before);
+});
