@@ -131,6 +131,8 @@ function runUnderOwnNode() {
   const child = spawn(node, [...(command.flags ?? []), at(command.script), ...rest], {
     stdio: "inherit",
     cwd: name === "mcp" ? process.cwd() : checkout,
+    // Node keeps what it makes of each .ts file: a process of ours starts in a third of the time and half the memory
+    env: { NODE_COMPILE_CACHE: at(".baton/compile-cache"), ...process.env },
   });
   // the terminal sends Ctrl-C to the child too: passing it on would make one into two, and two mean "now"
   process.on("SIGINT", () => {});

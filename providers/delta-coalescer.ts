@@ -8,14 +8,17 @@ export interface Coalescer {
   flush(): void;
 }
 
-/** Holds a delta for `ms` to join those that follow; any other record, or 8 K characters, puts it out first. */
-export function deltaCoalescer(write: (record: SpoolRecord) => void, ms = 50): Coalescer {
+/**
+ * Joins what came in with one read: a delta waits until the event loop has taken in the rest, not for a time, so that a reader is
+ * never late for it. Any other record, or 8 K characters, puts it out first.
+ */
+export function deltaCoalescer(write: (record: SpoolRecord) => void): Coalescer {
   let held: Delta | null = null;
-  let timer: NodeJS.Timeout | undefined;
+  let due: NodeJS.Immediate | undefined;
 
   function flush(): void {
-    clearTimeout(timer);
-    timer = undefined;
+    clearImmediate(due);
+    due = undefined;
     const record = held;
     held = null;
     if (record) write(record);
@@ -35,7 +38,7 @@ export function deltaCoalescer(write: (record: SpoolRecord) => void, ms = 50): C
         held = record;
       }
       if (held.text.length > 8_192) flush();
-      else timer ??= setTimeout(flush, ms);
+      else due ??= setImmediate(flush);
     },
   };
 }

@@ -19,7 +19,7 @@ export class RunnerGone extends Error {
 }
 
 /** What a runner gets of our environment; everything else goes only to the agent, by the launch spec. */
-const allowed = ["PATH", "HOME", "LANG", "TZ", "TMPDIR"];
+const allowed = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "NODE_COMPILE_CACHE"];
 const spawnMs = 30_000;
 
 /**

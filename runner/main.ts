@@ -1,5 +1,6 @@
 /** One process per live agent: `node runner/main.ts <specfile>`. Started detached by `control-client.ts`. */
 import { appendFileSync, readFileSync, rmSync } from "node:fs";
+import { flushCompileCache } from "node:module";
 import { join } from "node:path";
 import type { RunnerSpec } from "../contracts/runner-protocol.ts";
 import type { Sink } from "../contracts/provider.ts";
@@ -24,7 +25,9 @@ const spec = JSON.parse(readFileSync(specFile, "utf8")) as RunnerSpec;
 rmSync(specFile, { force: true });
 const { launch } = spec;
 // What this process got by its allow list, and over it what the agent is to have.
-launch.env = { ...definedOnly(process.env), ...launch.env };
+const { NODE_COMPILE_CACHE: compileCache, ...own } = process.env;
+// The cache is for programs of ours: the scripted agent is one, others must not get to write there by accident.
+launch.env = { ...definedOnly(launch.provider === "scripted" ? { ...own, NODE_COMPILE_CACHE: compileCache } : own), ...launch.env };
 
 const log = (text: string): void => {
   try {
@@ -149,6 +152,8 @@ control = await serveControl({
 });
 clocks.changed({ working, attached: false });
 log(`listening, epoch ${spec.epoch}`);
+// Now and not at the end: a runner that is killed writes nothing.
+setTimeout(flushCompileCache, 500).unref();
 
 const reason = await runner.closed;
 await control.end();

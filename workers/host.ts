@@ -1,4 +1,5 @@
 import { rmdir } from "node:fs/promises";
+import { flushCompileCache } from "node:module";
 import { join } from "node:path";
 import { AsyncCompletionClient, Connection, WorkflowClient } from "@temporalio/client";
 import { DefaultLogger, NativeConnection, Runtime, Worker } from "@temporalio/worker";
@@ -70,6 +71,7 @@ export async function runHostWorker(
   const adopted = await keeper.adoptAll();
   const running = worker.run();
   console.log(`ready ${JSON.stringify({ hostId: config.hostId, adopted })}`);
+  flushCompileCache(); // a worker that is killed writes nothing
   await Promise.race([running, new Promise<void>((resolve) => stop.addEventListener("abort", () => resolve(), { once: true }))]);
   worker.shutdown();
   await running;
