@@ -18,14 +18,16 @@ const commands = {
     script: "node_modules/jest/bin/jest.js",
     what: "all tests, or those whose path is given",
   },
+  "test:faults": { script: "test/faults/suite.ts", what: "the fault suite at full length, and its table docs/faults.md; --times n, --switched-off" },
   check: { script: "local/check.ts", what: "types, lint, format, dead code" },
+  bench: { script: "bench/main.ts", what: "benchmarks with their floors; --list, --compare, --json file" },
   bundle: { script: "workers/bundle.ts", what: "the workflow bundle, ahead of time" },
 };
 
 const [name = "start", ...rest] = process.argv.slice(2);
 const command = commands[name];
 if (command === undefined) {
-  const lines = Object.entries(commands).map(([key, { what }]) => `  node start.mjs ${key.padEnd(8)}${what}`);
+  const lines = Object.entries(commands).map(([key, { what }]) => `  node start.mjs ${key.padEnd(13)}${what}`);
   console.error(`There is no command ${JSON.stringify(name)}. There are:\n${lines.join("\n")}`);
   process.exit(2);
 }

@@ -3,6 +3,7 @@ import { ulid } from "ulid";
 import type { Config } from "../contracts/config.schema.ts";
 import { BatonError } from "../contracts/failures.ts";
 import type { SessionActivities } from "../contracts/messages.ts";
+import type { SessionRow } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
 import { effect } from "./failure.ts";
 
@@ -10,7 +11,16 @@ import { effect } from "./failure.ts";
 const operator = "operator";
 
 /** Effects of the session workflow. Each may run twice or at the same time as its twin: the rows decide. */
-export function createSessionActivities({ store, config }: { store: Store; config: Config }): SessionActivities {
+export function createSessionActivities({
+  store,
+  config,
+  startSession,
+}: {
+  store: Store;
+  config: Config;
+  /** starts the session's current generation; may be repeated */
+  startSession(row: SessionRow): Promise<void>;
+}): SessionActivities {
   return {
     recordOperatorInput: ({ sessionUlid, requestId, prompt, delivery }) =>
       effect(async () => {
@@ -50,6 +60,12 @@ export function createSessionActivities({ store, config }: { store: Store; confi
         }
       }),
     failInputs: ({ sessionUlid, inputIds, reason }) => effect(() => store.inputs.fail(sessionUlid, inputIds, reason)),
-    endSession: (a) => effect(() => store.sessions.end(a)),
+    endSession: (a) =>
+      effect(async () => {
+        await store.sessions.end(a);
+        // Woken by an input that came while it was closing. Read, not returned: the repeat of an activity that died here starts it too.
+        const row = await store.sessions.get(a.sessionUlid);
+        if (row && row.generation > a.generation && row.closedAt === null && row.startedAt === null) await startSession(row);
+      }),
   };
 }

@@ -27,21 +27,26 @@ export interface RespondArgs {
   actor?: string;
 }
 
-/** Interrupts the turn that runs now, and only that one. Nothing running: `aborted: false`. The session stays usable. */
+/** Interrupts the turn that runs now, or is about to, and only that one. Nothing running: `aborted: false`. The session stays usable. */
 export async function abort(deps: Deps, caller: Caller, args: AbortArgs): Promise<Record<string, unknown>> {
   const store = await deps.getStore();
   const row = await findSession(store, args.sessionUlid);
   // Read before the transaction: one that waits for a second connection could starve the pool.
-  const { turn } = (await loadFacts(store, row)).facts;
-  const running = turn && turn.state !== "done" ? turn.turnId : null;
+  const { facts: before, pending } = await loadFacts(store, row);
+  // A turn that no host has taken yet (its workspace is being made, its host is away) is known by the input that opens it.
+  const running = before.turn && before.turn.state !== "done" ? before.turn.turnId : row.closedAt === null ? (pending[0]?.inputId ?? null) : null;
   const { ids } = await record(store, caller, { action: "abort", args: { ...args }, target: row.sessionUlid }, async () => ({ turnId: running }));
   if (ids.turnId !== null) {
     // Names the turn: a late repeat must not hit the next one.
-    await deps.starter.signal(row.workflowId, "abort", {
+    const told = await deps.starter.signal(row.workflowId, "abort", {
       turnId: ids.turnId,
       ...(args.reason ? { reason: args.reason } : {}),
-      ...(args.dropQueue ? { dropQueue: true } : {}),
+      // `false` is an answer too: the workflow drops what waits unless it is told not to.
+      ...(args.dropQueue === undefined ? {} : { dropQueue: args.dropQueue }),
     });
+    // Its workflow has just ended: the input waits for the session's next generation, which must not run it.
+    if (!told)
+      await store.inputs.fail(row.sessionUlid, args.dropQueue === false ? [ids.turnId] : [ids.turnId, ...pending.map((input) => input.inputId)], "aborted");
     // After the Signal, so that the beat it causes can learn of the cancel.
     await store.hosts.post(null, { hostId: row.hostId, kind: "poke", sessionUlid: row.sessionUlid, body: { turnId: ids.turnId } });
   }
@@ -60,13 +65,14 @@ export async function close(deps: Deps, caller: Caller, args: CloseArgs): Promis
   const row = await findSession(store, args.sessionUlid);
   const reason = args.reason ?? "closed by the caller";
   await record(store, caller, { action: "close", args: { ...args }, target: row.sessionUlid }, async () => ({ sessionUlid: row.sessionUlid }));
-  if (row.closedAt === null) {
-    const told = await deps.starter.signal(row.workflowId, "close", { reason });
-    // No workflow: it never began, or is gone. Only the rows are left to close.
-    if (!told) await store.sessions.end({ sessionUlid: row.sessionUlid, generation: row.generation, state: "closed", reason });
-    else await store.hosts.post(null, { hostId: row.hostId, kind: "poke", sessionUlid: row.sessionUlid, body: {} });
+  let now = row;
+  for (let closed = 0; now.closedAt === null && closed !== now.generation; now = await findSession(store, row.sessionUlid)) {
+    closed = now.generation;
+    const told = await deps.starter.signal(now.workflowId, "close", { reason });
+    // No workflow: it never began, or is gone. Only the rows are left to close. Or it has just ended, and a late input woke the session: then its next generation is told.
+    if (!told) await store.sessions.end({ sessionUlid: now.sessionUlid, generation: now.generation, state: "closed", reason });
+    else await store.hosts.post(null, { hostId: now.hostId, kind: "poke", sessionUlid: now.sessionUlid, body: {} });
   }
-  const now = await findSession(store, row.sessionUlid);
   return { sessionUlid: row.sessionUlid, closing: now.closedAt === null, status: now.closedAt === null ? "RUNNING" : now.failed ? "FAILED" : "CLOSED" };
 }
 

@@ -3,14 +3,13 @@ import type { Delivery } from "../contracts/event.ts";
 import { BatonError } from "../contracts/failures.ts";
 import { pmStatus, sessionState } from "../contracts/session-status.ts";
 import type { ApprovalRow, SessionRow } from "../store/rows.ts";
-import type { Store, Tx } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
 import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import { checkPrompt } from "./launch-plan.ts";
 import { actorOf, type Args, findSession, record, requestKey, storedAnswer } from "./requests.ts";
 import { loadFacts } from "./session-view.ts";
 import type { StoredArgs } from "./start-workflow.ts";
-import { generationId } from "./workflow-ids.ts";
 
 export interface InputArgs {
   sessionUlid: string;
@@ -66,7 +65,8 @@ export async function input(deps: Deps, caller: Caller, args: InputArgs, action:
     }
     // Only now: the key of an earlier call is answered as it was.
     if (refused !== null) throw refused;
-    await wakeIfClosed(store, tx, row);
+    // Also when it was open a moment ago: only under the session's lock one knows.
+    await store.sessions.wake(tx, row.sessionUlid);
     const inserted = await store.inputs.insert(tx, {
       inputId: ulid(),
       sessionUlid: row.sessionUlid,
@@ -109,11 +109,6 @@ async function refuseSleep(store: Store, row: SessionRow): Promise<void> {
   const chain = row.chainId ? await store.chains.get(row.chainId) : null;
   if (chain?.state === "open")
     throw new BatonError("CONFLICT_STATE", `The session belongs to chain ${chain.chainId}, which is still open.`, { currentState: "closed" });
-}
-
-/** A closed session goes on as its next generation. Compare-and-set: of several messages one wakes it, the others find it awake and join. */
-async function wakeIfClosed(store: Store, tx: Tx, row: SessionRow): Promise<void> {
-  if (row.closedAt !== null) await store.sessions.wake(tx, row.sessionUlid, row.generation, generationId(row.workflowId, row.generation + 1));
 }
 
 /** Tells the workflow of a recorded input; starts the generation when nobody has. Repeating it is harmless: the workflow dedupes. */

@@ -24,15 +24,19 @@ export function repositoryInspector(env: Record<string, string | undefined>): In
 /** Reads a repository's top level, HEAD and a base before anything is made for it. Error: BatonError INVALID_ARGUMENT that says what to do. */
 async function inspect(git: Git, repositoryPath: string, baseRef?: string): Promise<RepositoryFacts> {
   if (!isAbsolute(repositoryPath)) throw wrong("repositoryPath", `"${repositoryPath}" is not an absolute path.`);
-  const path = await git(repositoryPath, ["rev-parse", "--show-toplevel"]);
-  if (path === null)
-    throw wrong("repositoryPath", `"${repositoryPath}" is not a git repository (with files checked out): run "git init" there, or give another path.`);
-  const head = await git(path, ["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]);
-  if (head === null) throw wrong("repositoryPath", `"${path}" has no commit yet: make one, agents work on branches of it.`);
-  const headBranch = await git(path, ["symbolic-ref", "--quiet", "--short", "HEAD"]);
   if (baseRef !== undefined && !/^[A-Za-z0-9][A-Za-z0-9._/@^~-]{0,199}$/.test(baseRef))
     throw wrong("baseRef", `"${baseRef}" is no name of a branch, tag or commit.`);
-  const base = baseRef === undefined ? head : await git(path, ["rev-parse", "--verify", "--quiet", "--end-of-options", `${baseRef}^{commit}`]);
+  // At once: each is a process, and a launch waits for all of them.
+  const [path, head, headBranch, asked] = await Promise.all([
+    git(repositoryPath, ["rev-parse", "--show-toplevel"]),
+    git(repositoryPath, ["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]),
+    git(repositoryPath, ["symbolic-ref", "--quiet", "--short", "HEAD"]),
+    baseRef === undefined ? null : git(repositoryPath, ["rev-parse", "--verify", "--quiet", "--end-of-options", `${baseRef}^{commit}`]),
+  ]);
+  if (path === null)
+    throw wrong("repositoryPath", `"${repositoryPath}" is not a git repository (with files checked out): run "git init" there, or give another path.`);
+  if (head === null) throw wrong("repositoryPath", `"${path}" has no commit yet: make one, agents work on branches of it.`);
+  const base = baseRef === undefined ? head : asked;
   if (base === null) throw wrong("baseRef", `"${baseRef}" is no branch, tag or commit of ${path}.`);
   return { path, headBranch, head, base };
 }

@@ -3,7 +3,7 @@ import { ulid } from "ulid";
 import { BatonError } from "../contracts/failures.ts";
 import { pmStatus, sessionState } from "../contracts/session-status.ts";
 import type { NewSession, SessionRow } from "../store/rows.ts";
-import type { Store, Tx } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
 import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import { chainConfig, planChain } from "./launch-chain.ts";
@@ -11,7 +11,7 @@ import { type LaunchArgs, type LaunchPlan, planLaunch } from "./launch-plan.ts";
 import { actorOf, requestKey, storedAnswer } from "./requests.ts";
 import { loadFacts } from "./session-view.ts";
 import { sessionArgs, type StoredArgs } from "./start-workflow.ts";
-import { busy, supersedeIdle } from "./supersede.ts";
+import { supersedeIdle } from "./supersede.ts";
 import { workflowIdFor } from "./workflow-ids.ts";
 
 /** A type, not an interface: it must fit `Record<string, unknown>`. */
@@ -32,13 +32,13 @@ export async function launch(deps: Deps, caller: Caller, args: LaunchArgs, actio
   if (args.chain && (action === "start" || args.run === false))
     throw new BatonError("INVALID_ARGUMENT", "A chain runs at once: leave run out.", { field: "run" });
   const roles = args.chain ? await planChain(deps, args.chain) : null;
-  const { baseRef } = await supersedeIdle(deps, store, plan, key);
 
   const actor = actorOf(caller, { ...args });
+  let superseded: SessionRow | null = null;
   const { ids, replayed } = await store.recordRequest<LaunchIds>(key, { principal: caller.principal, actor, action, target: plan.contextRef }, async (tx) => {
     const sessionUlid = ulid();
+    superseded = await supersedeIdle(store, tx, plan);
     if (plan.newTask) await store.tasks.insert(tx, plan.newTask);
-    await refuseSecond(store, tx, plan);
     const chainId = roles ? ulid() : null;
     const workflowId = workflowIdFor({ principal: caller.principal, key: key.key, sessionUlid: chainId ?? sessionUlid });
     const runs = args.run !== false && action === "launch_task" && plan.prompt !== "";
@@ -58,7 +58,8 @@ export async function launch(deps: Deps, caller: Caller, args: LaunchArgs, actio
       clientRequestId: key.key,
       actor,
       launchReason: action,
-      baseRef,
+      // The next one goes on where the former one stopped.
+      baseRef: superseded?.candidate?.commit ?? plan.baseRef,
       args: { ...stored },
       worktreePath: join(deps.options.home, "worktrees", sessionUlid),
       parentUlid: null,
@@ -74,6 +75,8 @@ export async function launch(deps: Deps, caller: Caller, args: LaunchArgs, actio
         requestId: null,
         limit: deps.options.inputQueue,
       });
+    // A hint, lost without harm: the host makes the workspace while Temporal routes the first task.
+    if (inputId) await store.hosts.post(tx, { hostId: row.hostId, kind: "prepare", sessionUlid, body: {} });
     if (roles && chainId) {
       const config = chainConfig(roles, {
         chainId,
@@ -93,6 +96,8 @@ export async function launch(deps: Deps, caller: Caller, args: LaunchArgs, actio
     }
     return { sessionUlid, chainId };
   });
+  // The rows are closed; its workflow ends when it hears of it, and the sweeper tells it again.
+  if (superseded) await deps.starter.signal((superseded as SessionRow).workflowId, "close", { reason: "superseded" }).catch(() => false);
   return started(deps, store, ids, replayed, plan.warnings);
 }
 
@@ -166,12 +171,6 @@ function newSession(
     systemPrompt: plan.systemPrompt,
     labels: args.labels ?? {},
   };
-}
-
-/** One open session per (context, role, agent): checked in the transaction, where a racing launch waits. */
-async function refuseSecond(store: Store, tx: Tx, plan: LaunchPlan): Promise<void> {
-  const open = await store.sessions.openFor(tx, plan);
-  if (open) throw busy(open);
 }
 
 async function mustGet(store: Store, sessionUlid: string): Promise<SessionRow> {

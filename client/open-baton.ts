@@ -4,6 +4,7 @@ import type { Store } from "../store/store.ts";
 import type { Caller } from "./caller.ts";
 import { abort, type AbortArgs, close, type CloseArgs, respond, type RespondArgs } from "./control.ts";
 import type { BatonOptions, Deps } from "./deps.ts";
+import { follow, type FollowArgs, type FollowedNews } from "./follow.ts";
 import { type Health, health } from "./health.ts";
 import { input, type InputAnswer, type InputArgs, run, type RunArgs } from "./input.ts";
 import { launch, type Launched } from "./launch.ts";
@@ -36,6 +37,8 @@ export interface Baton {
     approvals(args: ApprovalsArgs): Promise<Data>;
     events(args: EventsArgs, signal?: AbortSignal): Promise<Data>;
     liveDeltas(args: DeltasArgs, signal?: AbortSignal): Promise<Data>;
+    /** events and deltas as they are committed, until `signal` */
+    follow(args: FollowArgs, signal?: AbortSignal): AsyncGenerator<FollowedNews>;
     wait(args: WaitArgs, signal?: AbortSignal): Promise<Data>;
   };
   tasks: {
@@ -76,6 +79,7 @@ export function openBaton(options: BatonOptions): Promise<Baton> {
       approvals: (args) => listApprovals(deps, args),
       events: (args, signal) => events(deps, args, signal),
       liveDeltas: (args, signal) => liveDeltas(deps, args, signal),
+      follow: (args, signal) => follow(deps, args, signal),
       wait: (args, signal) => wait(deps, args, signal),
     },
     tasks: {

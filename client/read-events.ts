@@ -23,6 +23,8 @@ export interface DeltasArgs {
   sessionUlid: string;
   sinceSeq?: number;
   waitMs?: number;
+  /** after the first piece, wait so long for more: fewer answers for a model, 0 for a screen. Default 200 */
+  gatherMs?: number;
   maxBytes?: number;
   limit?: number;
 }
@@ -56,19 +58,20 @@ export async function events(deps: Deps, args: EventsArgs, signal?: AbortSignal)
   return { ...body, nextSeq, ...(await ending(store, row, nextSeq)), ...(truncated ? { truncated: true } : {}) };
 }
 
-/** Streaming text after a cursor of its own. Returns at the first piece (and what comes within 200 ms), or in time with an empty list. */
+/** Streaming text after a cursor of its own. Returns at the first piece (and what comes within `gatherMs`), or in time with an empty list. */
 export async function liveDeltas(deps: Deps, args: DeltasArgs, signal?: AbortSignal): Promise<Record<string, unknown>> {
   const store = await deps.getStore();
   const row = await findSession(store, args.sessionUlid);
   const since = args.sinceSeq ?? 0;
   const read = () => store.events.deltas(row.sessionUlid, { sinceSeq: since, limit: Math.min(args.limit ?? 1_000, 1_000) });
-  let found = await read();
+  const [first, head] = await Promise.all([read(), store.events.head(row.sessionUlid)]);
+  let found = first;
   if (found.length === 0 && args.waitMs) {
     // Also a new event wakes it: a status may have changed, and a caller wants to know.
-    const head = await store.events.head(row.sessionUlid);
     await store.feed.wait(row.sessionUlid, { seq: head?.lastSeq ?? 0, delta: since }, Math.min(args.waitMs, longestWaitMs), signal);
-    if ((found = await read()).length > 0) {
-      await new Promise((resolve) => setTimeout(resolve, gatherMs));
+    const gather = args.gatherMs ?? gatherMs;
+    if ((found = await read()).length > 0 && gather > 0) {
+      await new Promise((resolve) => setTimeout(resolve, gather));
       found = await read();
     }
   }
@@ -76,8 +79,8 @@ export async function liveDeltas(deps: Deps, args: DeltasArgs, signal?: AbortSig
   const now = await findSession(store, row.sessionUlid);
   const { facts } = await loadFacts(store, now);
   const { state } = sessionState(facts);
-  const first = kept[0]?.seq;
-  const expired = args.sinceSeq !== undefined && first !== undefined && first > since + 1;
+  const oldest = kept[0]?.seq;
+  const expired = args.sinceSeq !== undefined && oldest !== undefined && oldest > since + 1;
   return {
     deltas: kept,
     nextSeq: kept.at(-1)?.seq ?? since,
@@ -85,7 +88,7 @@ export async function liveDeltas(deps: Deps, args: DeltasArgs, signal?: AbortSig
     state,
     done: now.closedAt !== null,
     truncated,
-    ...(expired ? { expired: true, firstSeq: first } : {}),
+    ...(expired ? { expired: true, firstSeq: oldest } : {}),
   };
 }
 

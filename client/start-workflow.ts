@@ -9,7 +9,7 @@ import { callTemporal } from "./temporal.ts";
 
 /** Starts workflows and sends them Signals. Every method may be repeated by anybody at any time. */
 export interface Starter {
-  /** Starts the session's current generation and marks it started. Its first input is the stored one, of a later generation the oldest pending one. */
+  /** Starts the session's current generation and marks it started. Its first input is the stored one; a later generation takes all that waits. */
   session(row: SessionRow): Promise<void>;
   /** Starts a chain and marks it and its executor started. */
   chain(chain: ChainRow): Promise<void>;
@@ -94,8 +94,10 @@ export function createStarter(a: { client: Client; getStore: () => Promise<Store
   return {
     session: async (row) => {
       const store = await a.getStore();
-      const first = row.generation === 1 ? (row.args as unknown as StoredArgs).inputId : (await store.inputs.pending(row.sessionUlid))[0]?.inputId;
-      const args = sessionArgs(a.options, row, first);
+      const args =
+        row.generation === 1
+          ? sessionArgs(a.options, row, (row.args as unknown as StoredArgs).inputId)
+          : { ...sessionArgs(a.options, row, undefined), carried: { queue: await waiting(store, row), seen: [], workspaceReady: false, turns: 0 } };
       await start({ type: workflowTypes.session, workflowId: row.workflowId, row, args });
       await store.sessions.markStarted(row.sessionUlid, row.generation);
     },
@@ -117,6 +119,13 @@ export function createStarter(a: { client: Client; getStore: () => Promise<Store
       }
     },
   };
+}
+
+/** All that waits for a woken session, in the order in which it would have run: a Signal for each could overtake another's. */
+async function waiting(store: Store, row: SessionRow): Promise<string[]> {
+  const pending = await store.inputs.pending(row.sessionUlid);
+  const interrupts = pending.filter((input) => input.delivery === "interrupt").toReversed();
+  return [...interrupts, ...pending.filter((input) => input.delivery !== "interrupt")].map((input) => input.inputId);
 }
 
 /** A local Temporal falls behind when more starts than this are in flight (DESIGN section 11). */

@@ -1,4 +1,5 @@
 import type { Store } from "../store/store.ts";
+import { repeatedly } from "./repeatedly.ts";
 import type { Starter } from "./start-workflow.ts";
 
 const minute = 60_000;
@@ -6,21 +7,11 @@ const hour = 60 * minute;
 
 /**
  * Finishes what a door that died left: starts rows between 1 min and 1 h old that are not started, fails older ones,
- * signals inputs again that no workflow has taken. Run by the engine worker; several at once do no harm.
+ * signals inputs again that no workflow has taken, and closes whose session was superseded. Run by the engine worker; several at once do no harm.
  * Returns a function that stops it and resolves when the current pass is over.
  */
 export function startSweeper(store: Store, start: Starter, options: { everyMs?: number; onError?: (error: unknown) => void } = {}): () => Promise<void> {
-  const stopped = new AbortController();
-  const running = (async () => {
-    while (!stopped.signal.aborted) {
-      await sweepOnce(store, start, options.onError);
-      await sleep(options.everyMs ?? 30_000, stopped.signal);
-    }
-  })();
-  return () => {
-    stopped.abort();
-    return running;
-  };
+  return repeatedly(options.everyMs ?? 30_000, () => sweepOnce(store, start, options.onError));
 }
 
 /** One pass. A failure of one row does not keep the others waiting. `minAgeMs` is for tests. */
@@ -41,26 +32,14 @@ export async function sweepOnce(store: Store, start: Starter, onError: (error: u
   });
   await attempt(() => store.sessions.failNeverStarted(hour));
   await attempt(async () => {
+    for (const row of await store.sessions.superseded(hour)) await attempt(() => start.signal(row.workflowId, "close", { reason: "superseded" }));
+  });
+  await attempt(async () => {
     for (const input of await store.inputs.unsignalled(minAgeMs / 6)) {
       await attempt(async () => {
         const row = await store.sessions.get(input.sessionUlid);
         if (row && row.closedAt === null) await start.signal(row.workflowId, "input", { inputId: input.inputId, delivery: input.delivery });
       });
     }
-  });
-}
-
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener(
-      "abort",
-      () => {
-        clearTimeout(timer);
-        resolve();
-      },
-      { once: true },
-    );
   });
 }

@@ -23,7 +23,7 @@ export interface WaitArgs {
 /** Waits until sessions (or a chain: until it ended or needs somebody) are where the caller wants them. In time without it: `met: false`, never an error. */
 export async function wait(deps: Deps, args: WaitArgs, signal?: AbortSignal): Promise<Record<string, unknown>> {
   const store = await deps.getStore();
-  const deadline = Date.now() + Math.min(args.waitMs ?? longestWaitMs, longestWaitMs);
+  const deadline = performance.now() + Math.min(args.waitMs ?? longestWaitMs, longestWaitMs);
   for (;;) {
     const rows = await targets(store, args);
     const looked = await Promise.all(rows.map((row) => look(store, row, args)));
@@ -33,7 +33,7 @@ export async function wait(deps: Deps, args: WaitArgs, signal?: AbortSignal): Pr
       : args.mode === "all"
         ? looked.every((one) => one.met)
         : looked.some((one) => one.met);
-    const left = deadline - Date.now();
+    const left = deadline - performance.now();
     if (met || left <= 0 || signal?.aborted) return { met, sessions: looked, ...(chain ? { chain: await chainView(store, chain) } : {}) };
     await anyNews(store, looked, Math.min(left, 1_000), signal);
   }

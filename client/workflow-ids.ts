@@ -12,9 +12,3 @@ export function workflowIdFor(a: { principal: string; key: string | null; sessio
   const id = a.principal === localPrincipal ? encoded : `${encodeURIComponent(a.principal)}:${encoded}`;
   return id.length <= longest ? id : `sha256-${createHash("sha256").update(id).digest("hex")}`;
 }
-
-/** Id of a later generation; `base` is any generation's id. */
-export function generationId(base: string, generation: number): string {
-  const first = base.replace(/~\d+$/, "");
-  return generation > 1 ? `${first}~${generation}` : first;
-}

@@ -32,6 +32,8 @@ const variables = {
   BATON_MAX_EVENT_BYTES: z.coerce.number().int().min(1_024).default(1_048_576),
   BATON_MAX_SPOOL_BYTES: z.coerce.number().int().min(65_536).default(1_073_741_824),
   BATON_TOKEN_GRACE_MS: ms(60_000),
+  BATON_RECONCILE_MS: ms(30_000),
+  BATON_SOCKET_IDLE_MS: ms(60_000),
 } as const;
 
 function ms(value: number) {
@@ -62,6 +64,10 @@ export interface Config {
   maxEventBytes: number;
   maxSpoolBytes: number;
   tokenGraceMs: number;
+  /** between the two looks after which a session whose workflow is gone from Temporal ends */
+  reconcileMs: number;
+  /** a connection to the gateway on which nothing moves for this long is closed; above the longest wait of a call (25 s) */
+  socketIdleMs: number;
   stickyMs: number;
   maxMessageBytes: number;
 }
@@ -101,6 +107,8 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     maxEventBytes: v.BATON_MAX_EVENT_BYTES,
     maxSpoolBytes: v.BATON_MAX_SPOOL_BYTES,
     tokenGraceMs: v.BATON_TOKEN_GRACE_MS,
+    reconcileMs: v.BATON_RECONCILE_MS,
+    socketIdleMs: v.BATON_SOCKET_IDLE_MS,
     stickyMs: 1_000,
     maxMessageBytes: 262_144,
   };

@@ -100,7 +100,14 @@ export interface SessionActivities {
   /** Marks inputs failed with a reason, with their events. */
   failInputs(a: { sessionUlid: string; inputIds: string[]; reason: string }): Promise<void>;
   /** Ends the generation: event, `closed_at`, and the host is told to end the runner. */
-  endSession(a: { sessionUlid: string; generation: number; state: "closed" | "failed"; reason: string }): Promise<void>;
+  endSession(a: {
+    sessionUlid: string;
+    generation: number;
+    state: "closed" | "failed";
+    reason: string;
+    /** inputs that waited when the close was asked for; one that came later wakes the session again */
+    waiting?: string[];
+  }): Promise<void>;
 }
 
 /** Effects of the chain workflow on queue `engine`. Each is idempotent. */

@@ -17,20 +17,34 @@ const pokeDelays = [0, 5, 10, 20, 40, 80, 160, 320, 640, 725];
 export function createBeats(deps: HostDeps, keeper: Keeper): Beats {
   let timer: NodeJS.Timeout | null = null;
 
+  let asking = false;
+
   async function beatAll(): Promise<void> {
     const turns = [...keeper.held.values()];
     if (turns.length === 0) return;
     const mine = await stillOwned(turns);
+    if (mine === null) return;
     await Promise.all(turns.map((held) => (mine.has(held) ? beat(held) : letGo(held))));
   }
 
   /** With Postgres away it beats anyway: an outage of the store must not look like a host's death. */
-  async function stillOwned(turns: HeldTurn[]): Promise<Set<HeldTurn>> {
-    try {
-      const owned = await deps.store.turns.owned(
+  async function stillOwned(turns: HeldTurn[]): Promise<Set<HeldTurn> | null> {
+    // The last question hangs: another one would only take another connection.
+    if (asking) return new Set(turns);
+    asking = true;
+    const from = performance.now();
+    const question = deps.store.turns
+      .owned(
         deps.owner,
         turns.map((held) => ({ sessionUlid: held.turn.sessionUlid, epoch: held.head.epoch })),
-      );
+      )
+      .finally(() => (asking = false));
+    try {
+      // A Postgres that is silent (frozen, cut off) is as away as one that refuses: no waiting until the beats are overdue.
+      const owned = await Promise.race([question, sleep(deps.config.hostBeatMs, null)]);
+      // It was us who were frozen: ask again before a beat in a successor's name.
+      if (owned === null && performance.now() - from > 2 * deps.config.hostBeatMs) return null;
+      if (owned === null) return new Set(turns);
       const keys = new Set(owned.map((row) => `${row.sessionUlid}:${row.epoch}`));
       return new Set(turns.filter((held) => keys.has(`${held.turn.sessionUlid}:${held.head.epoch}`)));
     } catch {
@@ -48,6 +62,7 @@ export function createBeats(deps: HostDeps, keeper: Keeper): Beats {
     try {
       await deps.completion.heartbeat(Buffer.from(held.turn.taskToken, "base64"));
       held.tokenGoneSince = null;
+      held.workflowGoneSince = null;
     } catch (error) {
       if (error instanceof ActivityCancelledError) held.abort.abort();
       else if (error instanceof ActivityNotFoundError) await tokenGone(held);
@@ -58,10 +73,14 @@ export function createBeats(deps: HostDeps, keeper: Keeper): Beats {
   async function tokenGone(held: HeldTurn): Promise<void> {
     held.tokenGoneSince ??= performance.now();
     if (performance.now() - held.tokenGoneSince < deps.config.tokenGraceMs) return;
-    held.tokenGoneSince = performance.now() - deps.config.tokenGraceMs / 2;
-    if (!(await workflowGone(held))) return;
-    await sleep(deps.config.tokenGraceMs / 2);
-    if (await workflowGone(held)) held.abort.abort();
+    if (!(await workflowGone(held))) {
+      held.workflowGoneSince = null;
+      held.tokenGoneSince = performance.now() - deps.config.tokenGraceMs / 2;
+      return;
+    }
+    // Two looks at a distance, and never a pause in here: all turns of the host wait for this beat.
+    held.workflowGoneSince ??= performance.now();
+    if (performance.now() - held.workflowGoneSince >= deps.config.tokenGraceMs / 2) held.abort.abort();
   }
 
   async function workflowGone(held: HeldTurn): Promise<boolean> {

@@ -22,6 +22,8 @@ export interface HeldTurn {
   connection: RunnerConnection | null;
   /** monotonic ms when Temporal first said that the token is unknown */
   tokenGoneSince: number | null;
+  /** monotonic ms when the workflow was first seen gone, too */
+  workflowGoneSince: number | null;
   /** settles when the turn is reported, fenced or dropped */
   ended: Promise<void>;
 }

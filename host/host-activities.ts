@@ -1,18 +1,38 @@
 import { CompleteAsyncError, Context } from "@temporalio/activity";
 import { ApplicationFailure } from "@temporalio/common";
 import { BatonError, failureTypes } from "../contracts/failures.ts";
-import type { HostActivities } from "../contracts/messages.ts";
+import type { HostActivities, RunTurnArgs } from "../contracts/messages.ts";
 import type { SessionRow } from "../store/rows.ts";
 import type { HostDeps } from "./deps.ts";
 import type { Keeper } from "./keeper.ts";
+import type { WorkspaceMaker } from "./make-workspace.ts";
 import { workspacePlan } from "./workspace-plan.ts";
 
 /** The effects that run on this host's own queue. */
-export function createHostActivities(deps: HostDeps, keeper: Keeper): HostActivities {
+export function createHostActivities(deps: HostDeps, keeper: Keeper, workspaces: WorkspaceMaker): HostActivities {
   async function sessionRow(sessionUlid: string): Promise<SessionRow> {
     const row = await deps.store.sessions.get(sessionUlid);
     if (row) return row;
     throw ApplicationFailure.nonRetryable(`Session ${sessionUlid} has no row any more.`, failureTypes.sessionGone);
+  }
+
+  /** While Postgres is away the attempt waits here: failing would use up all attempts of the turn in seconds. */
+  async function acceptPatiently(args: RunTurnArgs): ReturnType<Keeper["accept"]> {
+    const context = Context.current();
+    const beating = setInterval(() => context.heartbeat(), deps.config.hostBeatMs);
+    try {
+      for (;;) {
+        try {
+          return await keeper.accept(args, context.info.base64TaskToken);
+        } catch (error) {
+          if (!(error instanceof BatonError) || error.code !== "UNAVAILABLE") throw error;
+          deps.log.warn({ sessionUlid: args.sessionUlid, turnId: args.turnId, error: error.message }, "a turn cannot be claimed; repeating");
+        }
+        await context.sleep(1_000);
+      }
+    } finally {
+      clearInterval(beating);
+    }
   }
 
   return {
@@ -21,9 +41,7 @@ export function createHostActivities(deps: HostDeps, keeper: Keeper): HostActivi
       // A checkout of a large repository may take longer than one beat's time-out.
       const beating = setInterval(() => Context.current().heartbeat(), deps.config.hostBeatMs);
       try {
-        const made = await deps.workspaces.prepare(workspacePlan(session));
-        await deps.store.sessions.workspaceReady(sessionUlid, { ...made, branch: session.branchName });
-        return made;
+        return await workspaces.make(session);
       } catch (error) {
         if (error instanceof BatonError && error.detail.retryable) throw error;
         const message = (error as Error).message;
@@ -37,7 +55,7 @@ export function createHostActivities(deps: HostDeps, keeper: Keeper): HostActivi
     },
 
     async runTurn(args) {
-      const accepted = await keeper.accept(args, Context.current().info.base64TaskToken);
+      const accepted = await acceptPatiently(args);
       if (accepted === "gone") throw ApplicationFailure.nonRetryable(`Turn ${args.turnId} or its session has no row any more.`, failureTypes.sessionGone);
       if (accepted) return accepted;
       await deps.stopPoint("handed");

@@ -4,13 +4,32 @@ import type { Beats } from "./beats.ts";
 import type { HostDeps } from "./deps.ts";
 import { answer } from "./follow-turn.ts";
 import type { Keeper } from "./keeper.ts";
+import type { WorkspaceMaker } from "./make-workspace.ts";
 import { attachLiving, closeRunner } from "./obtain-runner.ts";
 
 /** What doors and activities leave for a host: pokes, answers, runners to end. Rows stay until they are done; a notification is only a hint. */
-export function watchInbox(deps: HostDeps, keeper: Keeper, beats: Beats): { stop(): void } {
+export function watchInbox(deps: HostDeps, keeper: Keeper, beats: Beats, workspaces: WorkspaceMaker): { stop(): void } {
   const working = new Set<number>();
 
+  let looking = false;
+  let again = false;
+
+  /** One look at a time: with a silent Postgres each would hold a connection. */
   async function look(): Promise<void> {
+    again = true;
+    if (looking) return;
+    looking = true;
+    try {
+      while (again) {
+        again = false;
+        await lookOnce();
+      }
+    } finally {
+      looking = false;
+    }
+  }
+
+  async function lookOnce(): Promise<void> {
     for (const row of await deps.store.hosts.takeInbox(deps.config.hostId)) {
       if (working.has(row.id)) continue;
       working.add(row.id);
@@ -29,9 +48,21 @@ export function watchInbox(deps: HostDeps, keeper: Keeper, beats: Beats): { stop
       await beats.poke(row.sessionUlid);
       return true;
     }
+    if (row.kind === "prepare") {
+      await workspaces.expect(row.sessionUlid);
+      return true;
+    }
     if (row.kind === "close_runner") {
-      await keeper.held.get(row.sessionUlid)?.ended;
-      await endIdleRunner(deps, row.sessionUlid, "session_closed", true);
+      const { turnId } = row.body as { turnId?: string };
+      const held = keeper.held.get(row.sessionUlid);
+      // A next turn is at work: it has ended the agent of the former one itself.
+      if (turnId !== undefined && held !== undefined && held.turn.turnId !== turnId) return true;
+      // The session is over in its rows: nobody wants this turn any more.
+      const session = await deps.store.sessions.get(row.sessionUlid);
+      if (held && session && session.closedAt !== null && session.generation === held.turn.generation) held.abort.abort();
+      await held?.ended;
+      if (turnId === undefined) await endIdleRunner(deps, row.sessionUlid, "session_closed", { closed: true });
+      else await endIdleRunner(deps, row.sessionUlid, "turn_given_up", { turnId });
       return true;
     }
     const held = keeper.held.get(row.sessionUlid);
@@ -51,14 +82,16 @@ export function watchInbox(deps: HostDeps, keeper: Keeper, beats: Beats): { stop
   };
 }
 
-/** Ends the runner of a session in which no turn runs; with `closed` only if the session still is. */
-export async function endIdleRunner(deps: HostDeps, sessionUlid: string, reason: string, closed = false): Promise<void> {
+/** Ends the runner of a session in which no turn runs; `closed`: only if the session still is; `turnId`: only if its agent is still at that turn. */
+export async function endIdleRunner(deps: HostDeps, sessionUlid: string, reason: string, only: { closed?: boolean; turnId?: string } = {}): Promise<void> {
   // The head first: if the session is closed even after that, no claim is newer than this head, and one that comes later fences us.
   const head = await deps.store.events.head(sessionUlid);
   const session = await deps.store.sessions.get(sessionUlid);
   // Woken again: the next generation goes on with the runner.
-  if (!head || !session || (closed && session.closedAt === null)) return;
+  if (!head || !session || (only.closed && session.closedAt === null)) return;
   // In the name of its last owner, who may be a dead worker of this host: we hold the lease, so the session is ours.
   const living = await attachLiving(deps, { session, epoch: head.epoch, owner: head.owner ?? deps.owner });
-  if (living) await closeRunner(deps, living, reason);
+  if (!living) return;
+  if (only.turnId !== undefined && living.status.turnId !== only.turnId) return living.connection.detach();
+  await closeRunner(deps, living, reason);
 }

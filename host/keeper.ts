@@ -46,6 +46,7 @@ export function createKeeper(deps: HostDeps): Keeper {
       waiting: 0,
       connection: null,
       tokenGoneSince: null,
+      workflowGoneSince: null,
       ended: Promise.resolve(),
     };
     held.set(a.sessionUlid, mine);
@@ -67,7 +68,13 @@ export function createKeeper(deps: HostDeps): Keeper {
       if (error instanceof Fenced || mine.drop.signal.aborted) return deps.log.warn({ ...log, why: String(error) }, "turn let go");
       if (error instanceof AttemptLost) {
         deps.log.warn({ ...log, why: error.message }, "attempt lost");
-        await lost(deps, turn, error.message);
+        try {
+          await lost(deps, turn, error.message);
+        } catch (away) {
+          // The runner died while Postgres was away: unheard, this would end the worker and all its turns.
+          deps.log.error({ ...log, error: String(away) }, "the loss could not be recorded; claiming it again");
+          return void reclaim(turn);
+        }
         return await reportAttemptLost(deps, turn, error.message, error.respawned);
       }
       deps.log.error({ ...log, error: String((error as Error).stack ?? error) }, "turn interrupted by an error; claiming it again");
@@ -99,6 +106,8 @@ export function createKeeper(deps: HostDeps): Keeper {
     async accept(args, taskToken) {
       const claimed = await claim(args, taskToken);
       if (claimed === "gone" && (await isUnknownInput(deps, args))) return unknownInput(args);
+      // Temporal gets the stored result as this attempt's; should that be lost, a next attempt asks the row again.
+      if (claimed !== "gone" && "outcome" in claimed) await deps.store.turns.markReported(args.sessionUlid, args.turnId);
       return claimed === "gone" || "outcome" in claimed ? claimed : null;
     },
     async adoptAll() {
@@ -142,11 +151,14 @@ async function finish(deps: HostDeps, held: HeldTurn, end: TurnEnd): Promise<voi
   const captured = await captureCandidate(deps, held);
   await deps.stopPoint("captured");
   const fresh = await deps.store.sessions.get(session.sessionUlid);
+  // Nobody aborted this turn: its workflow was terminated or deleted.
+  const orphaned = held.workflowGoneSince !== null && end.outcome === "interrupted";
+  const failure = orphaned ? { class: "workflow_gone", message: "The session's workflow is gone from Temporal.", retryable: true } : end.failure;
   const stored: StoredResult = {
-    outcome: end.outcome,
+    outcome: orphaned ? "failed" : end.outcome,
     usage: end.usage,
     providerSessionId: fresh?.providerSessionId ?? null,
-    ...(end.failure ? { failure: end.failure } : {}),
+    ...(failure ? { failure } : {}),
     ...(captured ? { candidate: captured.candidate, stable: captured.stable } : {}),
   };
   const done = await deps.store.turns.complete({
@@ -193,15 +205,15 @@ export async function lost(deps: HostDeps, turn: TurnRow, reason: string): Promi
   await deps.store.events.append(turn.sessionUlid, [{ key: `lost:${turn.turnId}.${turn.attempt}`, event }]);
 }
 
-/** An operator's Signal may name an input that never was; the session it was sent to is there. */
+/** An operator's Signal may name an input that never was, or one may have failed while it waited; the session it was sent to is there. */
 async function isUnknownInput(deps: HostDeps, { sessionUlid, generation, inputId }: RunTurnArgs): Promise<boolean> {
   const [session, input] = await Promise.all([deps.store.sessions.get(sessionUlid), deps.store.inputs.get(inputId)]);
-  return session !== null && session.closedAt === null && session.generation === generation && input?.sessionUlid !== sessionUlid;
+  return session !== null && session.closedAt === null && session.generation === generation && (input?.sessionUlid !== sessionUlid || input.state === "failed");
 }
 
 /** A result without a turn: the session goes on with its next input. */
 function unknownInput({ turnId, inputId }: RunTurnArgs): TurnResult {
-  const failure = { class: "unknown_input", message: `There is no input ${inputId} in this session.`, retryable: false };
+  const failure = { class: "unknown_input", message: `There is no input ${inputId} in this session, or it failed before its turn.`, retryable: false };
   return { turnId, outcome: "failed", failure, lastSeq: 0, providerSessionId: null, usage: noUsage, consumedInputIds: [inputId] };
 }
 

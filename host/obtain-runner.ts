@@ -59,7 +59,8 @@ async function livingRows(deps: HostDeps, sessionUlid: string): Promise<RunnerRo
 
 async function attach(deps: HostDeps, claim: ClaimOfSession, row: RunnerRow): Promise<Obtained | null> {
   const known = row.pid > 0;
-  const started = Date.now();
+  // Monotonic: a clock that steps back must not hold the turn for as long as the step.
+  const started = performance.now();
   for (; ; await sleep(50)) {
     try {
       const connection = await deps.runners.attach({
@@ -73,17 +74,18 @@ async function attach(deps: HostDeps, claim: ClaimOfSession, row: RunnerRow): Pr
       if (!status.closing) return { connection, status, spawned: false };
       // Its decision to exit is final: wait for the end, then somebody spawns anew.
       connection.detach();
-      if (Date.now() - started > 30_000) return null;
+      if (performance.now() - started > 30_000) return null;
       continue;
     } catch (error) {
       const code = (error as { code?: string }).code;
       if (code === "fenced") throw new Fenced("attach");
-      if (code === "closing" && Date.now() - started < 30_000) continue;
+      if (code === "closing" && performance.now() - started < 30_000) continue;
     }
     // A row without a pid was written just before a spawn that may still be starting up.
-    const mayStart = !known && Date.now() - Date.parse(row.createdAt) < startGraceMs;
+    const waits = performance.now() - started < startGraceMs;
+    const mayStart = !known && waits && Date.now() - Date.parse(row.createdAt) < startGraceMs;
     const alive = known && isAlive({ pid: row.pid, bootId: row.bootId, startTicks: row.startTicks });
-    if (mayStart || (alive && Date.now() - started < startGraceMs)) continue;
+    if (mayStart || (alive && waits)) continue;
     if (!alive) await deps.store.runners.ended(row.runnerId);
     return null;
   }

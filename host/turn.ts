@@ -19,7 +19,12 @@ export async function workTurn(deps: HostDeps, held: HeldTurn): Promise<TurnEnd>
   const claim = { session: held.session, epoch: head.epoch };
   const fence = { sessionUlid: turn.sessionUlid, epoch: head.epoch, turnId: turn.turnId, attempt: turn.attempt };
 
-  const living = await attachLiving(deps, claim);
+  let living = await attachLiving(deps, claim);
+  // Its agent is at a turn that was given up while no worker was here: what it still does is nobody's.
+  if (living !== null && living.status.turnId !== null && living.status.turnId !== turn.turnId) {
+    await closeRunner(deps, living, "turn_given_up");
+    living = null;
+  }
   if (head.spoolId !== null && head.spoolId !== living?.status.runnerId) {
     // The head's spool belongs to a runner that is gone: take all of it before the next one's.
     const rest = spoolTail(deps, fence, head.spoolId, head.spoolOffset);
@@ -31,7 +36,7 @@ export async function workTurn(deps: HostDeps, held: HeldTurn): Promise<TurnEnd>
   }
   const written = await promptWritten(deps, held);
   const knowsTurn = living !== null && living.status.promptedTurns.includes(turn.turnId);
-  if (knowsTurn && living) return follow(deps, held, living, fence);
+  if (knowsTurn && living) return follow(deps, held, living, fence, await takeSpool(deps, held, living, fence));
   if (held.abort.signal.aborted) return interrupted();
   // The drained spool may have told us of the agent's own conversation.
   const session = (await deps.store.sessions.get(turn.sessionUlid)) ?? held.session;
@@ -43,27 +48,29 @@ export async function workTurn(deps: HostDeps, held: HeldTurn): Promise<TurnEnd>
     await checkoutCandidate(deps, held);
   }
   const runner = await obtainRunner(deps, { session, epoch: head.epoch });
+  // Before the prompt: if we and then the runner die behind it, the next owner must find in this spool that it was written.
+  const offset = await takeSpool(deps, held, runner, fence);
   await sendPrompt(deps, held, runner, written ? continuation(held.input.prompt) : held.input.prompt);
-  return follow(deps, held, runner, fence);
+  return follow(deps, held, runner, fence, offset);
 }
 
-async function follow(
-  deps: HostDeps,
-  held: HeldTurn,
-  runner: Obtained,
-  fence: { sessionUlid: string; epoch: number; turnId: string; attempt: number },
-): Promise<TurnEnd> {
-  held.connection = runner.connection;
+type Fence = { sessionUlid: string; epoch: number; turnId: string; attempt: number };
+
+/** Makes the runner's spool the session's; the offset to go on from. */
+async function takeSpool(deps: HostDeps, held: HeldTurn, runner: Obtained, fence: Fence): Promise<number> {
   const { runnerId } = runner.status;
-  let offset = held.head.spoolId === runnerId ? held.head.spoolOffset : 0;
-  if (held.head.spoolId !== runnerId) {
-    const current = await deps.store.events.head(held.turn.sessionUlid);
-    if (current?.spoolId === runnerId) offset = current.spoolOffset;
-    else if (!(await deps.store.turns.switchSpool({ sessionUlid: fence.sessionUlid, epoch: fence.epoch, owner: deps.owner, spoolId: runnerId })))
-      throw new Fenced("switch spool");
-  }
+  if (held.head.spoolId === runnerId) return held.head.spoolOffset;
+  const current = await deps.store.events.head(fence.sessionUlid);
+  if (current?.spoolId === runnerId) return current.spoolOffset;
+  if (!(await deps.store.turns.switchSpool({ sessionUlid: fence.sessionUlid, epoch: fence.epoch, owner: deps.owner, spoolId: runnerId })))
+    throw new Fenced("switch spool");
+  return 0;
+}
+
+async function follow(deps: HostDeps, held: HeldTurn, runner: Obtained, fence: Fence, offset: number): Promise<TurnEnd> {
+  held.connection = runner.connection;
   try {
-    const end = await followTurn(deps, held, runner, spoolTail(deps, fence, runnerId, offset), wallLimitMs(held.session));
+    const end = await followTurn(deps, held, runner, spoolTail(deps, fence, runner.status.runnerId, offset), wallLimitMs(held.session));
     // After an abort no process of the agent's tree may stay, also none that it hid in another session of the system.
     if (held.abort.signal.aborted) await closeRunner(deps, runner, "abort");
     return end;
@@ -86,7 +93,12 @@ async function sendPrompt(deps: HostDeps, held: HeldTurn, runner: Obtained, text
   });
   if (!started || !(await deps.store.turns.promptSent(fence))) throw new Fenced("prompt");
   await deps.stopPoint("prompt.sent");
-  const reply = await runner.connection.request({ cmd: "prompt", turnId: turn.turnId, inputId: input.inputId, text });
+  // The reply waits for the agent's handshake. An abort meanwhile is not to wait for it.
+  const stop = () => void runner.connection.request({ cmd: "interrupt", turnId: turn.turnId }).catch(() => undefined);
+  const asked = runner.connection.request({ cmd: "prompt", turnId: turn.turnId, inputId: input.inputId, text });
+  if (held.abort.signal.aborted) stop();
+  else held.abort.signal.addEventListener("abort", stop, { once: true });
+  const reply = await asked.finally(() => held.abort.signal.removeEventListener("abort", stop));
   await deps.stopPoint("prompt.told");
   if (reply.ok) return;
   if (reply.error === "fenced") throw new Fenced("prompt");

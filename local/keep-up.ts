@@ -33,7 +33,7 @@ export async function keepUp(a: {
   a.changed(current.identity);
   const loop = (async () => {
     let pause = firstPauseMs;
-    let since = Date.now();
+    let since = performance.now();
     while (!stopping) {
       const why: string = current === null ? "" : await current.ended;
       if (stopping) return;
@@ -41,13 +41,13 @@ export async function keepUp(a: {
         a.changed(null);
         a.say(`${a.name} ended (${why}); starting it again`);
       }
-      pause = Date.now() - since > healthyMs ? firstPauseMs : Math.min(pause * 2, longestPauseMs);
+      pause = performance.now() - since > healthyMs ? firstPauseMs : Math.min(pause * 2, longestPauseMs);
       await new Promise<void>((resolve) => {
         wake = resolve;
         setTimeout(resolve, pause);
       });
       if (stopping) return;
-      since = Date.now();
+      since = performance.now();
       try {
         current = await a.start();
         a.changed(current.identity);

@@ -53,7 +53,7 @@ async function readyLine(log: number, from: number, ended: Promise<string>, abor
   void ended.then((why) => {
     end = why;
   });
-  const deadline = Date.now() + 60_000;
+  const deadline = performance.now() + 60_000;
   for (;;) {
     const last = end;
     const text = readFrom(log, from);
@@ -61,7 +61,7 @@ async function readyLine(log: number, from: number, ended: Promise<string>, abor
     if (line !== undefined) return JSON.parse(line) as Record<string, unknown>;
     if (last !== null) throw new Error(`it ended (${String(last)})\n${text.slice(-2_000)}`);
     if (aborted?.aborted === true) throw new Error("stopped while it started");
-    if (Date.now() > deadline) throw new Error(`it was not ready within 60 s\n${text.slice(-2_000)}`);
+    if (performance.now() > deadline) throw new Error(`it was not ready within 60 s\n${text.slice(-2_000)}`);
     await new Promise((resolve) => setTimeout(resolve, 30));
   }
 }

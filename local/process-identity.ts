@@ -27,9 +27,9 @@ export function isAlive(process: ProcessIdentity): boolean {
 
 /** Waits until the process is gone, looking every `everyMs`; false when it is still there after `timeoutMs`. */
 export async function waitGone(process: ProcessIdentity, timeoutMs: number, everyMs = 20): Promise<boolean> {
-  const end = Date.now() + timeoutMs;
+  const end = performance.now() + timeoutMs;
   while (isAlive(process)) {
-    if (Date.now() > end) return false;
+    if (performance.now() > end) return false;
     await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
   return true;

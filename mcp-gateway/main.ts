@@ -35,6 +35,8 @@ async function main(): Promise<void> {
   const server = serve({ fetch: app.fetch, hostname: config.listen, port: config.port }, (address) => {
     process.stdout.write(`ready ${JSON.stringify({ url: `http://127.0.0.1:${address.port}/mcp` })}\n`);
   });
+  // A reader that takes nothing would hold its answers in our memory for ever; it comes back by cursor.
+  if ("setTimeout" in server) server.setTimeout(config.socketIdleMs);
   server.on("error", (error: NodeJS.ErrnoException) => {
     log.fatal({ err: error }, error.code === "EADDRINUSE" ? `port ${config.port} is taken: set BATON_PORT` : "the gateway cannot listen");
     process.exit(1);

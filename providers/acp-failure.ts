@@ -1,4 +1,5 @@
 import type { TurnFailure } from "../contracts/event.ts";
+import { jsonOf } from "./bounded.ts";
 import { RpcError } from "./json-rpc-peer.ts";
 
 /** Looked at in order; the first that matches what the agent said names the class. */
@@ -24,7 +25,7 @@ export function classify(text: string): TurnFailure {
 /** The failure of a request to the agent: by JSON-RPC code where it says something, else by the text. */
 export function failureOf(error: unknown): TurnFailure {
   if (!(error instanceof RpcError)) return classify(error instanceof Error ? error.message : String(error));
-  const data = error.data === undefined ? "" : ` ${JSON.stringify(error.data)}`;
+  const data = error.data === undefined ? "" : ` ${jsonOf(error.data) ?? "[nested too deep]"}`;
   const text = `${error.message}${data}`;
   if (error.code === -32000) return { class: "auth", message: text.slice(0, 2_000), retryable: false };
   if (error.code === -32602 && !/session/i.test(text)) return { class: "invalid_request", message: text.slice(0, 2_000), retryable: false };

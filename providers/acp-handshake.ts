@@ -3,6 +3,7 @@ import { ProviderOpenError } from "../contracts/provider.ts";
 import type { LaunchSpec } from "../contracts/provider.ts";
 import { failureOf } from "./acp-failure.ts";
 import { objectOf, textOf } from "./acp-tools.ts";
+import { shown } from "./bounded.ts";
 import type { Json } from "./acp-tools.ts";
 import type { RpcPeer } from "./json-rpc-peer.ts";
 
@@ -34,11 +35,11 @@ export async function openConversation(peer: RpcPeer, spec: LaunchSpec, quiet: (
   if (answer["protocolVersion"] !== 1)
     throw new ProviderOpenError({
       class: "handshake",
-      message: `the agent speaks ACP version ${JSON.stringify(answer["protocolVersion"])}, not 1`,
+      message: `the agent speaks ACP version ${JSON.stringify(shown(answer["protocolVersion"], 100))}, not 1`,
       retryable: false,
     });
   const info = objectOf(answer["agentInfo"]);
-  const agent = textOf(info["name"]) ? { agent: { name: textOf(info["name"]), version: textOf(info["version"]) } } : {};
+  const agent = textOf(info["name"]) ? { agent: { name: textOf(info["name"]).slice(0, 200), version: textOf(info["version"]).slice(0, 200) } } : {};
   const place = { cwd: spec.cwd, mcpServers: [] };
   const notices: string[] = [];
 
@@ -46,6 +47,9 @@ export async function openConversation(peer: RpcPeer, spec: LaunchSpec, quiet: (
     const made = await ask(peer, "session/new", place, "handshake");
     const providerSessionId = textOf(made["sessionId"]);
     if (providerSessionId === "") throw new ProviderOpenError({ class: "handshake", message: "session/new gave no session id", retryable: false });
+    // It goes to Postgres and, with the turn's end, to Temporal, and must come back unchanged.
+    if (providerSessionId.length > 1_000 || providerSessionId.includes("\0") || !providerSessionId.isWellFormed())
+      throw new ProviderOpenError({ class: "handshake", message: "session/new gave a session id that cannot be kept", retryable: false });
     await chooseModel(peer, spec, providerSessionId, made, notices);
     return { providerSessionId, resumed: false, ...agent, notices };
   }

@@ -3,6 +3,8 @@ import type { Usage } from "../contracts/event.ts";
 import type { SpoolRecord } from "../contracts/runner-protocol.ts";
 import { acpTools, event, objectOf, textOf } from "./acp-tools.ts";
 import type { AcpTools, Json } from "./acp-tools.ts";
+import { countOf, grown, noText, whole } from "./bounded.ts";
+import type { GrowingText } from "./bounded.ts";
 
 /** What one turn's `session/update`s come to. Does nothing but turn messages into records: recorded output can be mapped again. */
 export interface TurnMapping {
@@ -30,18 +32,19 @@ const ignored = new Set([
 
 export function turnMapping(turnId: string): TurnMapping {
   const tools = acpTools(turnId);
-  let open: { stream: "message" | "thought"; itemId: string; messageId: string; text: string } | null = null;
+  let open: { stream: "message" | "thought"; itemId: string; messageId: string; text: GrowingText } | null = null;
   let count = 0;
   let last = "";
 
   function flush(): SpoolRecord[] {
     const item = open;
     open = null;
-    if (!item || item.text.trim() === "") return [];
+    const text = item ? whole(item.text) : "";
+    if (!item || text.trim() === "") return [];
     const where = { turnId, itemId: item.itemId };
-    if (item.stream === "thought") return [event("thought.completed", { text: item.text }, where)];
-    last = item.text;
-    return [event("message.completed", { role: "agent", text: item.text }, where)];
+    if (item.stream === "thought") return [event("thought.completed", { text }, where)];
+    last = text;
+    return [event("message.completed", { role: "agent", text }, where)];
   }
 
   /** A change of kind or of message id is a new item; agents say no other end. */
@@ -52,8 +55,8 @@ export function turnMapping(turnId: string): TurnMapping {
     const messageId = textOf(update["messageId"]);
     const records: SpoolRecord[] = [];
     if (open && (open.stream !== stream || open.messageId !== messageId)) records.push(...flush());
-    open ??= { stream, itemId: `${turnId}/text-${++count}`, messageId, text: "" };
-    open.text += text;
+    open ??= { stream, itemId: `${turnId}/text-${++count}`, messageId, text: noText };
+    open.text = grown(open.text, text);
     records.push(...tools.startAll(), { kind: "delta", turnId, itemId: open.itemId, stream, text });
     return records;
   }
@@ -101,12 +104,12 @@ export function turnMapping(turnId: string): TurnMapping {
 /** Millionths of a dollar in a `usage_update`, counted by the agent over its whole conversation; null when it says none. */
 export function costOf(update: Json): number | null {
   const cost = objectOf(update["cost"]);
-  return typeof cost["amount"] === "number" && (cost["currency"] ?? "USD") === "USD" ? Math.round(cost["amount"] * 1_000_000) : null;
+  return typeof cost["amount"] === "number" && (cost["currency"] ?? "USD") === "USD" ? countOf(Math.round(cost["amount"] * 1_000_000)) : null;
 }
 
 /** The tokens in the answer to `session/prompt`, in either shape agents use. Null: it says nothing of them. */
 export function usageOf(answer: Json): Omit<Usage, "costMicros"> | null {
-  const count = (value: unknown): number => (typeof value === "number" && value >= 0 ? Math.floor(value) : 0);
+  const count = (value: unknown): number => (typeof value === "number" ? countOf(value) : 0);
   const usage = answer["usage"];
   if (typeof usage === "object" && usage !== null) {
     const of = objectOf(usage);

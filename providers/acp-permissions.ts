@@ -3,6 +3,7 @@ import type { ApprovalDecision, LaunchSpec } from "../contracts/provider.ts";
 import type { SpoolRecord } from "../contracts/runner-protocol.ts";
 import { event, objectOf, textOf } from "./acp-tools.ts";
 import type { Json } from "./acp-tools.ts";
+import { jsonOf, shown } from "./bounded.ts";
 import { newUlid } from "./ulid.ts";
 
 type Outcome = { outcome: { outcome: "cancelled" } | { outcome: "selected"; optionId: string } };
@@ -58,20 +59,21 @@ export function acpPermissions(mode: LaunchSpec["permissionMode"]): AcpPermissio
         return Promise.resolve(finish(allow ? "allow" : "deny"));
       }
       const approvalId = newUlid();
-      const title = textOf(call["title"]) || "The agent asks for permission";
+      const title = textOf(call["title"]).slice(0, 2_000) || "The agent asks for permission";
       const detail = {
-        tool: textOf(call["name"]) || title,
-        kind: textOf(call["kind"]) || "other",
-        input: call["rawInput"] ?? null,
-        locations: call["locations"] ?? [],
-        content: call["content"] ?? [],
+        tool: textOf(call["name"]).slice(0, 2_000) || title,
+        kind: textOf(call["kind"]).slice(0, 200) || "other",
+        // A request that does not fit into an event would be seen by nobody, and its agent would wait for ever.
+        input: shown(call["rawInput"] ?? null),
+        locations: shown(call["locations"] ?? []),
+        content: shown(call["content"] ?? []),
       };
       const requestKey = createHash("sha256")
-        .update(JSON.stringify([detail.tool, detail.kind, detail.input]))
+        .update(jsonOf([detail.tool, detail.kind, call["rawInput"] ?? null]) ?? approvalId)
         .digest("hex");
       const offered = (["allow", "allow_always", "deny", "deny_stop"] as const).flatMap((id) => {
         const kind = { allow: "allow_once", allow_always: "allow_always", deny: "reject_once", deny_stop: "reject_once" }[id];
-        const label = textOf(options.find((one) => one["kind"] === kind)?.["name"]);
+        const label = textOf(options.find((one) => one["kind"] === kind)?.["name"]).slice(0, 200);
         if (id === "allow_always" && label === "") return [];
         return [{ id, label: id === "deny_stop" ? "Deny and stop the turn" : label || id, kind }];
       });

@@ -1,5 +1,8 @@
+import { createHash } from "node:crypto";
 import type { EventData, EventType, NewEvent } from "../contracts/event.ts";
 import type { SpoolRecord } from "../contracts/runner-protocol.ts";
+import { grown, noText, whole } from "./bounded.ts";
+import type { GrowingText } from "./bounded.ts";
 
 export type Json = Record<string, unknown>;
 export const objectOf = (value: unknown): Json => (typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Json) : {});
@@ -26,7 +29,7 @@ interface Tool {
   kind: string;
   input: Json;
   locations: string[];
-  output: string;
+  output: GrowingText;
   streamed: string;
   diffs: Json[];
   exitCode: number | null;
@@ -51,7 +54,8 @@ export interface AcpTools {
 /** @param turnId item ids start with it: some agents number their calls anew in each process */
 export function acpTools(turnId: string): AcpTools {
   const tools = new Map<string, Tool>();
-  const itemIdOf = (id: string): string => `${turnId}/${id}`;
+  // An item's id is indexed and part of keys: Postgres takes no long one there.
+  const itemIdOf = (id: string): string => `${turnId}/${id.length > 200 ? createHash("sha256").update(id).digest("hex") : id}`;
   const isCommand = (tool: Tool): boolean => tool.kind === "execute";
   const command = (tool: Tool): string =>
     textOf(tool.input["command"]) || (Array.isArray(tool.input["command"]) ? (tool.input["command"] as unknown[]).join(" ") : "");
@@ -83,13 +87,15 @@ export function acpTools(turnId: string): AcpTools {
     const records = start(tool);
     tool.ended = true;
     const where = { turnId, itemId: tool.itemId, synthetic };
-    const output = tool.output ? { output: tool.output } : {};
+    const output = tool.output.kept ? { output: whole(tool.output) } : {};
     if (status === "completed") records.push(...fileChanges(tool).map((change) => event("file.changed", change, { turnId, itemId: tool.itemId })));
     records.push(
       isCommand(tool)
         ? event("command.completed", { status, ...(tool.exitCode === null ? {} : { exitCode: tool.exitCode }), ...output }, where)
         : event("tool.completed", { status, ...output }, where),
     );
+    // Told of: a turn of many large calls must not keep them all.
+    Object.assign(tool, { input: {}, output: noText, streamed: "", diffs: [] });
     return records;
   }
 
@@ -98,7 +104,8 @@ export function acpTools(turnId: string): AcpTools {
     tool.name = textOf(update["name"]) || tool.name;
     tool.title = textOf(update["title"]) || tool.title;
     tool.kind = textOf(update["kind"]) || tool.kind;
-    Object.assign(tool.input, objectOf(update["rawInput"]));
+    // Told of with its start: what comes later would only be kept.
+    if (!tool.started) Object.assign(tool.input, objectOf(update["rawInput"]));
     if (Array.isArray(update["locations"]))
       tool.locations = listOf(update["locations"])
         .map((one) => textOf(one["path"]))
@@ -112,15 +119,15 @@ export function acpTools(turnId: string): AcpTools {
       .join("");
     const terminal = textOf(objectOf(objectOf(update["_meta"])["terminal_output_delta"])["data"]);
     const raw = update["rawOutput"];
-    if (terminal) tool.output += terminal;
-    else if (said) tool.output = said.replace(/^```console\n([\s\S]*?)\n?```\s*$/, "$1");
-    else if (typeof raw === "string") tool.output = raw;
-    else tool.output = textOf(objectOf(raw)["output"]) || tool.output;
+    const all = said ? said.replace(/^```console\n([\s\S]*?)\n?```\s*$/, "$1") : typeof raw === "string" ? raw : textOf(objectOf(raw)["output"]);
+    if (terminal) tool.output = grown(tool.output, terminal);
+    else if (all || typeof raw === "string") tool.output = grown(noText, all);
     const code = objectOf(raw)["exit_code"] ?? objectOf(raw)["exitCode"] ?? objectOf(objectOf(raw)["metadata"])["exit"];
-    if (typeof code === "number") tool.exitCode = code;
-    if (!isCommand(tool) || tool.output === tool.streamed || !tool.output.startsWith(tool.streamed)) return [];
-    const text = tool.output.slice(tool.streamed.length);
-    tool.streamed = tool.output;
+    if (Number.isSafeInteger(code)) tool.exitCode = code as number;
+    const { kept } = tool.output;
+    if (!isCommand(tool) || kept === tool.streamed || !kept.startsWith(tool.streamed)) return [];
+    const text = kept.slice(tool.streamed.length);
+    tool.streamed = kept;
     return [{ kind: "delta", turnId, itemId: tool.itemId, stream: "output", text }];
   }
 
@@ -137,7 +144,7 @@ export function acpTools(turnId: string): AcpTools {
           kind: "other",
           input: {},
           locations: [],
-          output: "",
+          output: noText,
           streamed: "",
           diffs: [],
           exitCode: null,

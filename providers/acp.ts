@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { noUsage } from "../contracts/event.ts";
 import type { TurnFailure } from "../contracts/event.ts";
 import { ProviderOpenError } from "../contracts/provider.ts";
@@ -11,6 +12,7 @@ import { acpPermissions } from "./acp-permissions.ts";
 import { event, objectOf, textOf } from "./acp-tools.ts";
 import type { Json } from "./acp-tools.ts";
 import { startAgent } from "./agent-process.ts";
+import { jsonOf } from "./bounded.ts";
 import { deltaCoalescer } from "./delta-coalescer.ts";
 import { RpcError, rpcPeer } from "./json-rpc-peer.ts";
 import { stallWatch } from "./stall-watch.ts";
@@ -44,6 +46,9 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
   const write = (record: SpoolRecord): void => out.write(record.kind === "event" && rawRef ? { ...record, event: { ...record.event, rawRef } } : record);
   const unparsed = (text: string, reason: string): void => write(event("line.unparsed", { text: text.slice(0, 4_096), reason }, { turnId: turn?.turnId }));
 
+  /** Some agents talk of other conversations on the same wire; those are not this session's work. */
+  const foreign = (params: Json): boolean => conversationId !== "" && typeof params["sessionId"] === "string" && params["sessionId"] !== conversationId;
+
   const peer = rpcPeer({
     send: (line) => agent.send(line),
     unparsed,
@@ -52,6 +57,7 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
         if (!method.startsWith("_") && !method.startsWith("$/")) unparsed(JSON.stringify({ method, params }), `an unknown notification: ${method}`);
         return;
       }
+      if (foreign(params)) return unparsed(jsonOf(params) ?? "[nested too deep]", "an update of another conversation");
       const update = objectOf(params["update"]);
       cost = costOf(update) ?? cost;
       // Outside a turn there is only the replay of an old conversation: it was recorded when it happened.
@@ -59,6 +65,7 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
     },
     async onRequest(method, params) {
       if (method !== "session/request_permission") throw new RpcError(-32601, `${method} is not offered`, undefined);
+      if (foreign(params)) throw new RpcError(-32602, "that is another conversation", undefined);
       const asking = turn;
       if (!asking || asking.interrupted) return { outcome: { outcome: "cancelled" } };
       const toolCallId = textOf(objectOf(params["toolCall"])["toolCallId"]);
@@ -121,6 +128,14 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
     })();
     return closing;
   }
+
+  // It can never answer again. Without this the turn would wait for the stall watch.
+  void agent.outputEnded.then(async () => {
+    const lives = await Promise.race([exited.then(() => false), sleep(2_000, true, { ref: false })]);
+    if (!lives || closing) return;
+    write(event("notice.raised", { message: "the agent closed its output and is ended" }, { turnId: turn?.turnId }));
+    await close(2_000);
+  });
 
   let first: string | undefined;
   try {
@@ -197,7 +212,7 @@ function turnEnd(a: {
   interrupted: boolean;
   stalled: boolean;
 }): TurnEnd {
-  const stopReason = textOf(a.answer["stopReason"]);
+  const stopReason = textOf(a.answer["stopReason"]).slice(0, 200);
   const base = { usage: a.usage, finalMessage: a.finalMessage, ...(stopReason ? { stopReason } : {}) };
   const failed = (failure: TurnFailure): TurnEnd => ({ ...base, outcome: "failed", failure });
   if (a.stalled && stopReason !== "end_turn")

@@ -13,11 +13,15 @@ export interface AgentProcess {
   pid: number;
   /** Resolves when the process is gone and what it said has been read. */
   exited: Promise<{ code: number | null; signal: string | null }>;
+  /** Resolves when nobody holds its stdout any more, the agent may live on. */
+  outputEnded: Promise<void>;
   stderrTail(): string;
   send(line: string): void;
 }
 
 const lineCapBytes = 8 << 20;
+/** Of our answers that the agent has not read. */
+const unreadCapBytes = 8 << 20;
 const tailCharacters = 16 << 10;
 
 /**
@@ -60,6 +64,8 @@ export async function startAgent(
         reader.push(piece as Buffer);
         // The disk is full: the agent is read on only when there is room, and stops by itself when its pipe is full.
         await on.beforeRead();
+        // An agent that asks and asks and never reads would fill our memory with answers: it is heard again when it listens.
+        while (stdin.writableLength > unreadCapBytes && !stdin.destroyed && child.exitCode === null && child.signalCode === null) await sleep(20);
       }
     } catch {
       /* the pipe broke with the agent */
@@ -81,6 +87,7 @@ export async function startAgent(
     child,
     pid: child.pid ?? -1,
     exited,
+    outputEnded: drained,
     stderrTail: () => tail,
     send: (line) => {
       if (stdin.writable) stdin.write(line + "\n");

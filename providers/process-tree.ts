@@ -8,6 +8,7 @@ export interface ProcessRef {
 }
 interface Row extends ProcessRef {
   parent: number;
+  group: number;
   zombie: boolean;
 }
 
@@ -19,7 +20,7 @@ function row(pid: number): Row | null {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
     // The command name may hold spaces and brackets: fields are counted from the last bracket.
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return { pid, start: fields[19] ?? "", parent: Number(fields[1]), zombie: fields[0] === "Z" || fields[0] === "X" };
+    return { pid, start: fields[19] ?? "", parent: Number(fields[1]), group: Number(fields[2]), zombie: fields[0] === "Z" || fields[0] === "X" };
   } catch {
     return null;
   }
@@ -88,16 +89,37 @@ export async function killUntilNone(find: () => ProcessRef[], timeoutMs: number)
   const end = performance.now() + timeoutMs;
   const known = new Map<string, ProcessRef>();
   for (;;) {
-    for (const one of find()) known.set(`${one.pid}.${one.start}`, one);
+    const found = find();
+    for (const one of found) known.set(`${one.pid}.${one.start}`, one);
     for (const one of descendants([...known.values()])) known.set(`${one.pid}.${one.start}`, one);
     const left = [...known.values()].filter(lives);
-    if (left.length === 0 || performance.now() > end) return left;
+    // What was found may have handed itself on to a new process since: only a look that finds nothing is the end.
+    if (found.length + left.length === 0 || performance.now() > end) return left.length > 0 ? left : found;
     for (const one of left) signal(one, "SIGSTOP");
+    killGroups(left, known);
     for (const one of [...left, ...descendants(left)]) {
       known.set(`${one.pid}.${one.start}`, one);
       signal(one, "SIGKILL");
     }
     await sleep(20);
+  }
+}
+
+/**
+ * A chain of processes that fork and exit is faster than any look at /proc, but the kernel kills a whole group at once.
+ * Only groups whose leader is one of the agent's, or gone (agents are started as leaders of their own): never one of ours.
+ */
+function killGroups(left: readonly ProcessRef[], known: ReadonlyMap<string, ProcessRef>): void {
+  const agents = new Set([...known.values()].map((one) => one.pid));
+  for (const { pid, start } of left) {
+    const now = row(pid);
+    if (now?.start !== start || now.group <= 1 || now.group === row(process.pid)?.group) continue;
+    if (!agents.has(now.group) && row(now.group) !== null) continue;
+    try {
+      process.kill(-now.group, "SIGKILL");
+    } catch {
+      /* it ended by itself */
+    }
   }
 }
 

@@ -25,5 +25,6 @@ export async function stopLadder(a: {
   const late = new AbortController();
   await Promise.race([a.exited, sleep(a.graceMs, undefined, { signal: late.signal }).catch(() => undefined)]);
   late.abort();
-  return killUntilNone(() => [...known, ...below, ...markedProcesses(a.sessionUlid, (runnerId) => runnerId === a.runnerId)].filter(lives), 10_000);
+  // What carries the marker was alive a moment ago. Not looked at again: one that has gone since may have left a successor.
+  return killUntilNone(() => [...[...known, ...below].filter(lives), ...markedProcesses(a.sessionUlid, (runnerId) => runnerId === a.runnerId)], 10_000);
 }

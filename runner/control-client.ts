@@ -1,4 +1,4 @@
-import { spawn as spawnProcess } from "node:child_process";
+import { type ChildProcess, spawn as spawnProcess } from "node:child_process";
 import { closeSync, mkdirSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import type { Socket } from "node:net";
@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Owner, RunnerCommand, RunnerConnection, RunnerControl, RunnerNotice, RunnerReply, RunnerSpec } from "../contracts/runner-protocol.ts";
 import { lineReader } from "../providers/json-lines.ts";
 import { exitCodes } from "./exit-codes.ts";
+import { standbyRunner } from "./standby.ts";
 
 /** Why there is no connection. */
 export class RunnerGone extends Error {
@@ -25,28 +26,41 @@ const spawnMs = 30_000;
 /**
  * @param options.nodePath the Node that runs runners; `mainPath` is `runner/main.ts`
  * @param options.env where the allow list is taken from
+ * @param options.standbyLog keep one process ready for the next session; what it prints goes to this file. Default: none is kept
  */
-export function runnerControl(options: { nodePath: string; mainPath: string; env: NodeJS.ProcessEnv }): RunnerControl {
-  return { spawn: (spec) => spawnRunner(options, spec), attach };
+export function runnerControl(options: RunnerProgram & { standbyLog?: string }): RunnerControl {
+  const { standbyLog } = options;
+  const take = standbyLog === undefined ? () => null : standbyRunner(() => startProcess(options, "--standby", standbyLog));
+  return { spawn: (spec) => spawnRunner(options, spec, take()), attach };
 }
 
-async function spawnRunner(
-  { nodePath, mainPath, env }: { nodePath: string; mainPath: string; env: NodeJS.ProcessEnv },
-  spec: RunnerSpec,
-): Promise<RunnerConnection> {
-  const { sessionUlid, runnerId } = spec.launch;
-  mkdirSync(spec.dir, { recursive: true, mode: 0o700 });
-  const specFile = join(spec.dir, `spec-${runnerId}.json`);
-  writeFileSync(specFile, JSON.stringify(spec), { mode: 0o600 });
-  const errors = openSync(join(spec.dir, "runner.log"), "a", 0o600);
-  const child = spawnProcess(nodePath, ["--max-semi-space-size=1", mainPath, specFile], {
+interface RunnerProgram {
+  nodePath: string;
+  mainPath: string;
+  env: NodeJS.ProcessEnv;
+}
+
+/** Detached: it outlives us. Its errors go to a file, so that no pipe of ours can break. */
+function startProcess({ nodePath, mainPath, env }: RunnerProgram, argument: string, log: string): ChildProcess {
+  const errors = openSync(log, "a", 0o600);
+  const child = spawnProcess(nodePath, ["--max-semi-space-size=1", mainPath, argument], {
     detached: true,
-    stdio: ["ignore", "ignore", errors],
+    stdio: [argument === "--standby" ? "pipe" : "ignore", "ignore", errors],
     cwd: "/",
     env: Object.fromEntries(allowed.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]]))),
   });
   closeSync(errors);
   child.unref();
+  return child;
+}
+
+async function spawnRunner(program: RunnerProgram, spec: RunnerSpec, ready: ChildProcess | null): Promise<RunnerConnection> {
+  const { sessionUlid, runnerId } = spec.launch;
+  mkdirSync(spec.dir, { recursive: true, mode: 0o700 });
+  const specFile = join(spec.dir, `spec-${runnerId}.json`);
+  writeFileSync(specFile, JSON.stringify(spec), { mode: 0o600 });
+  const child = ready ?? startProcess(program, specFile, join(spec.dir, "runner.log"));
+  ready?.stdin?.end(`${specFile}\n`);
   let ended: string | null = null;
   child.once("error", (error) => {
     ended = error.message;

@@ -1,7 +1,8 @@
-/** One process per live agent: `node runner/main.ts <specfile>`. Started detached by `control-client.ts`. */
+/** One process per live agent: `node runner/main.ts <specfile>`, or `--standby` and the file's name on stdin. Started detached by `control-client.ts`. */
 import { appendFileSync, readFileSync, rmSync } from "node:fs";
 import { flushCompileCache } from "node:module";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { RunnerSpec } from "../contracts/runner-protocol.ts";
 import type { Sink } from "../contracts/provider.ts";
 import { acpDriver } from "../providers/acp.ts";
@@ -19,7 +20,7 @@ import { openSpool } from "./spool-writer.ts";
 // A terminal's Ctrl-C and a closed terminal are not for us. Handlers, not SIG_IGN: the agent must not inherit them.
 for (const name of ["SIGINT", "SIGHUP", "SIGPIPE"] as const) process.on(name, () => undefined);
 
-const specFile = process.argv[2] ?? "";
+const specFile = process.argv[2] === "--standby" ? await specFromStdin() : (process.argv[2] ?? "");
 const spec = JSON.parse(readFileSync(specFile, "utf8")) as RunnerSpec;
 // It holds secrets.
 rmSync(specFile, { force: true });
@@ -80,29 +81,38 @@ const spool = openSpool({
 const raw = openRawLog(join(spec.dir, `raw-${launch.runnerId}.log`));
 
 let overfull = false;
+let hadTurn = false;
 const sink: Sink = {
   write(record) {
-    if (spool.end() > spec.maxSpoolBytes) {
-      // Too much said: no more streaming, and the turn ends. Facts are still recorded.
-      if (!overfull) {
-        overfull = true;
-        sink.write({
-          kind: "event",
-          event: {
-            type: "notice.raised",
-            data: { message: `the turn said more than ${spec.maxSpoolBytes} bytes and is interrupted` },
-            at: new Date().toISOString(),
-          },
-        });
-        interruptNow();
-      }
-      if (record.kind === "delta") return;
-    }
+    if (spool.end() > spec.maxSpoolBytes) tooMuch();
+    // No more streaming and no more garbage. Facts are still recorded.
+    if (overfull && (record.kind === "delta" || (record.kind === "event" && record.event.type === "line.unparsed"))) return;
     spool.append(record);
   },
-  raw,
-  blocked: spool.blocked,
+  raw(line) {
+    const ref = raw(line);
+    // Also what comes to no record takes room on the disk.
+    if (ref.offset > spec.maxSpoolBytes) tooMuch();
+    return ref;
+  },
+  // Who said too much is read slowly until its end, so that its memory and our disk take only a little more.
+  blocked: () => spool.blocked() ?? (overfull ? sleep(10) : null),
 };
+
+/**
+ * Too much said: the turn ends, and with it the agent. Between turns the agent ends at once: nobody would stop it.
+ * Before its first turn it waits for that one: ended now, it would be started for it again and again, and nobody told why.
+ */
+function tooMuch(): void {
+  if (overfull) return;
+  overfull = true;
+  const { turnId } = runner.status(0);
+  const ends = turnId === null && hadTurn;
+  const message = `the agent said more than ${spec.maxSpoolBytes} bytes and is ${ends ? "ended" : "interrupted"}`;
+  spool.append({ kind: "event", event: { type: "notice.raised", data: { message }, at: new Date().toISOString(), ...(turnId === null ? {} : { turnId }) } });
+  if (ends) runner.close({ reason: "spool_full", lost: false });
+  else interruptNow();
+}
 
 function interruptNow(): void {
   const { turnId } = runner.status(0);
@@ -123,6 +133,9 @@ const runner = createRunner({
   driver: acpDriver,
   changed(now) {
     working = now;
+    hadTurn = true;
+    if (overfull && working) setImmediate(interruptNow);
+    if (overfull && !working) runner.close({ reason: "spool_full", lost: false });
     clocks.changed({ working, attached: control?.attached() ?? false });
   },
   closingNow(reason) {
@@ -156,9 +169,33 @@ log(`listening, epoch ${spec.epoch}`);
 setTimeout(flushCompileCache, 500).unref();
 
 const reason = await runner.closed;
+// An agent that was still opening has no session that could end it.
+await killUntilNone(() => markedProcesses(launch.sessionUlid, (runnerId) => runnerId === launch.runnerId), 5_000);
 await control.end();
 leave(0, `closed: ${reason}`);
 
 function definedOnly(env: NodeJS.ProcessEnv): Record<string, string> {
   return Object.fromEntries(Object.entries(env).filter((pair): pair is [string, string] => pair[1] !== undefined));
+}
+
+/** Waits to be needed. The end of stdin before its first line: who kept us ready is gone. */
+async function specFromStdin(): Promise<string> {
+  let said = "";
+  const told = Promise.withResolvers<string>();
+  const hear = (piece: Buffer): void => {
+    said += piece.toString();
+    if (said.includes("\n")) told.resolve(said.slice(0, said.indexOf("\n")));
+  };
+  const gone = (): never => process.exit(0);
+  process.stdin.on("data", hear).once("end", gone).once("error", gone);
+  const file = await told.promise;
+  // Not closed: the number 0 would go to the next file that is opened.
+  process.stdin
+    .off("data", hear)
+    .off("end", gone)
+    .off("error", gone)
+    .on("error", () => undefined)
+    .pause();
+  (process.stdin as unknown as { unref?(): void }).unref?.();
+  return file;
 }

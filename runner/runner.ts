@@ -97,8 +97,9 @@ export function createRunner(a: {
 
   async function prompt({ turnId, inputId, text }: RunnerRequest & { cmd: "prompt" }): Promise<Answer> {
     const current = begin(turnId);
-    const opened = await opening;
-    if (turn !== current) return { ok: true, applied: true };
+    // An interrupt ends a turn that has no prompt yet: who asked for it does not wait for a handshake that may never end.
+    const opened = await Promise.race([opening, current.ended.then(() => null)]);
+    if (turn !== current || opened === null) return { ok: true, applied: true };
     if ("class" in opened) {
       current.end({ outcome: "failed", failure: opened, usage: noUsage, finalMessage: "" });
       close({ reason: "open_failed", lost: false });

@@ -1,4 +1,5 @@
 import { fdatasyncSync, fstatSync, openSync, writeSync } from "node:fs";
+import type { NewEvent } from "../contracts/event.ts";
 import type { SpoolRecord } from "../contracts/runner-protocol.ts";
 
 /** An append-only file of whole records. */
@@ -71,20 +72,41 @@ export function openSpool(a: { path: string; maxEventBytes: number; wrote(end: n
 
 /** One line. Postgres takes neither NUL nor half a surrogate pair in a text: they are replaced (the raw log keeps them). */
 function encode(record: SpoolRecord, maxEventBytes: number): string {
-  const text = (limit: number): string =>
-    JSON.stringify(record, (_key, value: unknown) => {
+  let values = 0;
+  const text = (limit: number): string => {
+    values = 0;
+    return JSON.stringify(record, (_key, value: unknown) => {
+      values += 1;
       if (typeof value !== "string") return value;
-      const cut = value.length > limit ? `${value.slice(0, limit)}… [${value.length - limit} characters more]` : value;
+      const cut = value.length > limit ? `${value.slice(0, limit)}… [${value.length - limit + alreadyCut(value)} characters more]` : value;
       return cut.toWellFormed().replaceAll("\0", "\ufffd");
     });
-  let line = text(Infinity);
+  };
+  let line: string;
+  try {
+    line = text(Infinity);
+  } catch (error) {
+    // An agent can nest deeper than this process can write.
+    return instead(record, "", `that cannot be written: ${(error as Error).message}`);
+  }
   if (record.kind !== "event") return line;
+  // A value takes two bytes or more, however short its text is cut: millions of them are not tried again and again.
+  if (values * 2 > maxEventBytes && Buffer.byteLength(line) > maxEventBytes) return instead(record, line, `above ${maxEventBytes} bytes`);
   for (let limit = maxEventBytes; Buffer.byteLength(line) > maxEventBytes && limit > 16; limit = Math.floor(limit / 2)) line = text(limit);
   if (Buffer.byteLength(line) <= maxEventBytes) return line;
   // Not long texts but too many values: keep that it happened.
-  const { turnId, at, rawRef } = record.event;
+  return instead(record, line, `above ${maxEventBytes} bytes`);
+}
+
+/** Characters that a text says were cut from it before. */
+const alreadyCut = (text: string): number => Number(/… \[(\d+) characters more\]$/.exec(text.slice(-60))?.[1] ?? 0);
+
+/** The event that stands for a record that cannot be written as it is. */
+function instead(record: SpoolRecord, line: string, why: string): string {
+  const of: Partial<NewEvent> = record.kind === "event" ? record.event : {};
+  const { turnId, at = new Date().toISOString(), rawRef } = of;
   return JSON.stringify({
     kind: "event",
-    event: { type: "line.unparsed", data: { text: line.slice(0, 200), reason: `a ${record.event.type} above ${maxEventBytes} bytes` }, turnId, at, rawRef },
+    event: { type: "line.unparsed", data: { text: line.slice(0, 200).toWellFormed(), reason: `a ${of.type ?? record.kind} ${why}` }, turnId, at, rawRef },
   });
 }

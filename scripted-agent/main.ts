@@ -104,6 +104,9 @@ async function prompt(sessionId: string, text: string): Promise<unknown> {
   };
   // A turn that a former process left in the middle goes on where it stood; one that was cancelled only for the same prompt.
   if (place.cancelled !== null && place.cancelled !== text) Object.assign(place, { turn: (place.playing ?? place.turn) + 1, playing: null });
+  // So does one that names its prompt: for any other it was given up while no process was there to be told.
+  const abandoned = place.playing === null ? undefined : scenario.turns[place.playing]?.on;
+  if (abandoned !== undefined && !text.includes(abandoned)) Object.assign(place, { turn: (place.playing ?? place.turn) + 1, playing: null });
   place.cancelled = null;
   const playing = place.playing ?? chooseTurn(scenario, place.turn, text);
   if (place.playing === null) Object.assign(place, { playing, turn: playing, step: 0, done: 0 });

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import type pg from "pg";
 import { BatonError } from "../contracts/failures.ts";
 import type { Database } from "./database.ts";
 import { isConnectionTrouble, isContention } from "./database-errors.ts";
@@ -14,6 +15,8 @@ interface Queued {
 }
 
 const flushBytes = 4 * 1_024 * 1_024;
+/** A connection without an answer for so long is given up, all sessions wait for it. Early is harmless: a repeat waits for the lock, then the offset tells. */
+const silenceMs = 6_000;
 
 /**
  * The one queue through which this process appends what its runners produce. No timer: what is queued goes the moment the
@@ -68,8 +71,13 @@ export function openLane(db: Database): AppendLane & { close(): void } {
     for (let attempt = 0; ; attempt += 1) {
       if (closed) throw new BatonError("UNAVAILABLE", "The store is closed.", { applied: "unknown" });
       try {
-        const taken = (await db.pool.query<{ index: number; last_seq: number }>("select index, last_seq from lane_append($1, $2::jsonb)", [db.channel, list]))
-          .rows;
+        const taken = (
+          await db.pool.query<{ index: number; last_seq: number }>({
+            text: "select index, last_seq from lane_append($1, $2::jsonb)",
+            values: [db.channel, list],
+            query_timeout: silenceMs,
+          } as pg.QueryConfig)
+        ).rows;
         const seqs = new Map(taken.map((row) => [row.index, row.last_seq]));
         return await Promise.all(
           flush.map(async ({ batch }, i) =>

@@ -45,6 +45,11 @@ export function chainStore(db: Database): Store["chains"] {
       and created_at < clock_timestamp() - $1 * interval '1 ms' and created_at > clock_timestamp() - $2 * interval '1 ms' order by chain_id limit 200`,
         [minAgeMs, maxAgeMs],
       ),
+    startedAndOpen: ({ after, limit }) =>
+      db.rows<ChainRow>(`select ${chainColumns} from chain where started_at is not null and ended_at is null and chain_id > $1 order by chain_id limit $2`, [
+        after,
+        limit,
+      ]),
     setRound: (chainId, round, candidate) =>
       change(chainId, async (tx) => {
         await tx.query("update chain set round = greatest(round, $2), candidate = coalesce($3, candidate) where chain_id = $1", [

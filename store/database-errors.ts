@@ -15,7 +15,7 @@ export function isConnectionTrouble(error: unknown): boolean {
   return (
     code === "" &&
     error instanceof Error &&
-    /^(Connection terminated|timeout exceeded when trying to connect|Client was closed|Client has encountered a connection error|Cannot use a pool after)/.test(
+    /^(Connection terminated|Query read timeout|timeout exceeded when trying to connect|Client was closed|Client has encountered a connection error|Cannot use a pool after)/.test(
       error.message,
     )
   );

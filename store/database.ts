@@ -26,6 +26,8 @@ export function openDatabase(options: { databaseUrl: string; instance: string; m
     options: settings,
     types: { getTypeParser },
     connectionTimeoutMillis: 5_000,
+    // A connection that was cut in silence never answers, and never says so. Above `statement_timeout`, so that only such a one meets it.
+    query_timeout: 17_000,
     keepAlive: true,
     application_name: "baton",
   });
@@ -93,7 +95,17 @@ const getTypeParser = ((oid: number, format?: "text" | "binary") => {
 
 /** A row's column names as ours: `session_ulid` → `sessionUlid`. Values are left alone. */
 export function camel(row: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(row).map(([name, value]) => [name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase()), value]));
+  const renamed: Record<string, unknown> = {};
+  for (const name in row) renamed[camelName(name)] = row[name];
+  return renamed;
+}
+
+/** Columns are few and rows are many. */
+const camelNames = new Map<string, string>();
+function camelName(name: string): string {
+  let found = camelNames.get(name);
+  if (found === undefined) camelNames.set(name, (found = name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase())));
+  return found;
 }
 
 /** One row inside a transaction, camelCase, or null. */

@@ -2,6 +2,7 @@ import pg from "pg";
 import type { Database } from "./database.ts";
 import { headColumns } from "./events.ts";
 import type { EventFeed } from "./lane.ts";
+import { openReadLane } from "./read-lane.ts";
 import type { HeadRow } from "./rows.ts";
 
 const pollMs = 1_000;
@@ -10,6 +11,7 @@ const pollMs = 1_000;
 export function openFeed(db: Database, databaseUrl: string): EventFeed {
   const sessions = new Map<string, Set<() => void>>();
   const inboxes = new Map<string, Set<() => void>>();
+  const reads = openReadLane(db);
   let listening: pg.Client | null = null;
   let connecting = false;
   let closed = false;
@@ -17,7 +19,13 @@ export function openFeed(db: Database, databaseUrl: string): EventFeed {
   async function listen(): Promise<void> {
     if (listening || connecting || closed) return;
     connecting = true;
-    const client = new pg.Client({ connectionString: databaseUrl, keepAlive: true, application_name: "baton feed", connectionTimeoutMillis: 5_000 });
+    const client = new pg.Client({
+      connectionString: databaseUrl,
+      keepAlive: true,
+      application_name: "baton feed",
+      connectionTimeoutMillis: 5_000,
+      query_timeout: 5_000,
+    });
     const lost = () => {
       if (listening === client) listening = null;
     };
@@ -56,17 +64,32 @@ export function openFeed(db: Database, databaseUrl: string): EventFeed {
   return {
     async wait(sessionUlid, after, timeoutMs, signal) {
       void listen();
-      const deadline = Date.now() + timeoutMs;
+      const deadline = performance.now() + timeoutMs;
       for (;;) {
         // registered before it looks: news between the look and the wait is not missed
         const news = nudge(sessions, sessionUlid, signal);
         try {
           const head = await db.row<HeadRow>(`select ${headColumns} from head where session_ulid = $1`, [sessionUlid]);
-          const left = deadline - Date.now();
+          const left = deadline - performance.now();
           if (!head || isNews(head, after) || left <= 0 || signal?.aborted || closed) return head;
           await news.within(left);
         } finally {
           news.forget();
+        }
+      }
+    },
+    async next(cursor, timeoutMs, signal) {
+      void listen();
+      const deadline = performance.now() + timeoutMs;
+      for (;;) {
+        const bell = nudge(sessions, cursor.sessionUlid, signal);
+        try {
+          const news = await reads.read(cursor);
+          const left = deadline - performance.now();
+          if (news.events.length + news.deltas.length > 0 || left <= 0 || signal?.aborted || closed) return news;
+          await bell.within(left);
+        } finally {
+          bell.forget();
         }
       }
     },

@@ -6,7 +6,7 @@ import type { HeadRow } from "./rows.ts";
 import type { KeyedEvent, Store, Tx } from "./store.ts";
 
 export const headColumns = "session_ulid, last_seq, epoch, owner, spool_id, spool_offset, last_delta";
-const eventColumns = "seq, at, session_ulid, type, data, turn_id, attempt, item_id, parent_item_id, synthetic, raw_ref";
+export const eventColumns = "seq, at, session_ulid, type, data, turn_id, attempt, item_id, parent_item_id, synthetic, raw_ref";
 
 /** The event log: reads, and appends of what has no spool position. */
 export function eventStore(db: Database): Store["events"] {
@@ -55,9 +55,10 @@ export function lockHead(tx: Tx, sessionUlid: string): Promise<HeadRow | null> {
   return txRow<HeadRow>(tx, `select ${headColumns} from head where session_ulid = $1 for update`, [sessionUlid]);
 }
 
-function toEvent(row: Record<string, unknown>): BatonEvent {
+/** A row of `event` as the event it is. */
+export function toEvent(row: Record<string, unknown>): BatonEvent {
   // what an event does not have is absent, not null
-  const event = Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null));
-  if (event["synthetic"] === false) delete event["synthetic"];
+  const event: Record<string, unknown> = {};
+  for (const name in row) if (row[name] !== null && !(name === "synthetic" && row[name] === false)) event[name] = row[name];
   return event as unknown as BatonEvent;
 }

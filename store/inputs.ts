@@ -1,9 +1,11 @@
 import { BatonError } from "../contracts/failures.ts";
+import { abandonTurns } from "./abandon-turns.ts";
 import { type Database, txRow, txRows } from "./database.ts";
 import { appendEvents, lockHead } from "./events.ts";
+import { failInputs } from "./fail-inputs.ts";
 import { storableText } from "./storable.ts";
 import type { InputRow } from "./rows.ts";
-import type { Store, Tx } from "./store.ts";
+import type { Store } from "./store.ts";
 
 const columns = "input_id, session_ulid, generation, prompt, delivery, source, request_id, state, reason, turn_id, checkout, created_at";
 
@@ -59,23 +61,11 @@ export function inputStore(db: Database): Store["inputs"] {
       where i.state = 'recorded' and i.created_at < clock_timestamp() - $1 * interval '1 ms' and s.started_at is not null and s.closed_at is null order by i.input_id limit 500`,
         [minAgeMs],
       ),
-    fail: (sessionUlid, inputIds, reason) => db.transaction((tx) => failInputs(db, tx, sessionUlid, inputIds, reason)),
+    fail: (sessionUlid, inputIds, reason) =>
+      db.transaction(async (tx) => {
+        await failInputs(db, tx, sessionUlid, inputIds, reason);
+        // Whoever fails an input gives up on its turn: attempts that were lost may have left one open.
+        await abandonTurns(db, tx, { sessionUlid, turnIds: inputIds, reason });
+      }),
   };
-}
-
-/** Fails those of the inputs that no agent has yet, with their events. A repeat changes nothing. */
-export async function failInputs(db: Database, tx: Tx, sessionUlid: string, inputIds: string[], reason: string): Promise<void> {
-  if (!(await lockHead(tx, sessionUlid))) return;
-  const failed = await txRows<{ inputId: string }>(
-    tx,
-    "update input set state = 'failed', reason = $3 where session_ulid = $1 and input_id = any($2) and state in ('recorded', 'accepted') returning input_id",
-    [sessionUlid, inputIds, reason],
-  );
-  if (failed.length > 0)
-    await appendEvents(
-      db,
-      tx,
-      sessionUlid,
-      failed.map(({ inputId }) => ({ key: `input.failed:${inputId}`, event: { type: "input.failed", data: { inputId, reason } } })),
-    );
 }

@@ -1,4 +1,5 @@
 import type { SpoolRecord } from "../contracts/runner-protocol.ts";
+import type { Cursor, News } from "./read-lane.ts";
 import type { HeadRow } from "./rows.ts";
 
 export interface LaneBatch {
@@ -19,6 +20,8 @@ export interface AppendLane {
 export interface EventFeed {
   /** waits until `last_seq` > seq or `last_delta` > delta, an abort, or `timeoutMs`; returns the head */
   wait(sessionUlid: string, after: { seq?: number; delta?: number }, timeoutMs: number, signal?: AbortSignal): Promise<HeadRow | null>;
+  /** what lies behind the cursor, as soon as there is something; empty at `timeoutMs` or an abort */
+  next(cursor: Cursor, timeoutMs: number, signal?: AbortSignal): Promise<News>;
   /** calls back on every notification of this channel: a host's inbox, or any session */
   onInbox(hostId: string, listener: () => void): () => void;
   close(): Promise<void>;

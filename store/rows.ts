@@ -202,7 +202,8 @@ export interface AuditEntry {
 export interface HostInboxRow {
   id: number;
   hostId: string;
-  kind: "poke" | "respond" | "close_runner";
+  /** `prepare`: a session was launched, its workspace will be wanted */
+  kind: "poke" | "respond" | "close_runner" | "prepare";
   sessionUlid: string;
   body: Record<string, unknown>;
   createdAt: string;

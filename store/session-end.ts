@@ -1,11 +1,13 @@
+import { abandonTurns } from "./abandon-turns.ts";
 import { type Database, txRow, txRows } from "./database.ts";
 import { appendEvents, lockHead } from "./events.ts";
+import { expireApprovals } from "./expire-approvals.ts";
+import { failInputs } from "./fail-inputs.ts";
 import { postInbox } from "./hosts.ts";
-import { failInputs } from "./inputs.ts";
 import type { SessionRow } from "./rows.ts";
 import type { KeyedEvent, Tx } from "./store.ts";
 
-/** Closes a generation if it is the current one and open: columns, event, open approvals expired, the host told. */
+/** Closes a generation if it is the current one and open: columns, event, open turns and approvals ended, the host told. */
 export async function endGeneration(
   db: Database,
   tx: Tx,
@@ -25,6 +27,8 @@ export async function endGeneration(
     a.reason,
     a.state === "failed",
   ]);
+  // A turn whose host is away cannot end by itself any more: no keeper may claim a turn of a closed session.
+  await abandonTurns(db, tx, { sessionUlid: a.sessionUlid, turnIds: null, reason: a.reason, outcome: a.state === "failed" ? "failed" : "interrupted" });
   const ended: KeyedEvent =
     a.state === "failed"
       ? { key: `session.ended:${a.generation}`, event: { type: "session.failed", data: { reason: a.reason, message: a.message ?? a.reason } } }
@@ -34,17 +38,20 @@ export async function endGeneration(
   return true;
 }
 
-/** Expires the open approvals of a turn, or of the session (null); returns the events to append. */
-export async function expireApprovals(tx: Tx, sessionUlid: string, turnId: string | null, reason: string): Promise<KeyedEvent[]> {
-  const expired = await txRows<{ approvalId: string; turnId: string | null }>(
+/** Closes a generation in which nothing runs, waits or is asked, and that no open chain has. False: left as it is. */
+export async function endIfIdle(db: Database, tx: Tx, a: { sessionUlid: string; generation: number; reason: string }): Promise<boolean> {
+  if (!(await lockHead(tx, a.sessionUlid))) return false;
+  // Under the lock: an input or a turn that comes now waits for it, and then finds the session closed.
+  const busy = await txRow(
     tx,
-    "update approval set state = 'expired', reason = $3 where session_ulid = $1 and state = 'open' and ($2::text is null or turn_id = $2) returning approval_id, turn_id",
-    [sessionUlid, turnId, reason],
+    `select 1 as one from session s where s.session_ulid = $1 and (s.workspace <> 'ready'
+      or exists (select 1 from turn t where t.session_ulid = s.session_ulid and t.state <> 'done')
+      or exists (select 1 from input i where i.session_ulid = s.session_ulid and i.state in ('recorded', 'accepted', 'delivering'))
+      or exists (select 1 from approval a where a.session_ulid = s.session_ulid and a.state = 'open')
+      or exists (select 1 from chain c where c.chain_id = s.chain_id and c.state = 'open'))`,
+    [a.sessionUlid],
   );
-  return expired.map((row) => ({
-    key: `approval.expired:${row.approvalId}`,
-    event: { type: "approval.expired", data: { approvalId: row.approvalId, reason }, ...(row.turnId === null ? {} : { turnId: row.turnId }) },
-  }));
+  return busy === null && endGeneration(db, tx, { ...a, state: "closed" });
 }
 
 /** Ends what was recorded but never started within `olderThanMs`, with its inputs; returns the ULIDs. */

@@ -1,7 +1,8 @@
 import { BatonError } from "../contracts/failures.ts";
+import { generationId } from "../contracts/generation-id.ts";
 import { camel, type Database, txRow, txRows } from "./database.ts";
 import { appendEvents, lockHead } from "./events.ts";
-import { endGeneration, failNeverStarted } from "./session-end.ts";
+import { endGeneration, endIfIdle, failNeverStarted } from "./session-end.ts";
 import type { NewSession, SessionRow } from "./rows.ts";
 import type { Store, Tx } from "./store.ts";
 
@@ -52,6 +53,11 @@ export function sessionStore(db: Database): Store["sessions"] {
         [minAgeMs, maxAgeMs],
       ),
     failNeverStarted: (olderThanMs) => failNeverStarted(db, olderThanMs),
+    startedAndOpen: ({ after, limit }) =>
+      db.rows<SessionRow>(`${sessionSelect} where s.started_at is not null and s.closed_at is null and s.session_ulid > $1 order by s.session_ulid limit $2`, [
+        after,
+        limit,
+      ]),
     workspaceReady: (sessionUlid, a) =>
       db.transaction(async (tx) => {
         if (!(await lockHead(tx, sessionUlid))) throw gone(sessionUlid);
@@ -68,9 +74,18 @@ export function sessionStore(db: Database): Store["sessions"] {
           await appendEvents(db, tx, sessionUlid, [{ key: "session.workspace_failed", event: { type: "session.workspace_failed", data: { message } } }]);
       }),
     async end(a) {
-      await db.transaction((tx) => endGeneration(db, tx, a));
+      await db.transaction(async (tx) => {
+        const ended = await endGeneration(db, tx, a);
+        if (ended && a.state === "closed" && a.waiting !== undefined && (await hasLateInput(tx, a.sessionUlid, a.waiting))) await wake(db, tx, a.sessionUlid);
+      });
     },
-    wake: (tx, sessionUlid, fromGeneration, workflowId) => wake(db, tx, sessionUlid, fromGeneration, workflowId),
+    endIfIdle: (tx, a) => endIfIdle(db, tx, a),
+    superseded: (maxAgeMs) =>
+      db.rows<SessionRow>(
+        `${sessionSelect} where s.close_reason = 'superseded' and s.closed_at > clock_timestamp() - $1 * interval '1 ms' order by s.session_ulid limit 200`,
+        [maxAgeMs],
+      ),
+    wake: (tx, sessionUlid) => wake(db, tx, sessionUlid),
   };
 }
 
@@ -170,8 +185,30 @@ async function listSessions(db: Database, f: Parameters<Store["sessions"]["list"
   );
 }
 
-async function wake(db: Database, tx: Tx, sessionUlid: string, fromGeneration: number, workflowId: string): Promise<SessionRow | null> {
+/**
+ * An input that was recorded after the close was asked for, and before it was done: its sender was told that it will run, and the
+ * workflow that ends takes it no more. A chain decides for itself when its sessions are over.
+ */
+async function hasLateInput(tx: Tx, sessionUlid: string, waiting: string[]): Promise<boolean> {
+  const late = await txRow(
+    tx,
+    `select 1 as one from input i join session s using (session_ulid)
+    where i.session_ulid = $1 and i.state = 'recorded' and i.input_id <> all($2) and s.chain_id is null limit 1`,
+    [sessionUlid, waiting],
+  );
+  return late !== null;
+}
+
+async function wake(db: Database, tx: Tx, sessionUlid: string): Promise<SessionRow | null> {
   if (!(await lockHead(tx, sessionUlid))) return null;
+  const closed = await txRow<Pick<SessionRow, "generation" | "workflowId">>(
+    tx,
+    "select generation, workflow_id from session where session_ulid = $1 and closed_at is not null",
+    [sessionUlid],
+  );
+  if (!closed) return null;
+  const generation = closed.generation + 1;
+  const workflowId = generationId(closed.workflowId, generation);
   // Its agent may have got another open session meanwhile: the unique index decides, said in words.
   const blocked = await txRow(
     tx,
@@ -183,14 +220,11 @@ async function wake(db: Database, tx: Tx, sessionUlid: string, fromGeneration: n
     throw new BatonError("CONFLICT_STATE", "This session is closed and its agent has another open session for the same work. Send the input there.", {
       currentState: "closed",
     });
-  const woken = await tx.query(
-    "update session set generation = generation + 1, workflow_id = $3, started_at = null, closed_at = null, close_reason = null, failed = false where session_ulid = $1 and generation = $2 and closed_at is not null",
-    [sessionUlid, fromGeneration, workflowId],
+  await tx.query(
+    "update session set generation = $2, workflow_id = $3, started_at = null, closed_at = null, close_reason = null, failed = false where session_ulid = $1",
+    [sessionUlid, generation, workflowId],
   );
-  if (woken.rowCount !== 1) return null;
-  await tx.query("insert into generation (session_ulid, generation, workflow_id) values ($1, $2, $3)", [sessionUlid, fromGeneration + 1, workflowId]);
-  await appendEvents(db, tx, sessionUlid, [
-    { key: `session.woken:${fromGeneration + 1}`, event: { type: "session.woken", data: { generation: fromGeneration + 1 } } },
-  ]);
+  await tx.query("insert into generation (session_ulid, generation, workflow_id) values ($1, $2, $3)", [sessionUlid, generation, workflowId]);
+  await appendEvents(db, tx, sessionUlid, [{ key: `session.woken:${generation}`, event: { type: "session.woken", data: { generation } } }]);
   return camel((await tx.query<Record<string, unknown>>(`${sessionSelect} where s.session_ulid = $1`, [sessionUlid])).rows[0]!) as unknown as SessionRow;
 }

@@ -65,18 +65,31 @@ export interface Store {
     }): Promise<SessionRow[]>;
     /** next `n` for `<context>/<role>-<n>` */
     nextOrdinal(tx: Tx, contextRef: string, role: string): Promise<number>;
+    /** closes the generation if nothing runs, waits or is asked in it and no open chain has it; false: left as it is */
+    endIfIdle(tx: Tx, a: { sessionUlid: string; generation: number; reason: string }): Promise<boolean>;
+    /** closed as superseded within the last `maxAgeMs`: their workflows may not have heard of it */
+    superseded(maxAgeMs: number): Promise<SessionRow[]>;
     openFor(tx: Tx, a: { contextRef: string; role: string; agentHandle: string }): Promise<SessionRow | null>;
     markStarted(sessionUlid: string, generation: number): Promise<void>;
     /** `started_at` null and created between minAge and maxAge ms ago, newest generation */
     unstarted(minAgeMs: number, maxAgeMs: number): Promise<SessionRow[]>;
     failNeverStarted(olderThanMs: number): Promise<string[]>;
+    /** started and not closed, by ULID, behind `after` ("": from the first) */
+    startedAndOpen(a: { after: string; limit: number }): Promise<SessionRow[]>;
     /** workspace result with its event (keyed) */
     workspaceReady(sessionUlid: string, a: { path: string; head: string; branch: string | null }): Promise<void>;
     workspaceFailed(sessionUlid: string, message: string): Promise<void>;
-    /** closes the generation: columns, event, open inputs stay recorded; inbox `close_runner`. Idempotent; only if `generation` is current. */
-    end(a: { sessionUlid: string; generation: number; state: "closed" | "failed"; reason: string }): Promise<void>;
-    /** compare-and-set to the next generation (closed → open) with `session.woken`; null: lost the race or not closed */
-    wake(tx: Tx, sessionUlid: string, fromGeneration: number, workflowId: string): Promise<SessionRow | null>;
+    /** closes the generation: columns, event, open turns are given up, waiting inputs stay recorded; inbox `close_runner`. Idempotent; only if `generation` is current. */
+    end(a: {
+      sessionUlid: string;
+      generation: number;
+      state: "closed" | "failed";
+      reason: string;
+      /** inputs that waited when the close was asked for; a later one wakes the session in the same transaction. Absent: none does */
+      waiting?: string[];
+    }): Promise<void>;
+    /** a closed session goes on as its next generation, with `session.woken`; null: it is not closed. Of several wakers one finds it so. */
+    wake(tx: Tx, sessionUlid: string): Promise<SessionRow | null>;
   };
 
   inputs: {
@@ -99,6 +112,7 @@ export interface Store {
     pending(sessionUlid: string): Promise<InputRow[]>;
     /** still `recorded` after minAge ms in a started, open session: to be signalled again */
     unsignalled(minAgeMs: number): Promise<InputRow[]>;
+    /** fails those that no agent has yet; a turn that one of them opened and that has no result is given up */
     fail(sessionUlid: string, inputIds: string[], reason: string): Promise<void>;
   };
 
@@ -205,6 +219,8 @@ export interface Store {
     get(chainId: string): Promise<ChainRow | null>;
     markStarted(chainId: string): Promise<void>;
     unstarted(minAgeMs: number, maxAgeMs: number): Promise<ChainRow[]>;
+    /** started and not ended, by id, behind `after` ("": from the first) */
+    startedAndOpen(a: { after: string; limit: number }): Promise<ChainRow[]>;
     setRound(chainId: string, round: number, candidate?: Candidate): Promise<void>;
     setGates(chainId: string, gates: GateView[]): Promise<void>;
     /** ends the chain; approved: the task becomes `verified`. Idempotent. */

@@ -1,7 +1,7 @@
 import type { EventData } from "../contracts/event.ts";
 import { type Database, txRow, txRows } from "./database.ts";
 import { appendEvents, lockHead } from "./events.ts";
-import { expireApprovals } from "./session-end.ts";
+import { expireApprovals } from "./expire-approvals.ts";
 import { storable, storableText } from "./storable.ts";
 import type { StoredResult, TurnRow } from "./rows.ts";
 import type { KeyedEvent, Store, Tx } from "./store.ts";
@@ -68,11 +68,14 @@ function candidateEvent(turnId: string, result: StoredResult): KeyedEvent {
 }
 
 /** Tool calls and commands of the turn that began and never ended. */
-async function openItems(tx: Tx, sessionUlid: string, turnId: string): Promise<KeyedEvent[]> {
+export async function openItems(tx: Tx, sessionUlid: string, turnId: string): Promise<KeyedEvent[]> {
   const open = await txRows<{ type: string; itemId: string }>(
     tx,
-    `select type, item_id from event s where session_ulid = $1 and turn_id = $2 and item_id is not null and type in ('tool.started', 'command.started')
-    and not exists (select 1 from event c where c.session_ulid = s.session_ulid and c.turn_id = s.turn_id and c.item_id = s.item_id and c.type = replace(s.type, '.started', '.completed')) order by seq`,
+    // One pass. A join of the calls with their ends was planned as a loop in a loop: with 10,000 calls it ran into the statement's time limit, and the turn never ended.
+    `select type, item_id from (
+      select seq, type, item_id, bool_or(type like '%.completed') over (partition by item_id, split_part(type, '.', 1)) ended from event
+      where session_ulid = $1 and turn_id = $2 and item_id is not null and type in ('tool.started', 'tool.completed', 'command.started', 'command.completed')
+    ) item where not ended and type like '%.started' order by seq`,
     [sessionUlid, turnId],
   );
   return open.map(({ type, itemId }) => ({
@@ -82,7 +85,7 @@ async function openItems(tx: Tx, sessionUlid: string, turnId: string): Promise<K
 }
 
 /** What the turn's agent got is consumed; a steer on its way is ambiguous and never resent; one that waits becomes `queue`. */
-async function settleInputs(tx: Tx, sessionUlid: string, turnId: string, inputId: string): Promise<KeyedEvent[]> {
+export async function settleInputs(tx: Tx, sessionUlid: string, turnId: string, inputId: string): Promise<KeyedEvent[]> {
   const ambiguous = await txRows<{ inputId: string }>(
     tx,
     "update input set state = 'ambiguous', reason = 'turn_ended' where session_ulid = $1 and turn_id = $2 and input_id <> $3 and state = 'delivering' returning input_id",

@@ -101,6 +101,8 @@ async function claim(db: Database, tx: Tx, a: ClaimArgs): ReturnType<Store["turn
   if (session.closedAt !== null || session.generation !== a.generation) return { kind: "gone" };
   // A worker frozen between its poll and its claim must not take the turn from a newer attempt.
   if (known && a.attempt < known.attempt) return { kind: "gone" };
+  // Aborted after its workflow had closed, and taken over by the next generation: it has its end and gets no turn.
+  if (!known && input.state === "failed") return { kind: "gone" };
   if (!known) await openTurn(db, tx, a);
   else
     await tx.query(

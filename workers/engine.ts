@@ -1,9 +1,11 @@
+import { flushCompileCache } from "node:module";
 import { join } from "node:path";
 import { Client, Connection } from "@temporalio/client";
 import { DefaultLogger, NativeConnection, Runtime, Worker } from "@temporalio/worker";
 import pino from "pino";
 import { createEngineActivities } from "../activities/engine-activities.ts";
 import { createStarter } from "../client/start-workflow.ts";
+import { startReconciler } from "../client/reconciler.ts";
 import { startSweeper } from "../client/sweeper.ts";
 import { readConfig, type Config } from "../contracts/config.schema.ts";
 import { engineQueue } from "../contracts/messages.ts";
@@ -43,29 +45,38 @@ export async function runEngineWorker(config: Config, stop: AbortSignal): Promis
   });
   const native = await waitFor("Temporal", () => NativeConnection.connect({ address }));
   const connection = await waitFor("Temporal", () => Connection.connect({ address, connectTimeout: "5s" }));
+  const client = new Client({ connection, namespace });
+  const starter = createStarter({
+    client,
+    getStore: async () => store,
+    options: { instance, hostBeatTimeoutMs: config.hostBeatTimeoutMs, turnAttempts: config.turnAttempts },
+  });
   const worker = await Worker.create({
     connection: native,
     namespace,
     taskQueue: engineQueue(instance),
     workflowBundle: await bundling,
-    activities: createEngineActivities({ store, config }),
+    activities: createEngineActivities({ store, config, startSession: starter.session }),
     // A killed worker's workflows are taken over after this, not after Temporal's 10 s.
     stickyQueueScheduleToStartTimeout: config.stickyMs,
     maxCachedWorkflows: 500,
     shutdownGraceTime: "2s",
   });
-  const starter = createStarter({
-    client: new Client({ connection, namespace }),
-    getStore: async () => store,
-    options: { instance, hostBeatTimeoutMs: config.hostBeatTimeoutMs, turnAttempts: config.turnAttempts },
-  });
   const endSweeper = startSweeper(store, starter, { onError: (error) => log.warn({ error: String(error) }, "a sweep failed; the next one repeats it") });
+  const endReconciler = startReconciler({
+    client,
+    store,
+    everyMs: config.reconcileMs,
+    keeperMs: 4 * config.tokenGraceMs,
+    onError: (error) => log.warn({ error: String(error) }, "a look for workflows that are gone failed; the next one repeats it"),
+  });
   const running = worker.run();
   console.log("ready {}");
+  flushCompileCache(); // a worker that is killed writes nothing
   await Promise.race([running, stopped]);
   if (worker.getState() === "RUNNING") worker.shutdown();
   await running;
-  await endSweeper();
+  await Promise.all([endSweeper(), endReconciler()]);
   await store.close();
   await Promise.all([native.close(), connection.close()]);
 }

@@ -14,6 +14,7 @@ import { hostLease } from "../host/host-lease.ts";
 import { endIdleRunner, watchInbox } from "../host/inbox.ts";
 import { socketDirectory } from "../host/runner-paths.ts";
 import { createKeeper, lost } from "../host/keeper.ts";
+import { workspaceMaker } from "../host/make-workspace.ts";
 import { turnSlots } from "../host/turn-slots.ts";
 import { runnerControl } from "../runner/control-client.ts";
 import { openStore } from "../store/open-store.ts";
@@ -41,7 +42,12 @@ export async function runHostWorker(
     stopPoint,
     owner: ulid(),
     workspaces: openWorkspaces({ home: config.home, environment: env }),
-    runners: runnerControl({ nodePath: process.execPath, mainPath: join(import.meta.dirname, "..", "runner", "main.ts"), env }),
+    runners: runnerControl({
+      nodePath: process.execPath,
+      mainPath: join(import.meta.dirname, "..", "runner", "main.ts"),
+      env,
+      standbyLog: join(config.home, "standby-runner.log"),
+    }),
     completion: new AsyncCompletionClient(client),
     workflows: new WorkflowClient(client),
     slots: turnSlots(config.turnSlots),
@@ -56,18 +62,19 @@ export async function runHostWorker(
     process.exit(75);
   });
   const keeper = createKeeper(deps);
+  const workspaceMaking = workspaceMaker(deps);
   const beats = createBeats(deps, keeper);
   const native = await connectPatiently("Temporal", log, () => NativeConnection.connect({ address }));
   const worker = await Worker.create({
     connection: native,
     namespace: config.temporalNamespace,
     taskQueue: hostQueue(config.instance, config.hostId),
-    activities: createHostActivities(deps, keeper),
+    activities: createHostActivities(deps, keeper, workspaceMaking),
     maxConcurrentActivityTaskExecutions: 100,
     shutdownGraceTime: "2s",
   });
   beats.start();
-  const inbox = watchInbox(deps, keeper, beats);
+  const inbox = watchInbox(deps, keeper, beats, workspaceMaking);
   const adopted = await keeper.adoptAll();
   const running = worker.run();
   console.log(`ready ${JSON.stringify({ hostId: config.hostId, adopted })}`);

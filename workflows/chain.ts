@@ -31,7 +31,10 @@ export async function chain(args: ChainArgs): Promise<ChainEnd> {
     const end = await decide(state);
     details(state, `ending: ${end.reason}`);
     await closeMembers(state, end.reason);
-    await records.finishChain({ chainId: args.chainId, ...end });
+    // Without its rows nobody can read of the end: it is the workflow's own result then, not its failure.
+    await records
+      .finishChain({ chainId: args.chainId, ...end })
+      .catch((error: unknown) => log.warn("The chain's end could not be recorded", { chainId: args.chainId, error: String(error) }));
     await condition(allHandlersFinished);
     details(state, `${end.reason}: ${end.why.slice(0, 300)}`);
     return end;

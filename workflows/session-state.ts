@@ -16,6 +16,10 @@ export interface SessionState {
   workspaceReady: boolean;
   turns: number;
   lastOutcome: string | null;
+  /** inputs that came after the close was asked for: they wake the session again */
+  late: string[];
+  /** how often a close was asked for */
+  closes: number;
 }
 
 /** The state at the start of a run: from arguments, or from what the run before carried over. */
@@ -28,6 +32,8 @@ export function openState(args: SessionArgs): SessionState {
     workspaceReady: args.carried?.workspaceReady ?? false,
     turns: args.carried?.turns ?? 0,
     lastOutcome: null,
+    late: [],
+    closes: 0,
   };
   if (args.inputId !== undefined) enqueue(state.queue, args.inputId, "queue");
   return state;

@@ -11,6 +11,7 @@ import {
   workflowInfo,
 } from "@temporalio/workflow";
 import { failureTypes } from "../contracts/failures.ts";
+import { generationId } from "../contracts/generation-id.ts";
 import { signalNames } from "../contracts/messages.ts";
 import type { SessionArgs, TurnEnded } from "../contracts/messages.ts";
 import { dequeue, removeFrom } from "./input-queue.ts";
@@ -134,9 +135,16 @@ async function end(state: SessionState, to: "closed" | "failed", reason: string)
   show(state, "closing");
   await condition(allHandlersFinished);
   const { sessionUlid, generation } = state.args;
-  await engine.endSession({ sessionUlid, generation, state: to, reason });
+  const { closes } = state;
+  const waiting = state.queue.waiting.filter((id) => !state.late.includes(id));
+  await engine.endSession({ sessionUlid, generation, state: to, reason, waiting });
   // A Signal that came meanwhile may have a handler of its own.
   await condition(allHandlersFinished);
+  // A close that came meanwhile is meant for whatever goes on: a late input may have woken the session. Usually nothing has.
+  if (state.closes > closes)
+    await getExternalWorkflowHandle(generationId(workflowInfo().workflowId, generation + 1))
+      .signal(signalNames.close, { reason })
+      .catch(() => undefined);
   show(state, to);
   return { state: to, reason, turns: state.turns };
 }

@@ -13,7 +13,7 @@ import { findRepository, inRepository, resolveCommit, treeOf, type Repository } 
 import { snapshotIfDirty } from "./snapshot.ts";
 import { readTree } from "./tree.ts";
 import { sweepViews, withView, type View } from "./view.ts";
-import { addWorktree, dropWorktree, findWorktree, headOf, isReady, populate, reserveStart } from "./worktree.ts";
+import { addWorktree, dropWorktree, findWorktree, forgetStart, headOf, isReady, populate, reserveStart } from "./worktree.ts";
 
 export interface WorkspacesOptions {
   /** Baton's home, absolute: worktrees must lie below it */
@@ -67,10 +67,13 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
       // Per worktree: two tries of one session must not see each other's half. Per repository, inside: only the `add`.
       return serialize(plan.path, async () => {
         const known = await findWorktree(repository, plan.path);
-        const start = await reserveStart(git, repository, plan);
+        const { start, fresh } = await reserveStart(git, repository, plan);
         if (known && (await isReady(known, plan))) return { path: plan.path, head: start };
         await readBaseline(git, home, repository.commonDir);
-        const dir = await serialize(repository.commonDir, () => addWorktree(git, repository, plan, start));
+        const dir = await serialize(repository.commonDir, () => addWorktree(git, repository, plan, start)).catch(async (error: unknown) => {
+          if (fresh && error instanceof BatonError) await forgetStart(git, repository, plan);
+          throw error;
+        });
         const head = await headOf(git, repository, dir, start);
         await viewOf(repository, plan.path, (view) => populate(git, view, dir, head));
         return { path: plan.path, head: start };
@@ -138,7 +141,7 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
         let snapshot: string | null = null;
         // Without its mark the worktree never was complete: nobody worked in it.
         if (dir && (await isReady(dir, plan))) {
-          const start = await reserveStart(git, repository, plan);
+          const { start } = await reserveStart(git, repository, plan);
           const head = await headOf(git, repository, dir, start);
           snapshot = await viewOf(repository, plan.path, (view) => snapshotIfDirty(git, repository, view, plan, dir, head));
         }

@@ -22,22 +22,28 @@ export async function findWorktree(repository: Repository, path: string): Promis
 
 /**
  * The commit at which the session starts, the same at every repeat, and its branch. The ref is written before the branch:
- * it tells a retry after a crash that the branch is ours. Error: CONFLICT_STATE when somebody else has the branch.
+ * it tells a retry after a crash that the branch is ours. `fresh`: no former try had come this far.
+ * Error: CONFLICT_STATE when somebody else has the branch.
  */
-export async function reserveStart(git: Git, repository: Repository, plan: WorkspacePlan): Promise<string> {
+export async function reserveStart(git: Git, repository: Repository, plan: WorkspacePlan): Promise<{ start: string; fresh: boolean }> {
   const branchRef = plan.branch === null ? null : `refs/heads/${plan.branch}`;
   const stored = await readRef(git, repository, startRef(plan));
   if (stored === null && branchRef !== null && (await readRef(git, repository, branchRef)) !== null) throw branchTaken(plan);
 
   const start = stored ?? (await resolveCommit(git, repository, "baseRef", plan.baseRef));
-  if (stored === null) await createRef(git, repository, startRef(plan), start);
-  if (branchRef === null) return start;
+  const fresh = stored === null && (await createRef(git, repository, startRef(plan), start));
+  if (branchRef === null) return { start, fresh };
   try {
     await createRef(git, repository, branchRef, start); // false: made by a former try, maybe with work on it by now
   } catch (error) {
     throw new BatonError("CONFLICT_STATE", `The branch ${plan.branch} cannot be made: ${(error as Error).message}`, { field: "branch" });
   }
-  return start;
+  return { start, fresh };
+}
+
+/** Takes back what `reserveStart` wrote for a session that is refused: of two that race for a branch the loser leaves nothing. */
+export async function forgetStart(git: Git, repository: Repository, plan: WorkspacePlan): Promise<void> {
+  await git.try(["update-ref", "-d", startRef(plan)], inRepository(repository));
 }
 
 /** True: complete, as left by a former `populate`; an agent may have worked in it. */

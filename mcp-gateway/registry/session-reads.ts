@@ -59,7 +59,11 @@ export const sessionReads: Action[] = [
     reads: true,
     description: "streaming text after its own cursor",
     example: { action: "live_deltas", sessionUlid: "PROJ-42/executor-1", sinceSeq: 0, waitMs: 10_000 },
-    schema: z.strictObject({ sessionUlid: f.sessionUlid, ...opt }),
+    schema: z.strictObject({
+      sessionUlid: f.sessionUlid,
+      ...opt,
+      gatherMs: z.number().int().min(0).max(1_000).optional().describe("ms to gather more after the first (default 200)"),
+    }),
     handle: async (baton, _, args, signal) => ({ data: await baton.sessions.liveDeltas(given(args), signal) }),
   }),
   action({

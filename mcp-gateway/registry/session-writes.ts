@@ -127,7 +127,7 @@ export const sessionWrites: Action[] = [
       sessionUlid: f.sessionUlid,
       ...key,
       reason: f.reason.optional(),
-      dropQueue: z.boolean().optional().describe("Also drop the inputs that wait"),
+      dropQueue: z.boolean().optional().describe("What becomes of the inputs that wait: false keeps them, else they fail as aborted"),
     }),
     handle: async (baton, caller, args) => ({ data: await baton.sessions.abort(caller, given(args)) }),
   }),

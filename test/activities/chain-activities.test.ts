@@ -13,7 +13,11 @@ let activities: ReturnType<typeof createEngineActivities>;
 beforeAll(async () => {
   opened = await freshStore();
   store = opened.store;
-  activities = createEngineActivities({ store, config: readConfig({ BATON_HOME: "/nowhere", BATON_INSTANCE: "test", BATON_HOST_ID: "h" }) });
+  activities = createEngineActivities({
+    store,
+    config: readConfig({ BATON_HOME: "/nowhere", BATON_INSTANCE: "test", BATON_HOST_ID: "h" }),
+    startSession: async () => undefined,
+  });
 });
 afterAll(() => opened.end());
 

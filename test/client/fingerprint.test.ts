@@ -1,5 +1,6 @@
 import { fingerprint } from "../../client/fingerprint.ts";
-import { generationId, workflowIdFor } from "../../client/workflow-ids.ts";
+import { workflowIdFor } from "../../client/workflow-ids.ts";
+import { generationId } from "../../contracts/generation-id.ts";
 
 describe("fingerprint", () => {
   test("is the same whatever the order of keys, at every depth", () => {

@@ -8,7 +8,7 @@ const agents = 5;
 describe("a host worker that is frozen past its beat timeout, and resumed", () => {
   const on = onStack({ start: ["engine"], numbers: { BATON_HOST_BEAT_TIMEOUT_MS: "4000" } });
 
-  test("spawns nothing, beats nothing, appends nothing: its successor's claims stand", async () => {
+  test("spawns nothing, beats nothing, appends nothing: its successor's claims stand (row 2)", async () => {
     const frozen = await on.stack.startHost();
     const sessions = await Promise.all(
       Array.from({ length: agents }, (_, n) => launchNumbered(on.baton, on.stack, { key: `frozen-${n}`, count: 250, everyMs: 100 })),

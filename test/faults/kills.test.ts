@@ -12,7 +12,7 @@ const numbers = 500;
 describe("kill -9 of the host worker", () => {
   const on = onStack({ start: ["engine"] });
 
-  test(`${kills} times while ${agents} agents work: every event once, in order, and no agent notices`, async () => {
+  test(`${kills} times while ${agents} agents work: every event once, in order, and no agent notices (row 1)`, async () => {
     let host = await on.stack.startHost();
     const sessions = await Promise.all(
       Array.from({ length: agents }, (_, n) => launchNumbered(on.baton, on.stack, { key: `kills-${n}`, count: numbers, everyMs: 100 })),

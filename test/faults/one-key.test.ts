@@ -70,7 +70,7 @@ test("a launch whose workflow could not be started heals by the same call: one s
   await on.baton.eventually("one workflow", async () => (await workflows("heal")) === 1, 10_000);
 }, 120_000);
 
-test("50 calls at once through two gateways are one session", async () => {
+test("50 calls at once through two gateways are one session (row 17)", async () => {
   const answers = await Promise.all(Array.from({ length: 50 }, (_, at) => call(at, { action: "launch_task", ...body("burst") })));
   const first = answers[0]?.data?.["sessionUlid"];
   expect(answers.map((answer) => [answer.error?.code, answer.data?.["sessionUlid"]])).toEqual(Array.from({ length: 50 }, () => [undefined, first]));

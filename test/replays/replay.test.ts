@@ -36,7 +36,7 @@ describe("histories of former runs", () => {
     );
   });
 
-  test("each replays on the workflows of today", async () => {
+  test("each replays on the workflows of today: open sessions live through an upgrade (row 28)", async () => {
     const errors = await replay(names.map((name) => ({ name, recorded: read(name) })));
     expect(errors).toEqual(Object.fromEntries(names.map((name) => [name, null])));
   });

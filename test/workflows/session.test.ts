@@ -41,7 +41,7 @@ describe("session", () => {
     expect((after.bytes - before.bytes) / rounds).toBeLessThanOrEqual(12 * 1024);
     await handle.signal("close", { reason: "done" });
     expect(await handle.result()).toMatchObject({ state: "closed", reason: "done", turns: rounds + 1 });
-    expect(trial.of("endSession")).toContainEqual({ sessionUlid: args.sessionUlid, generation: 1, state: "closed", reason: "done" });
+    expect(trial.of("endSession")).toContainEqual({ sessionUlid: args.sessionUlid, generation: 1, state: "closed", reason: "done", waiting: [] });
     await history(trial.client, handle.workflowId, "session-turns");
   });
 

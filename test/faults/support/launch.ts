@@ -32,6 +32,8 @@ export async function openTestBaton(stack: Stack): Promise<TestBaton> {
     searchPath: stack.env["PATH"] ?? "",
   });
   const pool = new pg.Pool({ connectionString: stack.databaseUrl, max: 2 });
+  // Tests kill their Postgres: unheard, that would end the test's process.
+  pool.on("error", () => undefined);
   const query = async <T extends pg.QueryResultRow>(sql: string, values: unknown[] = []): Promise<T[]> => (await pool.query<T>(sql, values)).rows;
   const eventually: TestBaton["eventually"] = async (what, probe, timeoutMs) => {
     for (const end = Date.now() + timeoutMs; !(await probe()); await sleep(50)) {

@@ -18,8 +18,8 @@ export interface Stack {
   readonly databaseUrl: string;
   readonly env: Record<string, string>;
   readonly repository: string;
-  /** starts a host worker; resolves when it has printed `ready`, or at once with `standby` */
-  startHost(options?: { stop?: StopPlan; fired?: string; standby?: boolean }): Promise<ChildProcess>;
+  /** starts a host worker; resolves when it has printed `ready`, or at once with `standby`; `plain`: the product's own, without stop points */
+  startHost(options?: { stop?: StopPlan; fired?: string; standby?: boolean; plain?: boolean }): Promise<ChildProcess>;
   startEngine(): Promise<ChildProcess>;
   startGateway(): Promise<{ process: ChildProcess; url: string }>;
   log(): string;
@@ -77,9 +77,14 @@ export async function openStack(numbers: Record<string, string> = {}): Promise<S
     databaseUrl: database.url,
     env,
     repository,
-    startHost: async ({ stop, fired, standby } = {}) =>
-      (await start("test/faults/support/host-under-test.ts", stop ? { BATON_TEST_STOP: JSON.stringify(stop), BATON_TEST_FIRED: fired ?? "" } : {}, !standby))
-        .process,
+    startHost: async ({ stop, fired, standby, plain } = {}) =>
+      (
+        await start(
+          plain ? "workers/host.ts" : "test/faults/support/host-under-test.ts",
+          stop ? { BATON_TEST_STOP: JSON.stringify(stop), BATON_TEST_FIRED: fired ?? "" } : {},
+          !standby,
+        )
+      ).process,
     startEngine: async () => (await start("workers/engine.ts", {}, true)).process,
     startGateway: async () => {
       const { process: child, line } = await start("mcp-gateway/main.ts", {}, true);

@@ -1,0 +1,15 @@
+import { txRows } from "./database.ts";
+import type { KeyedEvent, Tx } from "./store.ts";
+
+/** Expires the open approvals of a turn, or of the session (null); returns the events to append. */
+export async function expireApprovals(tx: Tx, sessionUlid: string, turnId: string | null, reason: string): Promise<KeyedEvent[]> {
+  const expired = await txRows<{ approvalId: string; turnId: string | null }>(
+    tx,
+    "update approval set state = 'expired', reason = $3 where session_ulid = $1 and state = 'open' and ($2::text is null or turn_id = $2) returning approval_id, turn_id",
+    [sessionUlid, turnId, reason],
+  );
+  return expired.map((row) => ({
+    key: `approval.expired:${row.approvalId}`,
+    event: { type: "approval.expired", data: { approvalId: row.approvalId, reason }, ...(row.turnId === null ? {} : { turnId: row.turnId }) },
+  }));
+}
