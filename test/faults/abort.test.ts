@@ -58,7 +58,7 @@ test("so does a close", async () => {
   await on.baton.eventually("no marked process", async () => agentProcesses([session]).length === 0, 10_000);
 }, 60_000);
 
-test("and an abort reaches the agent of a on.host that was killed meanwhile", async () => {
+test("and an abort reaches the agent of a host that was killed meanwhile", async () => {
   const session = await launchScripted(on.baton, on.stack, { key: `${on.stack.env["BATON_INSTANCE"]}-hostless`, turns: [deaf, [{ say: "well again" }]] });
   await deafAgent(session);
   await kill(on.host);

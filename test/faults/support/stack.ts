@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,7 +11,6 @@ import { freshDatabase } from "../../support/fresh-database.ts";
 import type { StopPlan } from "./host-under-test.ts";
 
 const root = join(import.meta.dirname, "..", "..", "..");
-let count = 0;
 
 /** Real engine and host processes on a database and an instance name of their own. */
 export interface Stack {
@@ -29,7 +29,8 @@ export interface Stack {
 export async function openStack(numbers: Record<string, string> = {}): Promise<Stack> {
   const home = mkdtempSync(join(tmpdir(), "baton-stack-"));
   const database = await freshDatabase();
-  const instance = `t${process.pid}-${++count}`;
+  // Names queues and workflows in a Temporal that all files share; a worker of jest loads this module anew for each of them.
+  const instance = `t${randomBytes(6).toString("hex")}`;
   const repository = join(home, "repository");
   execFileSync("sh", [
     "-c",
