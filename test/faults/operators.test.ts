@@ -187,7 +187,7 @@ describe("a permission request", () => {
     60_000,
   );
 
-  test("is answered while its killed on.host is away: the next one gives the answer to the agent that still waits", async () => {
+  test("is answered while its killed host is away: the next one gives the answer to the agent that still waits", async () => {
     const { session, approvalId } = await asks("killed-before");
     await kill(on.host);
     expect(await on.baton.sdk.sessions.respond(caller, { approvalId, decision: "allow" })).toMatchObject({ applied: true });
@@ -197,7 +197,7 @@ describe("a permission request", () => {
     await answeredOnce(session, "allow");
   }, 90_000);
 
-  test("is answered after its killed on.host was replaced", async () => {
+  test("is answered after its killed host was replaced", async () => {
     const { session, approvalId } = await asks("killed-after");
     await kill(on.host);
     on.host = await on.stack.startHost();
