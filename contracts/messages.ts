@@ -21,6 +21,8 @@ export interface AbortSignalBody {
 }
 export interface CloseSignal {
   reason?: string;
+  /** close only if nothing but these inputs is there: what came later is not to be closed with them */
+  covers?: string[];
 }
 
 export interface SessionArgs {

@@ -1,6 +1,7 @@
 import { createMcpHandler } from "@modelcontextprotocol/server";
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
+import { oneAtATime } from "./one-at-a-time.ts";
 import { createServer, type ServerParts } from "./server.ts";
 import { carries } from "./token.ts";
 
@@ -29,6 +30,7 @@ export function httpApp(parts: ServerParts, token: string): Hono {
     return c.json({ status: health.status }, health.status === "ok" ? 200 : 503);
   });
 
+  app.use("/mcp", oneAtATime());
   app.use("/mcp", async (c, next) => {
     if (carries(c.req.header("authorization"), token)) return next();
     return c.json({ error: "Send Authorization: Bearer <the token in Baton's token file>." }, 401, { "WWW-Authenticate": 'Bearer realm="baton"' });

@@ -1,4 +1,5 @@
 import { mkdirSync } from "node:fs";
+import type { Server } from "node:http";
 import { join } from "node:path";
 import { serve } from "@hono/node-server";
 import { pino } from "pino";
@@ -36,7 +37,8 @@ async function main(): Promise<void> {
     process.stdout.write(`ready ${JSON.stringify({ url: `http://127.0.0.1:${address.port}/mcp` })}\n`);
   });
   // A reader that takes nothing would hold its answers in our memory for ever; it comes back by cursor.
-  if ("setTimeout" in server) server.setTimeout(config.socketIdleMs);
+  // Said by ourselves: left to Node, an answer that listens for its own time-out would keep the connection.
+  (server as Server).setTimeout(config.socketIdleMs, (socket) => socket.destroy());
   server.on("error", (error: NodeJS.ErrnoException) => {
     log.fatal({ err: error }, error.code === "EADDRINUSE" ? `port ${config.port} is taken: set BATON_PORT` : "the gateway cannot listen");
     process.exit(1);

@@ -32,7 +32,8 @@ export function handleMessages(state: SessionState, dropped: (inputIds: string[]
     if (ids.length > 0) await CancellationScope.nonCancellable(() => dropped(ids));
   });
   setHandler(defineSignal<[unknown]>(signalNames.close), (body) => {
-    const reason = (body as CloseSignal | null | undefined)?.reason;
+    const { reason, covers } = (typeof body === "object" && body !== null ? body : {}) as CloseSignal;
+    if (Array.isArray(covers) && !isCovered(state, covers)) return;
     close(state, typeof reason === "string" && reason !== "" ? reason.slice(0, 500) : "closed");
   });
   setHandler(defineQuery<SessionView>(queryNames.state), () => view(state));
@@ -42,11 +43,15 @@ export function handleMessages(state: SessionState, dropped: (inputIds: string[]
 /** Ends the session after the open turn, which is cancelled. The first reason stays. */
 export function close(state: SessionState, reason: string): void {
   state.closing ??= reason;
-  state.closes += 1;
+  state.covered = known(state);
   // Asked for again: what came in between is not to wake the session any more.
   state.late = [];
   state.current?.scope.cancel();
 }
+
+/** Every input that the session has and has not ended. */
+const known = (state: SessionState): string[] => [...(state.current === null ? [] : [state.current.turnId]), ...state.queue.waiting];
+const isCovered = (state: SessionState, covers: unknown[]): boolean => known(state).every((inputId) => covers.includes(inputId));
 
 // A Signal may come from anyone with access to Temporal: whatever it holds, the session goes on.
 async function acceptSafely(state: SessionState, body: unknown): Promise<void> {

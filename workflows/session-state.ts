@@ -18,8 +18,8 @@ export interface SessionState {
   lastOutcome: string | null;
   /** inputs that came after the close was asked for: they wake the session again */
   late: string[];
-  /** how often a close was asked for */
-  closes: number;
+  /** the inputs that were there when a close was last asked for; a new list each time */
+  covered: readonly string[];
 }
 
 /** The state at the start of a run: from arguments, or from what the run before carried over. */
@@ -33,7 +33,7 @@ export function openState(args: SessionArgs): SessionState {
     turns: args.carried?.turns ?? 0,
     lastOutcome: null,
     late: [],
-    closes: 0,
+    covered: [],
   };
   if (args.inputId !== undefined) enqueue(state.queue, args.inputId, "queue");
   return state;

@@ -135,15 +135,15 @@ async function end(state: SessionState, to: "closed" | "failed", reason: string)
   show(state, "closing");
   await condition(allHandlersFinished);
   const { sessionUlid, generation } = state.args;
-  const { closes } = state;
+  const { covered } = state;
   const waiting = state.queue.waiting.filter((id) => !state.late.includes(id));
   await engine.endSession({ sessionUlid, generation, state: to, reason, waiting });
   // A Signal that came meanwhile may have a handler of its own.
   await condition(allHandlersFinished);
-  // A close that came meanwhile is meant for whatever goes on: a late input may have woken the session. Usually nothing has.
-  if (state.closes > closes)
+  // A close that came meanwhile is meant for a late input, too, that may have woken the session; not for what came after it. Usually nothing has.
+  if (state.covered !== covered)
     await getExternalWorkflowHandle(generationId(workflowInfo().workflowId, generation + 1))
-      .signal(signalNames.close, { reason })
+      .signal(signalNames.close, { reason, covers: [...state.covered] })
       .catch(() => undefined);
   show(state, to);
   return { state: to, reason, turns: state.turns };

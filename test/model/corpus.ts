@@ -32,6 +32,10 @@ export const corpus: Plan[] = [
     [300, 800, 1_100].map((ms) => [launch("hang"), close(ms), input(0, 1, "say"), close(0)]),
   ),
   plan(
+    "a second close leaves alone what comes after it",
+    [0, 200, 400, 700].map((ms) => [launch("numbered"), input(0, 1, "ask", "interrupt"), close(0), close(30), input(ms, 2, "numbered")]),
+  ),
+  plan(
     "an abort that names an input of a closing session ends it for good",
     [0, 300, 800].map((ms) => [launch("hang"), input(0, 1, "say"), close(ms), abort(0), input(0, 2, "say", "interrupt"), input(0, 3, "hang")]),
   ),
