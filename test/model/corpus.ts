@@ -45,4 +45,18 @@ export const corpus: Plan[] = [
     [[launch("exit"), input(0, 1, "say")]],
     [{ afterMs: 0, early: true, what: { fault: "stop point", name: "prompt.told", hit: 1, action: "kill" } }],
   ),
+  // What random plans meet too seldom to be sure of it in each run.
+  plan(
+    "a turn goes on in a next attempt when its runner is killed",
+    [0, 1, 2].map(() => [launch("hang"), abort(6_000)]),
+    [0, 1, 2].map((session) => ({ afterMs: session === 0 ? 2_000 : 0, what: { fault: "kill runner", session } })),
+  ),
+  plan(
+    "a frozen host is refused, and what the database refuses is kept as a line",
+    [
+      [launch("numbered"), input(0, 1, "wait")],
+      [launch("poison"), input(0, 1, "poison")],
+    ],
+    [{ afterMs: 0, what: { fault: "freeze host" } }],
+  ),
 ];
