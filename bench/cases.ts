@@ -16,8 +16,10 @@ export const benchmarks: Benchmark[] = [
   launch,
   inputLatency,
   abortLatency,
+  deltas("deltas-1", 1, 50),
   deltas("deltas", 50, 50),
   deltas("live-100", 100, 20),
+
   append(1),
   append(10),
   append(100),

@@ -26,7 +26,7 @@ export function cpuTimes(site: Site): CpuTimes {
 }
 
 function partOf(command: string, site: Site, database: string): keyof CpuTimes | null {
-  if (command.includes("runner/main.ts")) return command.includes(site.stack.home) ? "runners" : null;
+  if (command.includes("runner/main.ts")) return "runners";
   if (command.includes("bench/agent.mjs")) return "agents";
   return command.startsWith("postgres:") && command.includes(database) ? "postgres" : null;
 }

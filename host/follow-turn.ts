@@ -40,7 +40,9 @@ export async function followTurn(deps: HostDeps, held: HeldTurn, runner: Obtaine
         if (held.abort.signal.aborted) return interrupted();
         throw new AttemptLost("the runner is gone", true);
       }
-      await Promise.race([wake.promise, sleep(pollMs)]);
+      const poll = setTimeout(wake.resolve, pollMs);
+      await wake.promise;
+      clearTimeout(poll);
       wake = Promise.withResolvers<void>();
     }
   } finally {

@@ -1,7 +1,7 @@
 import type { ChildProcess } from "node:child_process";
 
 /** After this pause the next one is started: not while the agent of the former one starts. */
-const pauseMs = 1_000;
+const pauseMs = 250;
 
 /**
  * Keeps one runner process ready that has loaded its program and belongs to no session yet, so that a launch does not wait for Node.

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type pg from "pg";
 import { BatonError } from "../contracts/failures.ts";
-import type { Database } from "./database.ts";
+import { type Database, prepared } from "./database.ts";
 import { isConnectionTrouble, isContention } from "./database-errors.ts";
 import { asUnparsed, encodeBatch, halves } from "./lane-batch.ts";
 import type { AppendLane, LaneBatch, LaneResult } from "./lane.ts";
@@ -73,8 +73,7 @@ export function openLane(db: Database): AppendLane & { close(): void } {
       try {
         const taken = (
           await db.pool.query<{ index: number; last_seq: number }>({
-            text: "select index, last_seq from lane_append($1, $2::jsonb)",
-            values: [db.channel, list],
+            ...prepared("select index, last_seq from lane_append($1, $2::jsonb)", [db.channel, list]),
             query_timeout: silenceMs,
           } as pg.QueryConfig)
         ).rows;

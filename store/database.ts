@@ -41,10 +41,10 @@ export function openDatabase(options: { databaseUrl: string; instance: string; m
     channel: `baton_${options.instance}`,
     transaction: (body) => retried(() => once(pool, body)),
     async rows<T>(sql: string, values?: unknown[]) {
-      return (await retried(() => pool.query(sql, values))).rows.map(camel) as T[];
+      return (await retried(() => pool.query<Record<string, unknown>>(prepared(sql, values)))).rows.map(camel) as T[];
     },
     async row<T>(sql: string, values?: unknown[]) {
-      return ((await retried(() => pool.query(sql, values))).rows.map(camel)[0] ?? null) as T | null;
+      return ((await retried(() => pool.query<Record<string, unknown>>(prepared(sql, values)))).rows.map(camel)[0] ?? null) as T | null;
     },
   };
 }
@@ -93,6 +93,16 @@ const getTypeParser = ((oid: number, format?: "text" | "binary") => {
   return pg.types.getTypeParser(oid, format as "text");
 }) as typeof pg.types.getTypeParser;
 
+const names = new Map<string, string>();
+
+/** Our statements are few and fixed: each connection parses and plans one once. Without values there is nothing to prepare for. */
+export function prepared(text: string, values: unknown[] = []): pg.QueryConfig {
+  if (values.length === 0) return { text };
+  let name = names.get(text);
+  if (name === undefined) names.set(text, (name = `baton_${names.size}`));
+  return { text, values, name };
+}
+
 /** A row's column names as ours: `session_ulid` → `sessionUlid`. Values are left alone. */
 export function camel(row: Record<string, unknown>): Record<string, unknown> {
   const renamed: Record<string, unknown> = {};
@@ -110,8 +120,8 @@ function camelName(name: string): string {
 
 /** One row inside a transaction, camelCase, or null. */
 export async function txRow<T>(tx: Tx, sql: string, values: unknown[]): Promise<T | null> {
-  return ((await tx.query<Record<string, unknown>>(sql, values)).rows.map(camel)[0] as T) ?? null;
+  return ((await tx.query<Record<string, unknown>>(prepared(sql, values))).rows.map(camel)[0] as T) ?? null;
 }
 export async function txRows<T>(tx: Tx, sql: string, values: unknown[]): Promise<T[]> {
-  return (await tx.query<Record<string, unknown>>(sql, values)).rows.map(camel) as T[];
+  return (await tx.query<Record<string, unknown>>(prepared(sql, values))).rows.map(camel) as T[];
 }

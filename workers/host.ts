@@ -18,7 +18,7 @@ import { workspaceMaker } from "../host/make-workspace.ts";
 import { turnSlots } from "../host/turn-slots.ts";
 import { runnerControl } from "../runner/control-client.ts";
 import { openStore } from "../store/open-store.ts";
-import { openWorkspaces } from "../workspaces/open-workspaces.ts";
+import { workspacesInProcess } from "../workspaces/process-client.ts";
 import { connectPatiently } from "./connect.ts";
 
 /** Composition root of one machine's side. Resolves after a clean stop. */
@@ -35,13 +35,14 @@ export async function runHostWorker(
   const store = await openStore({ databaseUrl: config.databaseUrl, instance: config.instance });
   const connection = await connectPatiently("Temporal", log, () => Connection.connect({ address, connectTimeout: "5s" }));
   const client = { connection, namespace: config.temporalNamespace };
+  const workspaces = workspacesInProcess({ home: config.home, environment: env });
   const deps: HostDeps = {
     store,
     config,
     log,
     stopPoint,
     owner: ulid(),
-    workspaces: openWorkspaces({ home: config.home, environment: env }),
+    workspaces,
     runners: runnerControl({
       nodePath: process.execPath,
       mainPath: join(import.meta.dirname, "..", "runner", "main.ts"),
@@ -86,6 +87,7 @@ export async function runHostWorker(
   beats.stop();
   await stopAgents(deps, keeper);
   kept.stop();
+  workspaces.end();
   // Empty unless a runner would not end; then it stays.
   await rmdir(socketDirectory(config, process.getuid?.() ?? 0)).catch(() => undefined);
   await lease.release();
