@@ -86,7 +86,7 @@ export interface RunnerConnection {
 
 /** Both reject with an Error whose `code` is `fenced`, `closing`, `gone` or `spawn_failed`. */
 export interface RunnerControl {
-  /** Starts a detached runner and attaches; resolves when its socket answers (the agent may still be opening). */
-  spawn(spec: RunnerSpec): Promise<RunnerConnection>;
+  /** `started` is awaited between the two. Starts a detached runner and attaches; resolves when its socket answers (the agent may still be opening). */
+  spawn(spec: RunnerSpec, started?: () => Promise<void>): Promise<RunnerConnection>;
   attach(a: { socketPath: string; sessionUlid: string; runnerId: string } & Owner): Promise<RunnerConnection>;
 }

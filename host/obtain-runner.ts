@@ -129,7 +129,7 @@ async function spawn(deps: HostDeps, claim: ClaimOfSession): Promise<Obtained> {
   const owned = await deps.store.turns.owned(deps.owner, [{ sessionUlid: session.sessionUlid, epoch }]);
   if (owned.length === 0) throw new Fenced("spawn");
   try {
-    const connection = await deps.runners.spawn(spec);
+    const connection = await deps.runners.spawn(spec, () => deps.stopPoint("runner.spawn.started"));
     await deps.stopPoint("runner.spawn.after");
     const status = await connection.status();
     await deps.store.runners.upsert({ ...row, pid: status.pid, startTicks: startTicks(status.pid) ?? "" });
@@ -137,9 +137,10 @@ async function spawn(deps: HostDeps, claim: ClaimOfSession): Promise<Obtained> {
   } catch (error) {
     const { code } = error as { code?: string };
     // Anything else leaves it open whether a runner lives: its row stays, and whoever claims next finds out.
-    if (code !== "fenced" && code !== "spawn_failed") throw error;
+    if (code === "fenced") throw new Fenced("spawn"); // we were frozen meanwhile: the runner and its row are our successor's
+    if (code !== "superseded" && code !== "spawn_failed") throw error;
     await deps.store.runners.ended(runnerId);
-    if (code === "fenced") throw new Fenced("spawn");
+    if (code === "superseded") throw new Fenced("spawn");
     throw new AttemptLost(`the runner did not start: ${(error as Error).message}`, true);
   }
 }

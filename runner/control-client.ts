@@ -11,7 +11,8 @@ import { standbyRunner } from "./standby.ts";
 
 /** Why there is no connection. */
 export class RunnerGone extends Error {
-  readonly code: "fenced" | "closing" | "gone" | "spawn_failed";
+  /** `fenced`: it lives, under a higher epoch; `superseded`: it was not even started, for the same reason */
+  readonly code: "fenced" | "superseded" | "closing" | "gone" | "spawn_failed";
   constructor(code: RunnerGone["code"], message: string) {
     super(message);
     this.name = "RunnerGone";
@@ -31,7 +32,7 @@ const spawnMs = 30_000;
 export function runnerControl(options: RunnerProgram & { standbyLog?: string }): RunnerControl {
   const { standbyLog } = options;
   const take = standbyLog === undefined ? () => null : standbyRunner(() => startProcess(options, "--standby", standbyLog));
-  return { spawn: (spec) => spawnRunner(options, spec, take()), attach };
+  return { spawn: (spec, started) => spawnRunner(options, spec, take(), started), attach };
 }
 
 interface RunnerProgram {
@@ -54,7 +55,12 @@ function startProcess({ nodePath, mainPath, env }: RunnerProgram, argument: stri
   return child;
 }
 
-async function spawnRunner(program: RunnerProgram, spec: RunnerSpec, ready: ChildProcess | null): Promise<RunnerConnection> {
+async function spawnRunner(
+  program: RunnerProgram,
+  spec: RunnerSpec,
+  ready: ChildProcess | null,
+  started: () => Promise<void> = async () => undefined,
+): Promise<RunnerConnection> {
   const { sessionUlid, runnerId } = spec.launch;
   mkdirSync(spec.dir, { recursive: true, mode: 0o700 });
   const specFile = join(spec.dir, `spec-${runnerId}.json`);
@@ -69,6 +75,7 @@ async function spawnRunner(program: RunnerProgram, spec: RunnerSpec, ready: Chil
     ended ??= code === exitCodes.fenced ? "fenced" : code === exitCodes.locked ? "another runner holds the session" : `exit ${code ?? signal}`;
   });
 
+  await started();
   for (const end = performance.now() + spawnMs; performance.now() < end; await sleep(15)) {
     try {
       return await attach({ socketPath: spec.socketPath, sessionUlid, runnerId, epoch: spec.epoch, owner: spec.owner });
@@ -79,7 +86,7 @@ async function spawnRunner(program: RunnerProgram, spec: RunnerSpec, ready: Chil
     if (ended !== null) break;
   }
   rmSync(specFile, { force: true });
-  if (ended === "fenced") throw new RunnerGone("fenced", "a higher epoch was here");
+  if (ended === "fenced") throw new RunnerGone("superseded", "a higher epoch was here");
   throw new RunnerGone("spawn_failed", `the runner did not answer: ${ended ?? `nothing in ${spawnMs / 1000} s`}; see ${join(spec.dir, "runner.log")}`);
 }
 

@@ -99,7 +99,8 @@ const names = new Map<string, string>();
 export function prepared(text: string, values: unknown[] = []): pg.QueryConfig {
   if (values.length === 0) return { text };
   let name = names.get(text);
-  if (name === undefined) names.set(text, (name = `baton_${names.size}`));
+  // Readable, for whoever looks at the wire or at Postgres's views; a name has at most 63 bytes.
+  if (name === undefined) names.set(text, (name = `${names.size} ${text.replace(/\s+/g, " ")}`.slice(0, 63)));
   return { text, values, name };
 }
 

@@ -43,6 +43,7 @@ const stopPoints = [
   "claimed",
   "handed",
   "runner.spawn.before",
+  "runner.spawn.started",
   "runner.spawn.after",
   "prompt.sent",
   "prompt.told",

@@ -69,8 +69,8 @@ test("a higher epoch takes the runner over; the lower one, and a stranger with t
 
   await second.request({ cmd: "close", reason: "done" });
   await until("the runner's end", () => !alive(pid));
-  await expect(b.spawn(b.spec())).rejects.toMatchObject({ code: "fenced" });
-  await expect(b.spawn(b.spec({ epoch: 2, owner: "stranger" }))).rejects.toMatchObject({ code: "fenced" });
+  await expect(b.spawn(b.spec())).rejects.toMatchObject({ code: "superseded" });
+  await expect(b.spawn(b.spec({ epoch: 2, owner: "stranger" }))).rejects.toMatchObject({ code: "superseded" });
   expect((await (await b.spawn(b.spec({ epoch: 2, owner: "two" }))).status()).epoch).toBe(2);
 });
 

@@ -111,7 +111,7 @@ export const mutations: Mutation[] = [
   {
     protection: "a reader that takes nothing is dropped",
     file: "mcp-gateway/main.ts",
-    find: 'if ("setTimeout" in server) server.setTimeout(config.socketIdleMs);',
+    find: "(server as Server).setTimeout(config.socketIdleMs, (socket) => socket.destroy());",
     replace: "",
     test: `${races}/slow-readers.test.ts`,
     title: "the gateway's memory is bounded, they are dropped",
