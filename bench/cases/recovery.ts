@@ -1,10 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { openTestBaton } from "../../test/faults/support/launch.ts";
-import { openStack } from "../../test/faults/support/stack.ts";
 import { type Benchmark, latencies } from "../benchmark.ts";
 import type { Site } from "../ground.ts";
-import { addBenchAgent, launch, stamps } from "../orders.ts";
-import { supervised } from "../supervised.ts";
+import { launch, stamps } from "../orders.ts";
+import { supervisedSite } from "../supervised.ts";
 
 const agents = 10;
 const kills = 10;
@@ -23,28 +21,8 @@ export const recovery: Benchmark = {
 };
 
 async function open() {
-  // The stack gives repository, database and SDK; its processes are the supervisor's.
-  const stack = await openStack({
-    BATON_TURN_SLOTS: String(agents),
-    BATON_HOST_BEAT_MS: "3000",
-    BATON_HOST_BEAT_TIMEOUT_MS: "15000",
-    BATON_HOST_LEASE_MS: "10000",
-    BATON_HOST_LEASE_RENEW_MS: "2000",
-  });
-  const running = await supervised({ ...stack.env, ...(process.env["NODE_COMPILE_CACHE"] ? { NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"] } : {}) });
-  const baton = await openTestBaton(stack);
-  const site = { stack, baton } as Site;
-  addBenchAgent(site);
-  return {
-    product: () => round(site, () => running.run().parts["host"]!),
-    async close() {
-      for (const row of await baton.query<{ session_ulid: string }>("select session_ulid from session where closed_at is null"))
-        await baton.closeSession(row.session_ulid).catch(() => undefined);
-      await baton.close();
-      await running.stop();
-      await stack.close();
-    },
-  };
+  const { site, running, close } = await supervisedSite(agents);
+  return { product: () => round(site, () => running.run().parts["host"]!), close };
 }
 
 async function round(site: Site, hostNow: () => { pid: number; startedAt: string }) {

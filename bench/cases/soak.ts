@@ -1,11 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { openTestBaton } from "../../test/faults/support/launch.ts";
-import { openStack } from "../../test/faults/support/stack.ts";
 import type { Benchmark, Figures } from "../benchmark.ts";
 import type { Site } from "../ground.ts";
 import { descriptors, residentMb, zombies } from "../memory.ts";
-import { addBenchAgent, launch, prompt, stamps } from "../orders.ts";
-import { supervised, type Supervised } from "../supervised.ts";
+import { launch, prompt, stamps } from "../orders.ts";
+import { type Supervised, supervisedSite } from "../supervised.ts";
 
 const minutes = Number(process.env["BATON_SOAK_MINUTES"] ?? 30);
 const agents = 50;
@@ -39,21 +37,8 @@ export const soak: Benchmark = {
     { figure: "twice", of: "value", most: 0 },
   ],
   async open() {
-    const stack = await openStack({ BATON_TURN_SLOTS: String(agents), BATON_HOST_BEAT_MS: "3000", BATON_HOST_BEAT_TIMEOUT_MS: "15000" });
-    const running = await supervised({ ...stack.env, ...(process.env["NODE_COMPILE_CACHE"] ? { NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"] } : {}) });
-    const baton = await openTestBaton(stack);
-    const site = { stack, baton } as Site;
-    addBenchAgent(site);
-    return {
-      product: () => product(site, running),
-      async close() {
-        for (const row of await baton.query<{ session_ulid: string }>("select session_ulid from session where closed_at is null"))
-          await baton.closeSession(row.session_ulid).catch(() => undefined);
-        await baton.close();
-        await running.stop();
-        await stack.close();
-      },
-    };
+    const { site, running, close } = await supervisedSite(agents);
+    return { product: () => product(site, running), close };
   },
 };
 

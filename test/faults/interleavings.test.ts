@@ -5,22 +5,8 @@ import { agentProcesses, audit } from "./support/auditor.ts";
 import type { StopPlan } from "./support/host-under-test.ts";
 import { launchNumbered } from "./support/launch.ts";
 import { onStack } from "./support/on-stack.ts";
+import { stopPoints } from "./support/stop-points.ts";
 
-/** Every boundary of a turn's life at which a worker may die, freeze past its lease, or lose an answer. */
-const stopPoints = [
-  "claimed",
-  "handed",
-  "runner.spawn.before",
-  "runner.spawn.started",
-  "runner.spawn.after",
-  "prompt.sent",
-  "prompt.told",
-  "lane.before",
-  "lane.after",
-  "captured",
-  "completed",
-  "reported",
-];
 const actions = ["kill", "freeze", "swallow"] as const;
 
 const seed = Number(process.env["BATON_TEST_SEED"] ?? Date.now() % 1_000_000);

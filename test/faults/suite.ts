@@ -63,7 +63,6 @@ async function run(quick: boolean, paths: string[]): Promise<JestReport> {
         "--json",
         "--outputFile",
         file,
-        "-i",
         "--testPathPatterns",
         ...patterns,
       ],

@@ -1,3 +1,5 @@
+import { stopPoints } from "../faults/support/stop-points.ts";
+
 /** What the agent does with an input: `hang` never ends by itself, `poison` says something that Postgres refuses, `exit` ends the agent's process. */
 export type Kind = "say" | "numbered" | "wait" | "hang" | "ask" | "poison" | "exit";
 export type Delivery = "queue" | "interrupt";
@@ -38,21 +40,6 @@ export interface Plan {
   /** `afterMs`: from a moment at which a turn runs; `early`: from the beginning */
   faults: (Timed<Fault> & { early?: true })[];
 }
-
-const stopPoints = [
-  "claimed",
-  "handed",
-  "runner.spawn.before",
-  "runner.spawn.started",
-  "runner.spawn.after",
-  "prompt.sent",
-  "prompt.told",
-  "lane.before",
-  "lane.after",
-  "captured",
-  "completed",
-  "reported",
-];
 
 /** The same plan for the same seed, on every machine. */
 export function planOf(seed: number): Plan {
