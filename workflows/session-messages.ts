@@ -43,9 +43,8 @@ export function handleMessages(state: SessionState, dropped: (inputIds: string[]
 /** Ends the session after the open turn, which is cancelled. The first reason stays. */
 export function close(state: SessionState, reason: string): void {
   state.closing ??= reason;
-  state.covered = known(state);
   // Asked for again: what came in between is not to wake the session any more.
-  state.late = [];
+  state.covered = known(state);
   state.current?.scope.cancel();
 }
 
@@ -67,14 +66,10 @@ async function acceptSafely(state: SessionState, body: unknown): Promise<void> {
 
 async function accept(state: SessionState, signal: InputSignal): Promise<string | null> {
   const delivery = signal.delivery ?? "queue";
-  // Now, not when its row is written: a close that comes meanwhile is later than this input.
-  const late = state.closing !== null;
   const inputId = "inputId" in signal ? signal.inputId : await record(state, signal);
   if (inputId === null) return null;
   // Only a new input interrupts: its second Signal must not cancel the turn that it opened itself.
-  const isNew = enqueue(state.queue, inputId, delivery);
-  if (isNew && late) state.late.push(inputId);
-  if (isNew && delivery === "interrupt") state.current?.scope.cancel();
+  if (enqueue(state.queue, inputId, delivery) && delivery === "interrupt") state.current?.scope.cancel();
   return inputId;
 }
 

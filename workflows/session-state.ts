@@ -16,9 +16,7 @@ export interface SessionState {
   workspaceReady: boolean;
   turns: number;
   lastOutcome: string | null;
-  /** inputs that came after the close was asked for: they wake the session again */
-  late: string[];
-  /** the inputs that were there when a close was last asked for; a new list each time */
+  /** the inputs that were there when a close was last asked for, a new list each time; one that came later wakes the session again */
   covered: readonly string[];
 }
 
@@ -32,7 +30,6 @@ export function openState(args: SessionArgs): SessionState {
     workspaceReady: args.carried?.workspaceReady ?? false,
     turns: args.carried?.turns ?? 0,
     lastOutcome: null,
-    late: [],
     covered: [],
   };
   if (args.inputId !== undefined) enqueue(state.queue, args.inputId, "queue");

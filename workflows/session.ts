@@ -136,8 +136,8 @@ async function end(state: SessionState, to: "closed" | "failed", reason: string)
   await condition(allHandlersFinished);
   const { sessionUlid, generation } = state.args;
   const { covered } = state;
-  const waiting = state.queue.waiting.filter((id) => !state.late.includes(id));
-  await engine.endSession({ sessionUlid, generation, state: to, reason, waiting });
+  // With the input of a turn that the close cancelled before a host had it: it was there, too.
+  await engine.endSession({ sessionUlid, generation, state: to, reason, waiting: [...covered] });
   // A Signal that came meanwhile may have a handler of its own.
   await condition(allHandlersFinished);
   // A close that came meanwhile is meant for a late input, too, that may have woken the session; not for what came after it. Usually nothing has.

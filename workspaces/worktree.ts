@@ -8,6 +8,8 @@ import type { View } from "./view.ts";
 
 /** Written into the worktree's administrative directory after its files are complete; before that no agent has run in it. */
 const readyMark = "baton-ready";
+/** A git whose caller was killed may still be writing there, for some milliseconds. */
+const removal = { recursive: true, force: true, maxRetries: 10, retryDelay: 50 };
 const startRef = (plan: WorkspacePlan): string => `refs/baton/${plan.sessionUlid}/start`;
 
 /** The administrative directory (`.git/worktrees/<name>`) of the worktree at `path`; null when git knows none. */
@@ -56,7 +58,7 @@ export async function addWorktree(git: Git, repository: Repository, plan: Worksp
   const left = await findWorktree(repository, plan.path);
   if (left) {
     // Without its mark no agent has worked there. With it the directory is what is missing, and only the record is left.
-    if (!(await exists(join(left, readyMark)))) await rm(plan.path, { recursive: true, force: true });
+    if (!(await exists(join(left, readyMark)))) await rm(plan.path, removal);
     await rm(left, { recursive: true, force: true }); // not `worktree prune`: it would also forget the operator's worktrees on an unmounted disk
   }
   await setAside(plan.path);
@@ -87,7 +89,7 @@ export async function dropWorktree(repository: Repository, path: string): Promis
   const dir = await findWorktree(repository, path);
   if (!dir) return setAside(path);
   await rm(join(dir, readyMark), { force: true }); // first: a repeat must not take a half deleted tree for somebody's changes
-  await rm(path, { recursive: true, force: true });
+  await rm(path, removal);
   await rm(dir, { recursive: true, force: true });
 }
 

@@ -39,6 +39,21 @@ export const corpus: Plan[] = [
     "an abort that names an input of a closing session ends it for good",
     [0, 300, 800].map((ms) => [launch("hang"), input(0, 1, "say"), close(ms), abort(0), input(0, 2, "say", "interrupt"), input(0, 3, "hang")]),
   ),
+  plan("what is said twice is done once, and its key is refused for another", [
+    [
+      at(0, { do: "launch", kind: "wait", twice: true }),
+      at(0, { do: "input", n: 1, kind: "say", delivery: "queue", keyed: true, twice: true }),
+      at(0, { do: "again", of: 1 }),
+      at(0, { do: "mismatch", of: 1 }),
+      input(0, 2, "say"),
+      abort(0, true),
+    ],
+  ]),
+  plan(
+    "a close takes with it the input whose turn no host has yet",
+    [0, 200].map((ms) => [launch("say"), input(0, 1, "say"), close(ms)]),
+    [{ afterMs: 0, early: true, what: { fault: "kill host", downMs: 1_500 } }],
+  ),
   plan("an abort with dropQueue false keeps what waits", [[launch("hang"), input(600, 1, "say"), input(0, 2, "say"), abort(200, false)]]),
   plan(
     "a prompt is not sent again when the worker and then the agent end right behind it",

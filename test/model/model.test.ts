@@ -6,7 +6,7 @@ import { runPlan } from "./run-plan.ts";
 
 /** BATON_MODEL_SEED: exactly this plan, by its seed or by its name in the corpus. BATON_MODEL_SEEDS: so many fresh ones beside the corpus. */
 const only = process.env["BATON_MODEL_SEED"];
-const fresh = Number(process.env["BATON_MODEL_SEEDS"] ?? 30);
+const fresh = Number(process.env["BATON_MODEL_SEEDS"] ?? (process.env["BATON_TEST_FULL"] === "1" ? 30 : 5));
 const first = Date.now() % 1_000_000_000;
 const all = (): Plan[] => [...corpus, ...Array.from({ length: fresh }, (_, n) => planOf(first + n))];
 const plans = only === undefined ? all() : [corpus.find((plan) => plan.seed === only) ?? planOf(Number(only))];
