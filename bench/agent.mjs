@@ -1,5 +1,5 @@
 // An ACP agent as small as possible, so that a benchmark measures Baton and not its agent. What it does stands in the prompt, as the
-// last JSON object: {"tools": n} so many tool calls at once; {"deltas": n, "perSecond": m} pieces of text at fixed times, late or not;
+// last JSON object (it can be resumed, and remembers nothing): {"tools": n} so many tool calls at once; {"deltas": n, "perSecond": m} pieces of text at fixed times, late or not;
 // {"hang": true} nothing until it is cancelled. Each piece carries the monotonic clock at its writing, in ns.
 import process from "node:process";
 
@@ -40,7 +40,7 @@ function deltas(sessionId, count, perSecond) {
 async function answer(request) {
   switch (request.method) {
     case "initialize":
-      return { protocolVersion: 1, agentCapabilities: { loadSession: false }, authMethods: [] };
+      return { protocolVersion: 1, agentCapabilities: { loadSession: true }, authMethods: [] };
     case "session/new":
       return { sessionId: "bench" };
     case "session/prompt":

@@ -38,14 +38,14 @@ export const abortLatency: Benchmark = {
       async product() {
         const samples: number[] = [];
         for (let n = 0; n < aborts; n += 1) {
-          await prompt(site, session, { hang: true });
+          const { data } = await prompt(site, session, { hang: true });
           await site.baton.eventually(
-            "the prompt is sent",
-            async () =>
-              (await site.baton.query("select 1 from turn where session_ulid = $1 and prompt_sent_at is not null and result is null", [session])).length === 1,
+            "the agent has the prompt",
+            async () => (await site.baton.query("select 1 from input where input_id = $1 and state = 'delivered'", [data["inputId"]])).length === 1,
             30_000,
           );
           await sleep(100);
+          if (agentProcesses([session]).length === 0) throw new Error("there is no agent to abort");
           const started = performance.now();
           await abort(site, session);
           while (agentProcesses([session]).length > 0) await sleep(2);

@@ -28,6 +28,7 @@ async function open(_ground: Ground, sessions: number) {
   const database = await freshDatabase();
   const store = await openStore({ databaseUrl: database.url, instance: "bench" });
   const pool = new pg.Pool({ connectionString: database.url, max: connectionsFor(sessions) });
+  pool.on("error", () => undefined); // its connections are ended with the database
   return {
     floor: () => raw(store, pool, sessions),
     product: () => lane(store, sessions),
