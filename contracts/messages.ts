@@ -95,6 +95,16 @@ export interface GateView {
   why: string;
 }
 
+/** How a generation ends. */
+export interface EndOfSession {
+  sessionUlid: string;
+  generation: number;
+  state: "closed" | "failed";
+  reason: string;
+  /** inputs that were there when the close was asked for; a later one wakes the session in the same transaction. Absent: none does */
+  waiting?: string[];
+}
+
 /** Effects of the session workflow on queue `engine`. Each is idempotent. */
 export interface SessionActivities {
   /** Stores an operator's own prompt; `requestId` dedupes. Null: refused (said in a notice event). */
@@ -102,14 +112,7 @@ export interface SessionActivities {
   /** Marks inputs failed with a reason, with their events. */
   failInputs(a: { sessionUlid: string; inputIds: string[]; reason: string }): Promise<void>;
   /** Ends the generation: event, `closed_at`, and the host is told to end the runner. */
-  endSession(a: {
-    sessionUlid: string;
-    generation: number;
-    state: "closed" | "failed";
-    reason: string;
-    /** inputs that waited when the close was asked for; one that came later wakes the session again */
-    waiting?: string[];
-  }): Promise<void>;
+  endSession(a: EndOfSession): Promise<void>;
 }
 
 /** Effects of the chain workflow on queue `engine`. Each is idempotent. */

@@ -8,7 +8,7 @@ export interface Made {
   head: string;
 }
 
-/** Makes sessions' workspaces; who asks while one is being made gets the same one. */
+/** Makes sessions' workspaces, some of them before they are asked for. */
 export interface WorkspaceMaker {
   /** Errors: BatonError for what git refuses, Error for what may pass. */
   make(session: SessionRow): Promise<Made>;
@@ -16,24 +16,12 @@ export interface WorkspaceMaker {
   expect(sessionUlid: string): Promise<void>;
 }
 
-/** How long a finished one is remembered for the activity that will ask for it. */
-const rememberMs = 30_000;
+/** How long one that was made ahead waits for whoever asks. */
+const keptMs = 30_000;
 
 export function workspaceMaker(deps: HostDeps): WorkspaceMaker {
-  const making = new Map<string, Promise<Made>>();
-
-  function make(session: SessionRow): Promise<Made> {
-    const known = making.get(session.sessionUlid);
-    if (known) return known;
-    const made = prepare(session);
-    making.set(session.sessionUlid, made);
-    const forget = (): void => {
-      if (making.get(session.sessionUlid) === made) making.delete(session.sessionUlid);
-    };
-    // A failure is forgotten at once: the activity tries again by itself, and is the one that reports.
-    made.then(() => setTimeout(forget, rememberMs).unref(), forget);
-    return made;
-  }
+  /** made, or being made, ahead; each is handed out once, so that nobody is told of a workspace that has gone since */
+  const ahead = new Map<string, Promise<Made>>();
 
   async function prepare(session: SessionRow): Promise<Made> {
     const made = await deps.workspaces.prepare(workspacePlan(session));
@@ -42,13 +30,27 @@ export function workspaceMaker(deps: HostDeps): WorkspaceMaker {
   }
 
   return {
-    make,
+    make(session) {
+      const expected = ahead.get(session.sessionUlid);
+      ahead.delete(session.sessionUlid);
+      return expected ?? prepare(session);
+    },
     async expect(sessionUlid) {
       const session = await deps.store.sessions.get(sessionUlid);
-      if (!session || session.closedAt !== null || session.workspace !== "pending") return;
-      await make(session).catch((error: unknown) => {
+      if (!session || session.closedAt !== null || session.workspace !== "pending" || ahead.has(sessionUlid)) return;
+      const made = prepare(session);
+      ahead.set(sessionUlid, made);
+      const forget = (): void => {
+        if (ahead.get(sessionUlid) === made) ahead.delete(sessionUlid);
+      };
+      try {
+        await made;
+        setTimeout(forget, keptMs).unref();
+      } catch (error) {
+        // The activity that asks tries again by itself, and is the one that reports.
+        forget();
         if (!(error instanceof BatonError)) deps.log.warn({ sessionUlid, error: String(error) }, "a workspace could not be prepared ahead of its turn");
-      });
+      }
     },
   };
 }

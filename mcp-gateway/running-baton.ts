@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Baton, type BatonOptions, openBaton } from "../client/open-baton.ts";
+import type { Baton, BatonOptions } from "../client/open-baton.ts";
 import { BatonError } from "../contracts/failures.ts";
 
 /** What of `run.json` this door needs; `npm start` writes it. */
@@ -29,7 +29,7 @@ export function runningBaton(
       if (current?.addresses !== addresses) {
         // A call that still uses the old one ends with UNAVAILABLE and is repeated.
         void current?.baton.then((baton) => baton.close()).catch(() => {});
-        current = { addresses, baton: openBaton({ ...options, ...run }) };
+        current = { addresses, baton: open({ ...options, ...run }) };
       }
       return current.baton;
     },
@@ -37,6 +37,12 @@ export function runningBaton(
       await (await current?.baton)?.close();
     },
   };
+}
+
+/** Loaded by the first call: the handshake must not wait for the clients of Postgres and Temporal, which take half of the start. */
+async function open(options: BatonOptions): Promise<Baton> {
+  const { openBaton } = await import("../client/open-baton.ts");
+  return openBaton(options);
 }
 
 function addressesOf(

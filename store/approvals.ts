@@ -5,20 +5,23 @@ import { postInbox } from "./hosts.ts";
 import type { ApprovalRow } from "./rows.ts";
 import type { Store, Tx } from "./store.ts";
 
+const columns =
+  "approval_id, session_ulid, chain_id, turn_id, kind, title, detail, options, request_key, state, decision, answered_by, actor, reason, asked_at, answered_at";
+
 /** What agents and chains wait for. */
 export function approvalStore(db: Database): Store["approvals"] {
   return {
-    get: (approvalId) => db.row<ApprovalRow>("select * from approval where approval_id = $1", [approvalId]),
+    get: (approvalId) => db.row<ApprovalRow>(`select ${columns} from approval where approval_id = $1`, [approvalId]),
     list: (f) =>
       db.rows<ApprovalRow>(
-        "select * from approval where ($1::text is null or session_ulid = $1) and ($2::text is null or chain_id = $2) and ($3::text is null or state = $3) order by asked_at desc, approval_id limit $4",
+        `select ${columns} from approval where ($1::text is null or session_ulid = $1) and ($2::text is null or chain_id = $2) and ($3::text is null or state = $3) order by asked_at desc, approval_id limit $4`,
         [f.sessionUlid ?? null, f.chainId ?? null, f.state ?? null, f.limit],
       ),
     answer: (tx, a) => answer(db, tx, a),
     // an answer is given to the turn that asked, never to a later one
     undelivered: (sessionUlid) =>
       db.rows<ApprovalRow>(
-        `select a.* from approval a where a.session_ulid = $1 and a.state = 'answered'
+        `select ${columns.replaceAll(/\w+/g, "a.$&")} from approval a where a.session_ulid = $1 and a.state = 'answered'
       and not exists (select 1 from turn t where t.session_ulid = a.session_ulid and t.turn_id = a.turn_id and t.state = 'done') order by a.answered_at`,
         [sessionUlid],
       ),
@@ -31,17 +34,17 @@ export function approvalStore(db: Database): Store["approvals"] {
 type Answer = Parameters<Store["approvals"]["answer"]>[1];
 
 async function answer(db: Database, tx: Tx, a: Answer): Promise<{ row: ApprovalRow; applied: boolean }> {
-  const asked = await txRow<ApprovalRow>(tx, "select * from approval where approval_id = $1", [a.approvalId]);
+  const asked = await txRow<ApprovalRow>(tx, `select ${columns} from approval where approval_id = $1`, [a.approvalId]);
   if (!asked) throw new BatonError("NOT_FOUND", `There is no approval ${a.approvalId}.`);
   // the head first, as everywhere: the end of the turn expires approvals under it
   if (asked.sessionUlid !== null) await lockHead(tx, asked.sessionUlid);
   const row = await txRow<ApprovalRow>(
     tx,
     `update approval set state = 'answered', decision = $2, answered_by = $3, actor = $4, reason = $5, answered_at = clock_timestamp()
-    where approval_id = $1 and state = 'open' returning *`,
+    where approval_id = $1 and state = 'open' returning ${columns}`,
     [a.approvalId, a.decision, a.by, a.actor, a.reason ?? null],
   );
-  if (!row) return { row: (await txRow<ApprovalRow>(tx, "select * from approval where approval_id = $1", [a.approvalId]))!, applied: false };
+  if (!row) return { row: (await txRow<ApprovalRow>(tx, `select ${columns} from approval where approval_id = $1`, [a.approvalId]))!, applied: false };
   if (row.sessionUlid !== null) {
     await appendEvents(db, tx, row.sessionUlid, [
       {

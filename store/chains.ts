@@ -6,6 +6,8 @@ import { storable } from "./storable.ts";
 import type { ChainRow, VerdictRow } from "./rows.ts";
 import type { KeyedEvent, Store, Tx } from "./store.ts";
 
+const verdictColumns = "verdict_id, chain_id, session_ulid, turn_id, role, round, decision, score, summary, findings, tree, created_at";
+
 const chainColumns =
   "chain_id, workflow_id, task_key, principal, config, round, state, reason, why, executor_ulid, candidate, created_at, started_at, ended_at, gates";
 
@@ -78,7 +80,7 @@ export function chainStore(db: Database): Store["chains"] {
         return [{ key: `chain.ended:${chainId}`, event: { type: "chain.ended", data: { chainId, reason } } }];
       }),
     recordVerdict: (v) => db.transaction((tx) => recordVerdict(db, tx, v)),
-    verdicts: (chainId) => db.rows<VerdictRow>("select * from verdict where chain_id = $1 order by created_at, verdict_id", [chainId]),
+    verdicts: (chainId) => db.rows<VerdictRow>(`select ${verdictColumns} from verdict where chain_id = $1 order by created_at, verdict_id`, [chainId]),
   };
 }
 
@@ -86,10 +88,10 @@ async function recordVerdict(db: Database, tx: Tx, v: Omit<VerdictRow, "verdictI
   const made = await txRow<VerdictRow>(
     tx,
     `insert into verdict (verdict_id, chain_id, session_ulid, turn_id, role, round, decision, score, summary, findings, tree)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict (session_ulid, turn_id) do nothing returning *`,
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict (session_ulid, turn_id) do nothing returning ${verdictColumns}`,
     [ulid(), v.chainId, v.sessionUlid, v.turnId, v.role, v.round, v.decision, v.score, storable(v.summary), JSON.stringify(storable(v.findings)), v.tree],
   );
-  if (!made) return (await txRow<VerdictRow>(tx, "select * from verdict where session_ulid = $1 and turn_id = $2", [v.sessionUlid, v.turnId]))!;
+  if (!made) return (await txRow<VerdictRow>(tx, `select ${verdictColumns} from verdict where session_ulid = $1 and turn_id = $2`, [v.sessionUlid, v.turnId]))!;
   await appendEvents(db, tx, v.sessionUlid, [
     {
       key: `verdict.recorded:${v.turnId}`,

@@ -95,7 +95,7 @@ const getTypeParser = ((oid: number, format?: "text" | "binary") => {
 
 const names = new Map<string, string>();
 
-/** Our statements are few and fixed: each connection parses and plans one once. Without values there is nothing to prepare for. */
+/** Our statements are few and fixed: each connection parses and plans one once. They name their columns: a plan for `*` fails when a newer Baton adds one. Without values there is nothing to prepare for. */
 export function prepared(text: string, values: unknown[] = []): pg.QueryConfig {
   if (values.length === 0) return { text };
   let name = names.get(text);

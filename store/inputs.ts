@@ -7,7 +7,7 @@ import { storableText } from "./storable.ts";
 import type { InputRow } from "./rows.ts";
 import type { Store } from "./store.ts";
 
-const columns = "input_id, session_ulid, generation, prompt, delivery, source, request_id, state, reason, turn_id, checkout, created_at";
+export const inputColumns = "input_id, session_ulid, generation, prompt, delivery, source, request_id, state, reason, turn_id, checkout, created_at";
 
 /** Messages to sessions. */
 export function inputStore(db: Database): Store["inputs"] {
@@ -19,7 +19,7 @@ export function inputStore(db: Database): Store["inputs"] {
         "select input_id from input where session_ulid = $1 and state in ('recorded', 'accepted') order by input_id",
         [a.sessionUlid],
       );
-      const known = await txRow<InputRow>(tx, `select ${columns} from input where input_id = $1 or (session_ulid = $2 and request_id = $3)`, [
+      const known = await txRow<InputRow>(tx, `select ${inputColumns} from input where input_id = $1 or (session_ulid = $2 and request_id = $3)`, [
         a.inputId,
         a.sessionUlid,
         a.requestId,
@@ -39,7 +39,7 @@ export function inputStore(db: Database): Store["inputs"] {
       const row = await txRow<InputRow>(
         tx,
         `insert into input (input_id, session_ulid, generation, prompt, delivery, source, request_id, checkout)
-        select $1, session_ulid, generation, $3, $4, $5, $6, $7 from session where session_ulid = $2 returning ${columns}`,
+        select $1, session_ulid, generation, $3, $4, $5, $6, $7 from session where session_ulid = $2 returning ${inputColumns}`,
         [a.inputId, a.sessionUlid, storableText(a.prompt), a.delivery, a.source, a.requestId, a.checkout ? JSON.stringify(a.checkout) : null],
       );
       await appendEvents(db, tx, a.sessionUlid, [
@@ -50,14 +50,14 @@ export function inputStore(db: Database): Store["inputs"] {
       ]);
       return { row: row!, position: waiting.length };
     },
-    get: (inputId) => db.row<InputRow>(`select ${columns} from input where input_id = $1`, [inputId]),
+    get: (inputId) => db.row<InputRow>(`select ${inputColumns} from input where input_id = $1`, [inputId]),
     pending: (sessionUlid) =>
-      db.rows<InputRow>(`select ${columns} from input where session_ulid = $1 and state in ('recorded', 'accepted', 'delivering') order by input_id`, [
+      db.rows<InputRow>(`select ${inputColumns} from input where session_ulid = $1 and state in ('recorded', 'accepted', 'delivering') order by input_id`, [
         sessionUlid,
       ]),
     unsignalled: (minAgeMs) =>
       db.rows<InputRow>(
-        `select ${columns.replaceAll(/\w+/g, "i.$&")} from input i join session s using (session_ulid)
+        `select ${inputColumns.replaceAll(/\w+/g, "i.$&")} from input i join session s using (session_ulid)
       where i.state = 'recorded' and i.created_at < clock_timestamp() - $1 * interval '1 ms' and s.started_at is not null and s.closed_at is null order by i.input_id limit 500`,
         [minAgeMs],
       ),

@@ -2,6 +2,8 @@ import type { Database } from "./database.ts";
 import type { RunnerRow } from "./rows.ts";
 import type { Store } from "./store.ts";
 
+const columns = "runner_id, session_ulid, host_id, pid, boot_id, start_ticks, spec_hash, socket_path, spool_path, created_at, ended_at";
+
 /** Runners: rows outlive their processes, so that a successor finds the spool to drain. */
 export function runnerStore(db: Database): Store["runners"] {
   return {
@@ -12,9 +14,9 @@ export function runnerStore(db: Database): Store["runners"] {
         [r.runnerId, r.sessionUlid, r.hostId, r.pid, r.bootId, r.startTicks, r.specHash, r.socketPath, r.spoolPath],
       );
     },
-    live: (hostId) => db.rows<RunnerRow>("select * from runner where host_id = $1 and ended_at is null order by runner_id", [hostId]),
+    live: (hostId) => db.rows<RunnerRow>(`select ${columns} from runner where host_id = $1 and ended_at is null order by runner_id`, [hostId]),
     bySession: (sessionUlid) =>
-      db.row<RunnerRow>("select * from runner where session_ulid = $1 order by created_at desc, runner_id desc limit 1", [sessionUlid]),
+      db.row<RunnerRow>(`select ${columns} from runner where session_ulid = $1 order by created_at desc, runner_id desc limit 1`, [sessionUlid]),
     async ended(runnerId) {
       await db.rows("update runner set ended_at = coalesce(ended_at, clock_timestamp()) where runner_id = $1", [runnerId]);
     },

@@ -6,7 +6,51 @@ import { endGeneration, endIfIdle, failNeverStarted } from "./session-end.ts";
 import type { NewSession, SessionRow } from "./rows.ts";
 import type { Store, Tx } from "./store.ts";
 
-export const sessionSelect = "select s.*, h.last_seq, h.updated_at as last_activity_at from session s join head h using (session_ulid)";
+/** What an insert sets; the rest has defaults. */
+const columnNames: (keyof NewSession)[] = [
+  "sessionUlid",
+  "name",
+  "workflowId",
+  "principal",
+  "clientRequestId",
+  "contextRef",
+  "taskKey",
+  "projectKey",
+  "role",
+  "provider",
+  "agentHandle",
+  "actor",
+  "launcherConfigKey",
+  "presetRevision",
+  "presetSha256",
+  "hostId",
+  "repositoryPath",
+  "worktreePath",
+  "branchName",
+  "baseRef",
+  "systemPrompt",
+  "args",
+  "labels",
+  "launchReason",
+  "parentUlid",
+  "chainId",
+];
+const snake = (name: string) => (name === "presetSha256" ? "preset_sha256" : name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
+const laterColumns = [
+  "generation",
+  "head_at_start",
+  "workspace",
+  "provider_session_id",
+  "created_at",
+  "started_at",
+  "closed_at",
+  "close_reason",
+  "failed",
+  "candidate",
+];
+
+/** Columns by name, never `*`: a statement is planned once a connection, and a newer Baton may add a column meanwhile. */
+export const sessionSelect = `select ${[...columnNames.map(snake), ...laterColumns].map((name) => `s.${name}`).join(", ")}, h.last_seq, h.updated_at as last_activity_at from session s join head h using (session_ulid)`;
 
 /** Sessions and their generations. */
 export function sessionStore(db: Database): Store["sessions"] {
@@ -117,36 +161,6 @@ async function insertSession(db: Database, tx: Tx, row: NewSession): Promise<Ses
   ]);
   return (await txRow<SessionRow>(tx, `${sessionSelect} where s.session_ulid = $1`, [row.sessionUlid]))!;
 }
-
-const columnNames: (keyof NewSession)[] = [
-  "sessionUlid",
-  "name",
-  "workflowId",
-  "principal",
-  "clientRequestId",
-  "contextRef",
-  "taskKey",
-  "projectKey",
-  "role",
-  "provider",
-  "agentHandle",
-  "actor",
-  "launcherConfigKey",
-  "presetRevision",
-  "presetSha256",
-  "hostId",
-  "repositoryPath",
-  "worktreePath",
-  "branchName",
-  "baseRef",
-  "systemPrompt",
-  "args",
-  "labels",
-  "launchReason",
-  "parentUlid",
-  "chainId",
-];
-const snake = (name: string) => (name === "presetSha256" ? "preset_sha256" : name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
 
 function conflict(row: NewSession, constraint: string | undefined): BatonError {
   return constraint === "session_open"

@@ -1,6 +1,6 @@
 import type { Pool, PoolClient } from "pg";
 import type { BatonEvent, Candidate, Delivery, Delta, NewEvent } from "../contracts/event.ts";
-import type { ChainReason, GateView } from "../contracts/messages.ts";
+import type { ChainReason, EndOfSession, GateView } from "../contracts/messages.ts";
 import type { AppendLane, EventFeed } from "./lane.ts";
 import type {
   ApprovalRow,
@@ -80,14 +80,7 @@ export interface Store {
     workspaceReady(sessionUlid: string, a: { path: string; head: string; branch: string | null }): Promise<void>;
     workspaceFailed(sessionUlid: string, message: string): Promise<void>;
     /** closes the generation: columns, event, open turns are given up, waiting inputs stay recorded; inbox `close_runner`. Idempotent; only if `generation` is current. */
-    end(a: {
-      sessionUlid: string;
-      generation: number;
-      state: "closed" | "failed";
-      reason: string;
-      /** inputs that waited when the close was asked for; a later one wakes the session in the same transaction. Absent: none does */
-      waiting?: string[];
-    }): Promise<void>;
+    end(a: EndOfSession): Promise<void>;
     /** a closed session goes on as its next generation, with `session.woken`; null: it is not closed. Of several wakers one finds it so. */
     wake(tx: Tx, sessionUlid: string): Promise<SessionRow | null>;
   };

@@ -3,19 +3,25 @@ import { type Database, txRow } from "./database.ts";
 import type { ProjectRow, TaskRow } from "./rows.ts";
 import type { Store, Tx } from "./store.ts";
 
+const columns =
+  "task_key, project_key, title, description, acceptance_criteria, requirements, base_ref, status, assignee_handle, reviewer_handles, metadata, created_at, updated_at";
+
 /** Projects and tasks. */
 export function taskStore(db: Database): Store["tasks"] {
   return {
     project: (projectKey) => db.row<ProjectRow>("select project_key, repository_path from project where project_key = $1", [projectKey]),
     insert: insertTask,
-    get: (taskKey) => db.row<TaskRow>("select * from task where task_key = $1", [taskKey]),
+    get: (taskKey) => db.row<TaskRow>(`select ${columns} from task where task_key = $1`, [taskKey]),
     list: (f) =>
       db.rows<TaskRow>(
-        "select * from task where ($1::text is null or project_key = $1) and ($2::text is null or status = $2) and ($3::text is null or assignee_handle = $3) and ($4::text is null or task_key > $4) order by task_key limit $5",
+        `select ${columns} from task where ($1::text is null or project_key = $1) and ($2::text is null or status = $2) and ($3::text is null or assignee_handle = $3) and ($4::text is null or task_key > $4) order by task_key limit $5`,
         [f.projectKey ?? null, f.status ?? null, f.assigneeHandle ?? null, f.after ?? null, f.limit],
       ),
     async setStatus(tx, a) {
-      const row = await txRow<TaskRow>(tx, "update task set status = $2, updated_at = clock_timestamp() where task_key = $1 returning *", [a.taskKey, a.to]);
+      const row = await txRow<TaskRow>(tx, `update task set status = $2, updated_at = clock_timestamp() where task_key = $1 returning ${columns}`, [
+        a.taskKey,
+        a.to,
+      ]);
       if (!row) throw new BatonError("NOT_FOUND", `There is no task ${a.taskKey}.`);
       return row;
     },
@@ -35,7 +41,7 @@ async function insertTask(tx: Tx, t: Parameters<Store["tasks"]["insert"]>[1]): P
   const row = await txRow<TaskRow>(
     tx,
     `insert into task (task_key, project_key, title, description, acceptance_criteria, requirements, base_ref, assignee_handle, reviewer_handles, metadata)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing returning *`,
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing returning ${columns}`,
     [
       t.taskKey,
       t.projectKey,

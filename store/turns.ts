@@ -3,6 +3,7 @@ import { appendEvents, lockHead } from "./events.ts";
 import { sessionSelect } from "./sessions.ts";
 import type { HeadRow, InputRow, SessionRow, TurnRow } from "./rows.ts";
 import type { Store, Tx } from "./store.ts";
+import { inputColumns } from "./inputs.ts";
 import { holds } from "./holds.ts";
 import { completeTurn } from "./turn-completion.ts";
 
@@ -83,7 +84,7 @@ type ClaimArgs = Parameters<Store["turns"]["claim"]>[0];
 async function claim(db: Database, tx: Tx, a: ClaimArgs): ReturnType<Store["turns"]["claim"]> {
   const before = await lockHead(tx, a.sessionUlid);
   const session = await txRow<SessionRow>(tx, `${sessionSelect} where s.session_ulid = $1`, [a.sessionUlid]);
-  const input = await txRow<InputRow>(tx, "select * from input where input_id = $1 and session_ulid = $2", [a.inputId, a.sessionUlid]);
+  const input = await txRow<InputRow>(tx, `select ${inputColumns} from input where input_id = $1 and session_ulid = $2`, [a.inputId, a.sessionUlid]);
   if (!before || !session || !input) return { kind: "gone" };
   const known = await txRow<TurnRow>(tx, `select ${turnColumns} from turn where session_ulid = $1 and turn_id = $2`, [a.sessionUlid, a.turnId]);
   if (known?.state === "done") {
@@ -116,7 +117,7 @@ async function claim(db: Database, tx: Tx, a: ClaimArgs): ReturnType<Store["turn
     [a.sessionUlid, a.minEpoch, a.owner],
   ))!;
   const turn = (await txRow<TurnRow>(tx, `select ${turnColumns} from turn where session_ulid = $1 and turn_id = $2`, [a.sessionUlid, a.turnId]))!;
-  const accepted = (await txRow<InputRow>(tx, "select * from input where input_id = $1", [a.inputId]))!;
+  const accepted = (await txRow<InputRow>(tx, `select ${inputColumns} from input where input_id = $1`, [a.inputId]))!;
   return { kind: "claimed", turn, session: { ...session, lastSeq: head.lastSeq }, input: accepted, head };
 }
 

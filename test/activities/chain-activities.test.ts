@@ -55,6 +55,9 @@ async function newChain() {
   return { chainId, taskKey, executor };
 }
 
+const findingsFor = (chainId: string, sessionUlid: string) =>
+  activities.recordChainInput({ chainId, sessionUlid, key: "findings/1", kind: "findings", round: 1, candidate });
+
 /** The session of the chain's reviewer with a finished turn that said `text`. */
 async function reviewed(chainId: string, text: string) {
   const {
@@ -126,14 +129,7 @@ describe("effects of a chain, on rows", () => {
     expect(row).toMatchObject({ source: "chain", checkout: candidate });
     expect(row?.prompt).toContain("says hello");
     expect(row?.prompt).toContain(candidate.commit);
-    const findings = await activities.recordChainInput({
-      chainId,
-      sessionUlid: executor.sessionUlid,
-      key: "findings/1",
-      kind: "findings",
-      round: 1,
-      candidate,
-    });
+    const findings = await findingsFor(chainId, executor.sessionUlid);
     expect(await store.inputs.get(findings.inputId)).toMatchObject({ checkout: null });
   });
 
@@ -148,14 +144,7 @@ describe("effects of a chain, on rows", () => {
     const gates = await activities.evaluateGates({ chainId, round: 1, tree: candidate.tree, stage: "review" });
     expect(gates.filter((g) => !g.passed).map((g) => g.name)).toEqual(["reviews.quorum", "reviews.blockers"]);
     expect((await store.chains.get(chainId))?.gates).toEqual(gates);
-    const { inputId } = await activities.recordChainInput({
-      chainId,
-      sessionUlid: executor.sessionUlid,
-      key: "findings/1",
-      kind: "findings",
-      round: 1,
-      candidate,
-    });
+    const { inputId } = await findingsFor(chainId, executor.sessionUlid);
     expect((await store.inputs.get(inputId))?.prompt).toContain("it burns");
   });
 
