@@ -8,6 +8,9 @@ import { benchmarks } from "./cases.ts";
 import { openGround } from "./ground.ts";
 import { comparison, type Report, table } from "./report.ts";
 
+/** What the caller can mend: said without a stack. */
+class BadArguments extends Error {}
+
 const usage = `Usage: npm run bench -- [name …] [--rounds n] [--json file] [--list]
        npm run bench -- --compare before.json after.json
 Floor and product are measured in turn, 5 times; medians, ranges and ratios are printed. The soak runs only by name.`;
@@ -21,12 +24,12 @@ async function main(): Promise<number> {
   if (values.list) return said(benchmarks.map((one) => `${one.name.padEnd(12)} ${one.what}`).join("\n"));
   if (values.compare) {
     const [before, after] = positionals.map((file) => JSON.parse(readFileSync(file, "utf8")) as Report);
-    if (!before || !after) throw new Error(usage);
+    if (!before || !after) throw new BadArguments(usage);
     return said(comparison(before, after));
   }
   const chosen = choose(positionals);
   const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
-  if (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0)) throw new Error(`--rounds must be a whole number above 0.\n${usage}`);
+  if (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0)) throw new BadArguments(`--rounds must be a whole number above 0.\n${usage}`);
   const say = (line: string): void => console.error(line);
   const ground = await openGround(say);
   const results: Result[] = [];
@@ -45,7 +48,7 @@ function choose(names: string[]): Benchmark[] {
   if (names.length === 0) return benchmarks.filter((one) => one.name !== "soak");
   return names.map((name) => {
     const found = benchmarks.find((one) => one.name === name);
-    if (!found) throw new Error(`There is no benchmark "${name}". There are: ${benchmarks.map((one) => one.name).join(", ")}.`);
+    if (!found) throw new BadArguments(`There is no benchmark "${name}". There are: ${benchmarks.map((one) => one.name).join(", ")}.`);
     return found;
   });
 }
@@ -68,6 +71,6 @@ function said(text: string): number {
 }
 
 process.exitCode = await main().catch((error: unknown) => {
-  console.error(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  console.error(error instanceof BadArguments || !(error instanceof Error) ? String((error as Error).message ?? error) : error.stack);
   return 1;
 });

@@ -1,15 +1,14 @@
-import { parseArgs } from "node:util";
+import { demoArguments } from "./arguments.ts";
 import { connectPm, type PmClient } from "./pm-client.ts";
 import { report } from "./report.ts";
 import { type DemoResult, runDemo } from "./run-demo.ts";
 import { makeScratchProject, type ScratchProject } from "./scratch-project.ts";
 
-const usage = "Usage: npm run demo -- [--json] [--keep] [--timeout seconds] [--times n]";
 const stop = new AbortController();
 class Stopped extends Error {}
 
 async function main(): Promise<number> {
-  const { json, keep, timeoutSeconds, times } = readArguments();
+  const { json, keep, timeoutSeconds, times } = demoArguments();
   const url = process.env["BATON_URL"],
     token = process.env["BATON_TOKEN"];
   if (!url || !token) throw new Error('BATON_URL and BATON_TOKEN are not set: the demo needs a running Baton. "npm run demo" sets both.');
@@ -38,19 +37,6 @@ async function once(pm: PmClient, a: { json: boolean; keep: boolean; timeoutSeco
     clearTimeout(limit);
     if (project && a.keep) console.error(`The scratch repository is kept: ${project.path}`);
     else await project?.remove();
-  }
-}
-
-function readArguments(): { json: boolean; keep: boolean; timeoutSeconds: number; times: number } {
-  try {
-    const { values } = parseArgs({ options: { json: { type: "boolean" }, keep: { type: "boolean" }, timeout: { type: "string" }, times: { type: "string" } } });
-    const timeoutSeconds = Number(values.timeout ?? 300);
-    if (!(timeoutSeconds > 0 && timeoutSeconds <= 86_400)) throw new Error("--timeout must be a number of seconds.");
-    const times = Number(values.times ?? 1);
-    if (!Number.isInteger(times) || times < 1 || times > 1000) throw new Error("--times must be a whole number from 1 to 1000.");
-    return { json: values.json === true, keep: values.keep === true, timeoutSeconds, times };
-  } catch (error) {
-    throw new Error(`${(error as Error).message}\n${usage}`);
   }
 }
 

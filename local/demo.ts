@@ -2,10 +2,13 @@ import { spawn } from "node:child_process";
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { demoArguments } from "../demo/arguments.ts";
 import { readConfig } from "../contracts/config.schema.ts";
 import { dieWithParent } from "./die-with-parent.ts";
 import { prepareHome } from "./home.ts";
-import { runningBaton } from "./run-file.ts";
+import { isAlive } from "./process-identity.ts";
+import { readRunFile, runningBaton } from "./run-file.ts";
 import type { RunFile } from "./run-file.ts";
 
 /**
@@ -15,7 +18,13 @@ import type { RunFile } from "./run-file.ts";
 process.exitCode = await main();
 
 async function main(): Promise<number> {
-  const running = await runningBaton(join(readConfig(process.env).home, "run.json"), 0);
+  try {
+    demoArguments(); // before a Baton is started for them
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n`);
+    return 1;
+  }
+  const running = await livingBaton(join(readConfig(process.env).home, "run.json"));
   if (running !== null) {
     process.stdout.write(`Using the Baton that runs at ${running.url}\n`);
     return await demo(running);
@@ -31,6 +40,18 @@ async function main(): Promise<number> {
     else process.stderr.write(`The demo failed (${code}). Logs: ${join(own.home, "logs")}, ${own.log}\n`);
   }
   return code;
+}
+
+/** The Baton of this home; one that is just starting is waited for. Null: none. */
+async function livingBaton(file: string): Promise<RunFile | null> {
+  for (let told = false; ; told = true) {
+    const running = await runningBaton(file, 0);
+    if (running !== null) return running;
+    const starting = readRunFile(file);
+    if (starting === null || starting.ready || !isAlive(starting)) return null;
+    if (!told) process.stdout.write("Waiting for the Baton that is starting …\n");
+    await sleep(500);
+  }
 }
 
 async function demo(run: RunFile): Promise<number> {

@@ -13,10 +13,9 @@ export interface Home {
   temporalDb: string;
 }
 
-/** Makes the home (0700) with its token and its database password, or finds them as they are. */
+/** Makes the home (0700) with its token and its database password, or finds them as they are. Error: a sentence that says what to do. */
 export function prepareHome(wanted: string): Home {
-  mkdirSync(wanted, { recursive: true, mode: 0o700 });
-  const path = realpathSync(wanted);
+  const path = homeDirectory(wanted);
   chmodSync(path, 0o700);
   const logs = join(path, "logs");
   mkdirSync(logs, { recursive: true, mode: 0o700 });
@@ -31,6 +30,19 @@ export function prepareHome(wanted: string): Home {
     postgresPassword: secret(join(path, "postgres-password")),
     temporalDb: join(path, "temporal.db"),
   };
+}
+
+function homeDirectory(wanted: string): string {
+  try {
+    mkdirSync(wanted, { recursive: true, mode: 0o700 });
+    return realpathSync(wanted);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const why = code === "EEXIST" || code === "ENOTDIR" ? "something that is no directory is there" : message;
+    throw new Error(`Baton's home ${wanted} cannot be made: ${why}. Set BATON_HOME to a directory of your own, or to a path where one can be made.`, {
+      cause: error,
+    });
+  }
 }
 
 /** A 256-bit secret in a file (0600), made once. Linked into place whole: neither a crash nor a second start leaves half a secret. */

@@ -29,6 +29,7 @@ function main(): void {
 try {
   main();
 } catch (error) {
-  log.fatal({ err: error }, (error as Error).message);
+  // For a person: an MCP host shows what its server said before it ended.
+  process.stderr.write(`${(error as Error).message}\n`);
   process.exitCode = 1;
 }
