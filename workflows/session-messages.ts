@@ -43,8 +43,8 @@ export function handleMessages(state: SessionState, dropped: (inputIds: string[]
 /** Ends the session after the open turn, which is cancelled. The first reason stays. */
 export function close(state: SessionState, reason: string): void {
   state.closing ??= reason;
-  // Asked for again: what came in between is not to wake the session any more.
-  state.covered = known(state);
+  // Asked for again: what came in between is not to wake the session any more, and what an earlier one took stays taken.
+  state.covered = [...new Set([...state.covered, ...known(state)])];
   state.current?.scope.cancel();
 }
 

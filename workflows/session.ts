@@ -141,10 +141,12 @@ async function end(state: SessionState, to: "closed" | "failed", reason: string)
   // A Signal that came meanwhile may have a handler of its own.
   await condition(allHandlersFinished);
   // A close that came meanwhile is meant for a late input, too, that may have woken the session; not for what came after it. Usually nothing has.
-  if (state.covered !== covered)
+  for (let told = covered; state.covered !== told; ) {
+    told = state.covered;
     await getExternalWorkflowHandle(generationId(workflowInfo().workflowId, generation + 1))
-      .signal(signalNames.close, { reason, covers: [...state.covered] })
+      .signal(signalNames.close, { reason, covers: [...told] })
       .catch(() => undefined);
+  }
   show(state, to);
   return { state: to, reason, turns: state.turns };
 }

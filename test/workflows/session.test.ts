@@ -1,6 +1,8 @@
 import { ApplicationFailure } from "@temporalio/common";
 import { ulid } from "ulid";
 import { failureTypes } from "../../contracts/failures.ts";
+import { generationId } from "../../contracts/generation-id.ts";
+import { engineQueue } from "../../contracts/messages.ts";
 import type { RunTurnArgs } from "../../contracts/messages.ts";
 import { quietTemporal } from "../support/quiet-temporal.ts";
 import { until } from "../support/until.ts";
@@ -194,6 +196,37 @@ describe("session", () => {
     const handle = await other.startSession(args);
     await handle.signal("close", { reason: "no host" });
     expect(await handle.result()).toMatchObject({ state: "closed", reason: "no host", turns: 0 });
+    await other.close();
+  });
+
+  test("a second close while the session ends takes the turn along that no host had, with what came after it", async () => {
+    const [first, late] = [ulid(), ulid()];
+    let ends = 0;
+    let release = () => {};
+    const held = new Promise<void>((resolve) => (release = resolve));
+    const other = await openTrial({
+      endSession: async () => {
+        ends += 1;
+        if (ends === 1) await held;
+      },
+    });
+    // No host: the close leaves the first input recorded, for a next generation.
+    const args = other.args({ carried: { queue: [first], seen: [], workspaceReady: true, turns: 0 } });
+    const handle = await other.startSession(args);
+    await until("the turn is scheduled", async () => ((await handle.query("state")) as { turnId: string | null }).turnId === first);
+    await handle.signal("close", { reason: "first" });
+    await until("it ends", () => ends === 1);
+    await handle.signal("input", { inputId: late });
+    await handle.signal("close", { reason: "second" });
+    // What the late input woke: it takes all that waits, and no host is there for it either.
+    const next = await other.client.workflow.start("session", {
+      workflowId: generationId(args.sessionUlid, 2),
+      taskQueue: engineQueue(other.instance),
+      args: [{ ...args, generation: 2, carried: { queue: [first, late], seen: [], workspaceReady: true, turns: 0 } }],
+    });
+    release();
+    expect(await handle.result()).toMatchObject({ state: "closed", reason: "first" });
+    expect(await next.result()).toMatchObject({ state: "closed" });
     await other.close();
   });
 
