@@ -141,7 +141,7 @@ async function end(state: SessionState, to: "closed" | "failed", reason: string)
   // A Signal that came meanwhile may have a handler of its own.
   await condition(allHandlersFinished);
   // A close that came meanwhile is meant for a late input, too, that may have woken the session; not for what came after it. Usually nothing has.
-  for (let told = covered; state.covered !== told; ) {
+  for (let told = covered; state.covered !== told;) {
     told = state.covered;
     await getExternalWorkflowHandle(generationId(workflowInfo().workflowId, generation + 1))
       .signal(signalNames.close, { reason, covers: [...told] })
