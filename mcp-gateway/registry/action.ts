@@ -14,13 +14,16 @@ export interface Answer {
   next?: Next[];
 }
 
-/** One action of one tool: the single source of its schema, help, and behaviour. `reads`: it changes nothing, the read-only twin has it too. */
+/** What a token must allow. `session:read` changes nothing; `operator` is what decides over the installation. */
+export type Scope = "session:read" | "session:control" | "session:launch" | "session:purge" | "operator";
+
+/** One action of one tool: the single source of its schema, scope, help, and behaviour. */
 export interface Action {
   tool: string;
   action: string;
   description: string;
   example: Record<string, unknown>;
-  reads: boolean;
+  scope: Scope;
   schema: z.ZodObject;
   handle(baton: Baton, caller: Caller, args: unknown, signal?: AbortSignal): Promise<Answer>;
 }

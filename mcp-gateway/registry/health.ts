@@ -7,7 +7,7 @@ export const plain: Action[] = [
   action({
     tool: "pm_health",
     action: "pm_health",
-    reads: true,
+    scope: "session:read",
     description: "What of Baton is up: gateway, Postgres, Temporal, hosts.",
     example: {},
     schema: z.strictObject({ detail: z.boolean().optional().describe("More of it") }),
@@ -16,7 +16,7 @@ export const plain: Action[] = [
   action({
     tool: "pm_generate_ulid",
     action: "pm_generate_ulid",
-    reads: true,
+    scope: "session:read",
     description: "Fresh ULIDs, for clientRequestId.",
     example: { count: 3 },
     schema: z.strictObject({ count: z.number().int().min(1).max(100).optional().describe("How many (1)") }),

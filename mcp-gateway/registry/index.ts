@@ -1,8 +1,9 @@
 import { z } from "zod";
 import { action, type Action } from "./action.ts";
 import { plain } from "./health.ts";
+import { sessionControls } from "./session-control.ts";
+import { sessionLaunches } from "./session-launch.ts";
 import { sessionReads } from "./session-reads.ts";
-import { sessionWrites } from "./session-writes.ts";
 import { tasks } from "./tasks.ts";
 
 /** A tool as it is published. `actions` of a tool without an `action` parameter: its own one. */
@@ -15,7 +16,7 @@ export interface Tool {
   actions: Action[];
 }
 
-const session = [...sessionReads, ...sessionWrites];
+const session = [...sessionReads, ...sessionLaunches, ...sessionControls];
 
 /** Every tool, in the order of publication. */
 export const tools: Tool[] = [
@@ -50,7 +51,7 @@ function withHelp(tool: string, actions: Action[]): Action[] {
   const help = action({
     tool,
     action: "help",
-    reads: true,
+    scope: "session:read",
     description: "actions, parameters and examples",
     example: { action: "help" },
     schema: z.strictObject({ topic: z.string().optional().describe("An action to explain") }),

@@ -9,7 +9,7 @@ export const sessionReads: Action[] = [
   action({
     tool,
     action: "list",
-    reads: true,
+    scope: "session:read",
     description: "sessions, newest first; attention: true for those that wait for somebody",
     example: { action: "list", limit: 20 },
     schema: z.strictObject({
@@ -29,7 +29,7 @@ export const sessionReads: Action[] = [
   action({
     tool,
     action: "get",
-    reads: true,
+    scope: "session:read",
     description: "one session (or chain) with status, turns, usage, what it waits for",
     example: { action: "get", sessionUlid: "PROJ-42/executor-1" },
     schema: z.strictObject({ sessionUlid: f.sessionUlid.optional(), chainId: f.chainId.optional(), turnId: z.string().optional().describe("An older turn") }),
@@ -38,7 +38,7 @@ export const sessionReads: Action[] = [
   action({
     tool,
     action: "events",
-    reads: true,
+    scope: "session:read",
     description: "durable events after a cursor, or all of them",
     example: { action: "events", sessionUlid: "PROJ-42/executor-1", sinceSeq: 0, waitMs: 10_000 },
     schema: z.strictObject({
@@ -56,7 +56,7 @@ export const sessionReads: Action[] = [
   action({
     tool,
     action: "live_deltas",
-    reads: true,
+    scope: "session:read",
     description: "streaming text after its own cursor",
     example: { action: "live_deltas", sessionUlid: "PROJ-42/executor-1", sinceSeq: 0, waitMs: 10_000 },
     schema: z.strictObject({
@@ -69,7 +69,7 @@ export const sessionReads: Action[] = [
   action({
     tool,
     action: "approvals",
-    reads: true,
+    scope: "session:read",
     description: "what agents and chains wait for; state: open (default), answered, delivered, expired",
     example: { action: "approvals" },
     schema: z.strictObject({
@@ -82,7 +82,7 @@ export const sessionReads: Action[] = [
   action({
     tool,
     action: "wait",
-    reads: true,
+    scope: "session:read",
     description: "wait until sessions, a chain or a task's sessions need attention, are idle, end a turn or close",
     example: { action: "wait", sessionUlids: ["PROJ-42/executor-1"], until: "idle", waitMs: 25_000 },
     schema: z.strictObject({

@@ -10,7 +10,7 @@ export const tasks: Action[] = [
   action({
     tool,
     action: "create",
-    reads: false,
+    scope: "session:control",
     description: "make a task",
     example: { action: "create", taskKey: "PROJ-42", title: "Fix the build", repositoryPath: "/absolute/path" },
     schema: z.strictObject({ taskKey: f.taskKey, ...taskFields, ...key }),
@@ -19,7 +19,7 @@ export const tasks: Action[] = [
   action({
     tool,
     action: "get",
-    reads: true,
+    scope: "session:read",
     description: "one task",
     example: { action: "get", taskKey: "PROJ-42" },
     schema: z.strictObject({ taskKey: f.taskKey }),
@@ -28,7 +28,7 @@ export const tasks: Action[] = [
   action({
     tool,
     action: "list",
-    reads: true,
+    scope: "session:read",
     description: "tasks, by project, status or assignee",
     example: { action: "list", status: "in_progress" },
     schema: z.strictObject({
@@ -43,7 +43,7 @@ export const tasks: Action[] = [
   action({
     tool,
     action: "change_status",
-    reads: false,
+    scope: "session:control",
     description: "move a task; verified and done only through its gates",
     example: { action: "change_status", taskKey: "PROJ-42", to: "in_review" },
     schema: z.strictObject({

@@ -6,7 +6,6 @@ import { chainField, fields as f, taskFields } from "./fields.ts";
 import { given } from "./session-reads.ts";
 
 const tool = "pm_session";
-const key = { clientRequestId: f.clientRequestId.optional(), actor: f.actor.optional() };
 const about = {
   agentHandle: f.handle.optional().describe("Name of the agent"),
   provider: z.enum(["claude", "codex", "opencode", "gemini", "acp", "scripted"]).optional().describe("Must match the preset"),
@@ -18,11 +17,12 @@ const about = {
   systemPrompt: z.string().optional().describe("System prompt"),
 };
 
-export const sessionWrites: Action[] = [
+/** What makes a session. */
+export const sessionLaunches: Action[] = [
   action({
     tool,
     action: "launch_task",
-    reads: false,
+    scope: "session:launch",
     description: "start an agent (or with chain: agent, reviewers and auditor) on a task in its own git worktree",
     example: {
       action: "launch_task",
@@ -55,7 +55,7 @@ export const sessionWrites: Action[] = [
   action({
     tool,
     action: "start",
-    reads: false,
+    scope: "session:launch",
     description: "a session without a turn, until run or input",
     example: {
       action: "start",
@@ -90,70 +90,6 @@ export const sessionWrites: Action[] = [
         await baton.sessions.start(caller, { ...sent, taskKey: task, launcherConfigKey: sent.launcherConfigKey ?? `coder-${sent.provider}` } as LaunchArgs),
       );
     },
-  }),
-  action({
-    tool,
-    action: "input",
-    reads: false,
-    description: "send a message: after the turn (queue), or ending it (interrupt); wakes idle and closed sessions",
-    example: { action: "input", sessionUlid: "PROJ-42/executor-1", prompt: "Also run the tests." },
-    schema: z.strictObject({
-      sessionUlid: f.sessionUlid,
-      prompt: f.prompt,
-      ...key,
-      delivery: z
-        .enum(["queue", "steer", "interrupt"])
-        .optional()
-        .describe("queue (default): after the turn; interrupt: end the turn first; steer: into the turn, where the agent can"),
-    }),
-    handle: (baton, caller, args) => baton.sessions.input(caller, given(args)),
-  }),
-  action({
-    tool,
-    action: "run",
-    reads: false,
-    description: "ask for a turn now",
-    example: { action: "run", sessionUlid: "PROJ-42/executor-1" },
-    schema: z.strictObject({ sessionUlid: f.sessionUlid, prompt: f.prompt.optional(), ...key }),
-    handle: (baton, caller, args) => baton.sessions.run(caller, given(args)),
-  }),
-  action({
-    tool,
-    action: "abort",
-    reads: false,
-    description: "interrupt the running turn; the session stays usable",
-    example: { action: "abort", sessionUlid: "PROJ-42/executor-1" },
-    schema: z.strictObject({
-      sessionUlid: f.sessionUlid,
-      ...key,
-      reason: f.reason.optional(),
-      dropQueue: z.boolean().optional().describe("What becomes of the inputs that wait: false keeps them, else they fail as aborted"),
-    }),
-    handle: async (baton, caller, args) => ({ data: await baton.sessions.abort(caller, given(args)) }),
-  }),
-  action({
-    tool,
-    action: "close",
-    reads: false,
-    description: "end the session; workspace and branch stay",
-    example: { action: "close", sessionUlid: "PROJ-42/executor-1" },
-    schema: z.strictObject({ sessionUlid: f.sessionUlid, ...key, reason: f.reason.optional() }),
-    handle: async (baton, caller, args) => ({ data: await baton.sessions.close(caller, given(args)) }),
-  }),
-  action({
-    tool,
-    action: "respond",
-    reads: false,
-    description: "answer an approval: allow, allow_always, deny, deny_stop, or an option's id",
-    example: { action: "respond", approvalId: "01J…", decision: "allow" },
-    schema: z.strictObject({
-      approvalId: z.string().describe("From approvals or attention"),
-      decision: z.string().optional().describe("allow, allow_always, deny, deny_stop; of a question: an option's id or text"),
-      answers: z.record(z.string(), z.string()).optional().describe("Answer by question id"),
-      ...key,
-      reason: f.reason.optional(),
-    }),
-    handle: async (baton, caller, args) => ({ data: await baton.sessions.respond(caller, given(args)) }),
   }),
 ];
 
