@@ -1,18 +1,19 @@
-import { createMcpHandler } from "@modelcontextprotocol/server";
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { oneAtATime } from "./one-at-a-time.ts";
+import { bothRevisions } from "./revisions.ts";
 import { createServer, type ServerParts } from "./server.ts";
+import type { SessionLimits } from "./sessionful.ts";
 import { carries } from "./token.ts";
 
 /** Largest request. Bytes. */
 const largestBody = 4 * 1024 * 1024;
 const loopback = new Set(["127.0.0.1", "localhost", "[::1]"]);
 
-/** Door 1 over HTTP: `/health` without a token, `/mcp` behind Host, Origin, token and size, in this order. */
-export function httpApp(parts: ServerParts, token: string): Hono {
+/** Door 1 over HTTP: `/health` without a token, `/mcp` behind Host, Origin, token and size, in this order. `close` ends its streams. */
+export function httpApp(parts: ServerParts, token: string, sessions: Partial<SessionLimits> = {}): { app: Hono; close(): Promise<void> } {
   const app = new Hono();
-  const handler = createMcpHandler(() => createServer(parts), { maxRequestBodySize: largestBody });
+  const mcp = bothRevisions({ build: (caller) => createServer({ ...parts, caller }), secret: token, largestBody, sessions });
 
   app.use(async (c, next) => {
     // A page on another name that resolves to loopback (DNS rebinding) sends its own Host; a page of another site sends its Origin.
@@ -45,9 +46,9 @@ export function httpApp(parts: ServerParts, token: string): Hono {
       },
     }),
   );
-  app.all("/mcp", (c) => handler.fetch(c.req.raw));
+  app.all("/mcp", (c) => mcp.fetch(c.req.raw, parts.caller));
   app.notFound((c) => c.json({ error: "Not here: /mcp and /health are." }, 404));
-  return app;
+  return { app, close: () => mcp.close() };
 }
 
 /** A caller that still writes when we hang up sees a broken pipe instead of the sentence: take the rest, up to a bound, and forget it. */

@@ -25,7 +25,7 @@ async function main(): Promise<void> {
     inspectRepository: repositoryInspector(process.env),
     searchPath: process.env["PATH"] ?? "",
   });
-  const app = httpApp(
+  const door = httpApp(
     {
       baton: () => Promise.resolve(baton),
       caller: { principal: localPrincipal },
@@ -33,7 +33,7 @@ async function main(): Promise<void> {
     },
     token,
   );
-  const server = serve({ fetch: app.fetch, hostname: config.listen, port: config.port }, (address) => {
+  const server = serve({ fetch: door.app.fetch, hostname: config.listen, port: config.port }, (address) => {
     process.stdout.write(`ready ${JSON.stringify({ url: `http://127.0.0.1:${address.port}/mcp` })}\n`);
   });
   // A reader that takes nothing would hold its answers in our memory for ever; it comes back by cursor.
@@ -46,6 +46,7 @@ async function main(): Promise<void> {
   const stop = () => {
     // Long polls would hold the server open: their clients come back by cursor.
     server.close();
+    void door.close();
     if ("closeAllConnections" in server) server.closeAllConnections();
     void baton.close().finally(() => process.exit(0));
   };
