@@ -9,7 +9,8 @@ import { type Health, health } from "./health.ts";
 import { input, type InputAnswer, type InputArgs, run, type RunArgs } from "./input.ts";
 import { launch, type Launched } from "./launch.ts";
 import type { LaunchArgs } from "./launch-plan.ts";
-import { loadPresets } from "./presets.ts";
+import { createPreset, deletePreset, getPreset, listPresets, type PresetArgs, updatePreset } from "./preset-changes.ts";
+import { listProviders, testPreset } from "./providers.ts";
 import { getChain } from "./read-chains.ts";
 import { type DeltasArgs, events, type EventsArgs, liveDeltas } from "./read-events.ts";
 import { type ApprovalsArgs, getSession, listApprovals, type ListArgs, listSessions, type Page } from "./read-sessions.ts";
@@ -48,7 +49,15 @@ export interface Baton {
     changeStatus(caller: Caller, args: ChangeStatusArgs): Promise<Data>;
   };
   chains: { get(chainId: string): Promise<Data> };
-  presets: { list(): ReturnType<typeof loadPresets> };
+  presets: {
+    list(args?: { includeProviderDefaults?: boolean }): Promise<Data>;
+    get(key: string): Promise<Data>;
+    create(caller: Caller, args: PresetArgs): Promise<Data>;
+    update(caller: Caller, args: PresetArgs): Promise<Data>;
+    delete(caller: Caller, args: { key: string; clientRequestId?: string; actor?: string }): Promise<Data>;
+    test(key: string): Promise<Data>;
+  };
+  providers: { list(): Promise<Data> };
   health(): Promise<Health>;
   close(): Promise<void>;
 }
@@ -89,7 +98,15 @@ export function openBaton(options: BatonOptions): Promise<Baton> {
       changeStatus: (caller, args) => changeStatus(deps, caller, args),
     },
     chains: { get: (chainId) => getChain(deps, chainId) },
-    presets: { list: () => loadPresets(options.home) },
+    presets: {
+      list: (args) => listPresets(deps, args ?? {}),
+      get: (key) => getPreset(deps, key),
+      create: (caller, args) => createPreset(deps, caller, args),
+      update: (caller, args) => updatePreset(deps, caller, args),
+      delete: (caller, args) => deletePreset(deps, caller, args),
+      test: (key) => testPreset(deps, key),
+    },
+    providers: { list: () => listProviders(deps) },
     health: () => health(deps),
     close: async () => {
       await postgres.close();

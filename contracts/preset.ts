@@ -4,13 +4,30 @@ export interface Preset {
   displayName: string;
   providerType: "claude" | "codex" | "opencode" | "gemini" | "acp" | "scripted";
   description?: string;
-  /** `command`: an ACP agent's argv; `scenario`: a scripted agent's file or inline scenario; `model`; `env` by reference */
+  tags?: string[];
+  /** `command`: an ACP agent's argv; `scenario`: a scripted agent's file or inline scenario; `model`; `env` by reference (a file's `env` is put here too) */
   config: { command?: string[]; wrapper?: string[]; model?: string; scenario?: unknown; env?: { name: string; valueRef: string }[] };
-  permissions: { mode: "deny-all" | "approve-reads" | "ask" | "approve-all" };
-  limits?: { wallSeconds?: number };
+  worktree?: { shouldCreateWorktree?: boolean; allowReuseExistingWorktree?: boolean };
+  permissions: Permissions;
+  limits?: { wallSeconds?: number; idleSeconds?: number; turns?: number; tokens?: number; costMicros?: number };
+  /** lines for `sh -c` in the workspace, before the first turn */
+  bootstrapCommands?: string[];
+  tools?: string[];
+  /** false: a launch's `config` is refused */
+  allowAdhocOverrides?: boolean;
+  /** grows by one with every change through `pm_provider` */
   revision: number;
   /** sha256 of the parsed file */
   sha256: string;
+}
+
+/** What an agent may do. A rule before the mode, the first rule that matches. */
+export interface Permissions {
+  mode: "deny-all" | "approve-reads" | "ask" | "approve-all";
+  /** of what the mode would allow: paths outside the workspace */
+  outsideWorkspace?: "ask" | "deny";
+  /** `tool`: the tool's name or its ACP kind, `*` for any; `pathGlob`: relative to the workspace, or absolute */
+  rules?: { tool: string; pathGlob?: string; commandPrefix?: string; decision: "allow" | "deny" | "ask" }[];
 }
 
 /** What a host needs to launch a session's agent: the preset with the caller's overrides, as stored in `SessionRow.args.effective`. Never a secret's value. */

@@ -16,6 +16,10 @@ export interface LaunchSpec {
   resume?: string;
   /** `ask`: each permission becomes an approval; `approve-all`, `deny-all`: answered at once; `approve-reads`: reads are allowed, the rest denied */
   permissionMode: "ask" | "approve-all" | "approve-reads" | "deny-all";
+  /** paths outside the workspace, of what would be allowed */
+  outsideWorkspace?: "ask" | "deny";
+  /** before the mode, the first that matches */
+  permissionRules?: { tool: string; pathGlob?: string; commandPrefix?: string; decision: "allow" | "deny" | "ask" }[];
   stallMs: number;
 }
 

@@ -28,9 +28,12 @@ export async function launchSpec(deps: HostDeps, session: SessionRow, runnerId: 
     ...(session.systemPrompt ? { systemPrompt: session.systemPrompt } : {}),
     ...(session.providerSessionId ? { resume: session.providerSessionId } : {}),
     permissionMode: effective.permissions.mode,
+    ...(effective.permissions.outsideWorkspace ? { outsideWorkspace: effective.permissions.outsideWorkspace } : {}),
+    ...(effective.permissions.rules ? { permissionRules: effective.permissions.rules } : {}),
     stallMs: deps.config.stallMs,
   };
-  const identity = [launch.command, launch.model ?? "", launch.permissionMode, effective.env ?? [], session.presetRevision];
+  const rules = launch.permissionRules || launch.outsideWorkspace ? [launch.permissionRules ?? [], launch.outsideWorkspace ?? ""] : [];
+  const identity = [launch.command, launch.model ?? "", launch.permissionMode, effective.env ?? [], session.presetRevision, ...rules];
   return { launch, hash: createHash("sha256").update(JSON.stringify(identity)).digest("hex") };
 }
 

@@ -6,7 +6,7 @@ import { openFeed } from "./event-feed.ts";
 import { eventStore } from "./events.ts";
 import { hostStore } from "./hosts.ts";
 import { inputStore } from "./inputs.ts";
-import { requestStore } from "./requests.ts";
+import { lockName, requestStore } from "./requests.ts";
 import { runnerStore } from "./runners.ts";
 import { sessionStore } from "./sessions.ts";
 import type { Store } from "./store.ts";
@@ -31,6 +31,7 @@ export async function openStore(options: { databaseUrl: string; instance: string
       await db.rows("select 1");
     },
     recordRequest: requestStore(db),
+    lockName,
     sessions: sessionStore(db),
     inputs: inputStore(db),
     turns: turnStore(db),

@@ -44,6 +44,8 @@ export interface Store {
 
   /** One transaction takes the key, runs the effect and writes the audit row. On a conflict the stored ids come back (`replayed`), other fingerprint: BatonError IDEMPOTENCY_MISMATCH. A throwing effect rolls all back. Null key: no dedupe. */
   recordRequest<T extends Record<string, unknown>>(key: RequestKey, audit: AuditEntry, effect: (tx: Tx) => Promise<T>): Promise<{ ids: T; replayed: boolean }>;
+  /** Until the transaction ends, nobody else holds `name`: for what is kept outside Postgres. */
+  lockName(tx: Tx, name: string): Promise<void>;
 
   sessions: {
     /** Inserts session, generation 1, head; appends `session.created`. Reserves `branchName` (collision in the repository's reserved names: `-1`, `-2`…) and returns the row. */

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { action, type Action } from "./action.ts";
 import { plain } from "./health.ts";
+import { providers } from "./providers.ts";
 import { sessionControls } from "./session-control.ts";
 import { sessionLaunches } from "./session-launch.ts";
 import { sessionReads } from "./session-reads.ts";
@@ -37,6 +38,14 @@ export const tools: Tool[] = [
     actions: withHelp("pm_session_read", sessionReads),
   },
   { name: "pm_task", title: "Tasks", lead: "The tasks that agents work on.", takesAction: true, readOnly: false, actions: withHelp("pm_task", tasks) },
+  {
+    name: "pm_provider",
+    title: "Presets and providers",
+    lead: "Launcher presets and the agents that are installed here.",
+    takesAction: true,
+    readOnly: false,
+    actions: withHelp("pm_provider", providers),
+  },
   ...plain.map((a) => ({
     name: a.tool,
     title: a.tool === "pm_health" ? "Health" : "ULIDs",
