@@ -32,9 +32,8 @@ export async function attachLiving(deps: HostDeps, claim: ClaimOfSession): Promi
   return null;
 }
 
-/** The session's living runner if its launch is still the wanted one, else a fresh one. */
-export async function obtainRunner(deps: HostDeps, claim: ClaimOfSession): Promise<Obtained> {
-  const living = await attachLiving(deps, claim);
+/** `living` (of attachLiving) if its launch is still the wanted one, else a fresh runner. */
+export async function obtainRunner(deps: HostDeps, claim: ClaimOfSession, living: Obtained | null): Promise<Obtained> {
   if (living) {
     const wanted = await launchSpec(deps, claim.session, living.status.runnerId);
     if (living.status.specHash === wanted.hash || living.status.turnId !== null) return living;

@@ -41,13 +41,16 @@ export async function workTurn(deps: HostDeps, held: HeldTurn): Promise<TurnEnd>
   // The drained spool may have told us of the agent's own conversation.
   const session = (await deps.store.sessions.get(turn.sessionUlid)) ?? held.session;
   if (written) {
-    living?.connection.detach();
+    if (held.adopted || !session.providerSessionId) living?.connection.detach();
     if (held.adopted) throw new AttemptLost("the agent's process ended while no worker looked", !(await wasStopped(deps, held)));
     if (!session.providerSessionId) return unknownOutcome();
-  } else {
+  } else if (held.input.checkout) {
+    // It may take long enough for an idle runner to go.
+    living?.connection.detach();
     await checkoutCandidate(deps, held);
+    living = await attachLiving(deps, claim);
   }
-  const runner = await obtainRunner(deps, { session, epoch: head.epoch });
+  const runner = await obtainRunner(deps, { session, epoch: head.epoch }, living);
   // Before the prompt: if we and then the runner die behind it, the next owner must find in this spool that it was written.
   const offset = await takeSpool(deps, held, runner, fence);
   await sendPrompt(deps, held, runner, written ? continuation(held.input.prompt) : held.input.prompt);
@@ -84,14 +87,16 @@ async function follow(deps: HostDeps, held: HeldTurn, runner: Obtained, fence: F
 
 async function sendPrompt(deps: HostDeps, held: HeldTurn, runner: Obtained, text: string): Promise<void> {
   const { turn, head, input } = held;
-  const fence = { sessionUlid: turn.sessionUlid, epoch: head.epoch, owner: deps.owner, turnId: turn.turnId };
   const started = await deps.store.turns.start({
-    ...fence,
+    sessionUlid: turn.sessionUlid,
+    epoch: head.epoch,
+    owner: deps.owner,
+    turnId: turn.turnId,
     runnerId: runner.status.runnerId,
     pid: runner.status.pid,
     ...(input.checkout ? { candidate: input.checkout.commit } : {}),
   });
-  if (!started || !(await deps.store.turns.promptSent(fence))) throw new Fenced("prompt");
+  if (!started) throw new Fenced("prompt");
   await deps.stopPoint("prompt.sent");
   // The reply waits for the agent's handshake. An abort meanwhile is not to wait for it.
   const stop = () => void runner.connection.request({ cmd: "interrupt", turnId: turn.turnId }).catch(() => undefined);

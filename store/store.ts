@@ -133,9 +133,8 @@ export interface Store {
     unreported(hostId: string): Promise<TurnRow[]>;
     /** which of these (session, epoch) this owner still holds */
     owned(owner: string, claims: { sessionUlid: string; epoch: number }[]): Promise<{ sessionUlid: string; epoch: number }[]>;
-    /** fenced by (epoch, owner); false when fenced */
+    /** The turn runs, and its prompt may be with the agent from now on: one commit before it is told. Fenced by (epoch, owner); false when fenced. */
     start(a: { sessionUlid: string; epoch: number; owner: string; turnId: string; runnerId: string; pid: number; candidate?: string }): Promise<boolean>;
-    promptSent(a: { sessionUlid: string; epoch: number; owner: string; turnId: string }): Promise<boolean>;
     /** points the head at a new runner's spool at offset 0; false when fenced */
     switchSpool(a: { sessionUlid: string; epoch: number; owner: string; spoolId: string }): Promise<boolean>;
     /** result, `turn.completed`, `candidate.captured`, `input.consumed`, open items settled as interrupted, open approvals of the turn expired: one transaction. Idempotent. null when fenced */
