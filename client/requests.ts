@@ -4,6 +4,7 @@ import type { SessionRow } from "../store/rows.ts";
 import type { RequestKey, Store, Tx } from "../store/store.ts";
 import type { Caller } from "./caller.ts";
 import { fingerprint } from "./fingerprint.ts";
+import { wasPurged } from "./purged.ts";
 
 export type Args = Record<string, unknown>;
 
@@ -52,11 +53,25 @@ export function actorOf(caller: Caller, args: Args): string {
   return String(claimed).replace(/^@/, "");
 }
 
-/** A session by ULID or readable name. Error: BatonError NOT_FOUND. */
+export const isUlid = (text: string): boolean => /^[0-9A-HJKMNP-TV-Z]{26}$/i.test(text);
+
+/** A session by ULID or readable name. Error: BatonError NOT_FOUND, also for a purged one. */
 export async function findSession(store: Store, reference: string): Promise<SessionRow> {
-  const row = /^[0-9A-HJKMNP-TV-Z]{26}$/i.test(reference) ? await store.sessions.get(reference.toUpperCase()) : await store.sessions.byName(reference);
+  const row = await findAnySession(store, reference);
+  if (row.purge) throw wasPurged(row);
+  return row;
+}
+
+/** The same, and what is left of a purged one. */
+export async function findAnySession(store: Store, reference: string): Promise<SessionRow> {
+  const row = isUlid(reference) ? await store.sessions.get(reference.toUpperCase()) : await store.sessions.byName(reference);
   if (row) return row;
-  throw new BatonError("NOT_FOUND", `There is no session "${reference}".`, {
+  throw noSession(reference);
+}
+
+/** NOT_FOUND, with the call that shows which there are. */
+export function noSession(reference: string): BatonError {
+  return new BatonError("NOT_FOUND", `There is no session "${reference}".`, {
     field: "sessionUlid",
     next: [{ tool: "pm_session", args: { action: "list" }, why: "the sessions there are" }],
   });

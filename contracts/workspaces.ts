@@ -10,6 +10,8 @@ export interface WorkspacePlan {
   branch: string | null;
   /** commit-ish the worktree starts at */
   baseRef: string;
+  /** a worktree that has to be made again holds this commit's files, uncommitted, unless its branch has newer commits than `until` (ISO 8601) */
+  restore?: { commit: string; until: string };
 }
 
 /** Git on one host. All names are checked before git sees them; hooks, fsmonitor and planted filters never run. */

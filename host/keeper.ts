@@ -12,7 +12,7 @@ import { workspacePlan } from "./workspace-plan.ts";
 /** Owns this host's running turns: claims them, lets them work, stores and reports their results. */
 export interface Keeper {
   /** Claims a turn that Temporal handed out; the stored result if there is one, else null: the keeper completes it by its token. */
-  accept(args: RunTurnArgs, taskToken: string): Promise<TurnResult | null | "gone">;
+  accept(args: RunTurnArgs & { runId?: string | undefined }, taskToken: string): Promise<TurnResult | null | "gone">;
   /** Takes over every open turn of this host that a dead worker left. */
   adoptAll(): Promise<number>;
   readonly held: ReadonlyMap<string, HeldTurn>;
@@ -23,7 +23,7 @@ export interface Keeper {
 export function createKeeper(deps: HostDeps): Keeper {
   const held = new Map<string, HeldTurn>();
 
-  async function claim(a: RunTurnArgs, taskToken: string | null): Promise<HeldTurn | TurnResult | "gone"> {
+  async function claim(a: RunTurnArgs & { runId?: string | undefined }, taskToken: string | null): Promise<HeldTurn | TurnResult | "gone"> {
     const former = held.get(a.sessionUlid);
     if (former) {
       former.drop.abort();

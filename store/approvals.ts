@@ -14,8 +14,9 @@ export function approvalStore(db: Database): Store["approvals"] {
     get: (approvalId) => db.row<ApprovalRow>(`select ${columns} from approval where approval_id = $1`, [approvalId]),
     list: (f) =>
       db.rows<ApprovalRow>(
-        `select ${columns} from approval where ($1::text is null or session_ulid = $1) and ($2::text is null or chain_id = $2) and ($3::text is null or state = $3) order by asked_at desc, approval_id limit $4`,
-        [f.sessionUlid ?? null, f.chainId ?? null, f.state ?? null, f.limit],
+        `select ${columns} from approval where ($1::text is null or session_ulid = $1) and ($2::text is null or chain_id = $2) and ($3::text is null or state = $3)
+        and ($5::text is null or (asked_at, approval_id) < (select b.asked_at, b.approval_id from approval b where b.approval_id = $5)) order by asked_at desc, approval_id desc limit $4`,
+        [f.sessionUlid ?? null, f.chainId ?? null, f.state ?? null, f.limit, f.before ?? null],
       ),
     answer: (tx, a) => answer(db, tx, a),
     // an answer is given to the turn that asked, never to a later one

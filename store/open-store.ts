@@ -3,11 +3,13 @@ import { approvalStore } from "./approvals.ts";
 import { chainStore } from "./chains.ts";
 import { openDatabase } from "./database.ts";
 import { openFeed } from "./event-feed.ts";
+import { eventPages } from "./event-pages.ts";
 import { eventStore } from "./events.ts";
 import { hostStore } from "./hosts.ts";
 import { inputStore } from "./inputs.ts";
 import { lockName, requestStore } from "./requests.ts";
 import { runnerStore } from "./runners.ts";
+import { factsStore } from "./session-facts.ts";
 import { sessionStore } from "./sessions.ts";
 import type { Store } from "./store.ts";
 import { taskStore } from "./tasks.ts";
@@ -33,9 +35,11 @@ export async function openStore(options: { databaseUrl: string; instance: string
     recordRequest: requestStore(db),
     lockName,
     sessions: sessionStore(db),
+    facts: factsStore(db),
     inputs: inputStore(db),
     turns: turnStore(db),
     events: eventStore(db),
+    pages: eventPages(db),
     runners: runnerStore(db),
     hosts: hostStore(db),
     approvals: approvalStore(db),

@@ -2,7 +2,8 @@ import { BatonError } from "../contracts/failures.ts";
 import { generationId } from "../contracts/generation-id.ts";
 import { camel, type Database, txRow, txRows } from "./database.ts";
 import { appendEvents, lockHead } from "./events.ts";
-import { endGeneration, endIfIdle, failNeverStarted } from "./session-end.ts";
+import { conversation, forgetConversation } from "./conversation.ts";
+import { endGeneration, endIfIdle, failNeverStarted, isBusy } from "./session-end.ts";
 import type { NewSession, SessionRow } from "./rows.ts";
 import type { Store, Tx } from "./store.ts";
 
@@ -47,6 +48,8 @@ const laterColumns = [
   "close_reason",
   "failed",
   "candidate",
+  "purge",
+  "purged_at",
 ];
 
 /** Columns by name, never `*`: a statement is planned once a connection, and a newer Baton may add a column meanwhile. */
@@ -83,11 +86,11 @@ export function sessionStore(db: Database): Store["sessions"] {
         `${sessionSelect} where s.context_ref = $1 and s.role = $2 and s.agent_handle = $3 and s.closed_at is null order by s.session_ulid limit 1`,
         [a.contextRef, a.role, a.agentHandle],
       ),
-    async markStarted(sessionUlid, generation) {
+    async markStarted(sessionUlid, generation, runId) {
       await db.rows(
-        `with g as (update generation set started_at = coalesce(started_at, clock_timestamp()) where session_ulid = $1 and generation = $2 returning started_at)
+        `with g as (update generation set started_at = coalesce(started_at, clock_timestamp()), run_id = coalesce(run_id, $3) where session_ulid = $1 and generation = $2 returning started_at)
         update session set started_at = g.started_at from g where session_ulid = $1 and generation = $2 and session.started_at is null`,
-        [sessionUlid, generation],
+        [sessionUlid, generation, runId ?? null],
       );
     },
     unstarted: (minAgeMs, maxAgeMs) =>
@@ -124,11 +127,14 @@ export function sessionStore(db: Database): Store["sessions"] {
       });
     },
     endIfIdle: (tx, a) => endIfIdle(db, tx, a),
+    isBusy: (tx, sessionUlid) => isBusy(tx, sessionUlid),
     superseded: (maxAgeMs) =>
       db.rows<SessionRow>(
         `${sessionSelect} where s.close_reason = 'superseded' and s.closed_at > clock_timestamp() - $1 * interval '1 ms' order by s.session_ulid limit 200`,
         [maxAgeMs],
       ),
+    conversation: (sessionUlid) => conversation(db, sessionUlid),
+    forgetConversation: (a) => db.transaction((tx) => forgetConversation(db, tx, a)),
     wake: (tx, sessionUlid) => wake(db, tx, sessionUlid),
   };
 }

@@ -13,7 +13,7 @@ import { findRepository, inRepository, resolveCommit, treeOf, type Repository } 
 import { snapshotIfDirty } from "./snapshot.ts";
 import { readTree } from "./tree.ts";
 import { sweepViews, withView, type View } from "./view.ts";
-import { addWorktree, dropWorktree, findWorktree, forgetStart, headOf, isReady, populate, reserveStart } from "./worktree.ts";
+import { addWorktree, dropWorktree, findWorktree, forgetStart, headOf, isReady, populate, reserveStart, treeToRestore } from "./worktree.ts";
 
 export interface WorkspacesOptions {
   /** Baton's home, absolute: worktrees must lie below it */
@@ -75,7 +75,8 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
           throw error;
         });
         const head = await headOf(git, repository, dir, start);
-        await viewOf(repository, plan.path, (view) => populate(git, view, dir, head));
+        const restored = await treeToRestore(git, repository, plan, head);
+        await viewOf(repository, plan.path, (view) => populate(git, view, dir, head, restored));
         return { path: plan.path, head: start };
       });
     },
