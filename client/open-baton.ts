@@ -1,6 +1,8 @@
 import { BatonError } from "../contracts/failures.ts";
 import { openStore } from "../store/open-store.ts";
 import type { Store } from "../store/store.ts";
+import { agentWait } from "./agent-wait.ts";
+import { auditRefusal, authorize, type Called } from "./authorize.ts";
 import type { Caller } from "./caller.ts";
 import { abort, type AbortArgs, close, type CloseArgs, respond, type RespondArgs } from "./control.ts";
 import type { BatonOptions, Deps } from "./deps.ts";
@@ -16,7 +18,8 @@ import { type ApprovalsArgs, getSession, listApprovals, type ListArgs, listSessi
 import { createStarter } from "./start-workflow.ts";
 import { changeStatus, type ChangeStatusArgs, createTask, type CreateTaskArgs, getTask, listTasks, type ListTasksArgs } from "./tasks.ts";
 import { lazyTemporal } from "./temporal.ts";
-import { wait, type WaitArgs } from "./wait.ts";
+import { callerOf, createToken, type CreateTokenArgs, listTokens, revokeToken, type TokenView } from "./tokens.ts";
+import type { WaitArgs } from "./wait.ts";
 
 export type { BatonOptions } from "./deps.ts";
 export type { Caller } from "./caller.ts";
@@ -49,6 +52,17 @@ export interface Baton {
   };
   chains: { get(chainId: string): Promise<Data> };
   presets: { list(): ReturnType<typeof loadPresets> };
+  tokens: {
+    create(caller: Caller, args: CreateTokenArgs): Promise<{ token: TokenView; secret: string }>;
+    list(caller: Caller): Promise<TokenView[]>;
+    revoke(caller: Caller, args: { tokenId: string }): Promise<TokenView>;
+    /** who shows this secret; null: nobody */
+    caller(secret: string): Promise<Caller | null>;
+  };
+  /** what doors ask before every action (client/authorize.ts) */
+  authorize(caller: Caller, called: Called, args: Data): Promise<Data>;
+  /** what doors tell when an action was refused */
+  auditRefusal(caller: Caller, called: Called, args: unknown, error: unknown): Promise<void>;
   health(): Promise<Health>;
   close(): Promise<void>;
 }
@@ -80,7 +94,7 @@ export function openBaton(options: BatonOptions): Promise<Baton> {
       events: (args, signal) => events(deps, args, signal),
       liveDeltas: (args, signal) => liveDeltas(deps, args, signal),
       follow: (args, signal) => follow(deps, args, signal),
-      wait: (args, signal) => wait(deps, args, signal),
+      wait: (args, signal) => agentWait(deps, args, signal),
     },
     tasks: {
       create: (caller, args) => createTask(deps, caller, args),
@@ -90,6 +104,14 @@ export function openBaton(options: BatonOptions): Promise<Baton> {
     },
     chains: { get: (chainId) => getChain(deps, chainId) },
     presets: { list: () => loadPresets(options.home) },
+    tokens: {
+      create: (caller, args) => createToken(deps, caller, args),
+      list: (caller) => listTokens(deps, caller),
+      revoke: (caller, args) => revokeToken(deps, caller, args),
+      caller: (secret) => callerOf(deps, secret),
+    },
+    authorize: (caller, called, args) => authorize(deps, caller, called, args),
+    auditRefusal: (caller, called, args, error) => auditRefusal(deps, caller, called, args, error),
     health: () => health(deps),
     close: async () => {
       await postgres.close();

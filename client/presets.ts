@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { demoScenarios } from "../contracts/demo-scenarios.ts";
 import type { Preset } from "../contracts/preset.ts";
+import { agentScopes } from "../contracts/scopes.ts";
 
 const presetFile = z.strictObject({
   key: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,159}$/),
@@ -21,6 +22,7 @@ const presetFile = z.strictObject({
     .default({}),
   permissions: z.strictObject({ mode: z.enum(["deny-all", "approve-reads", "ask", "approve-all"]) }).default({ mode: "ask" }),
   limits: z.strictObject({ wallSeconds: z.number().int().min(1).max(86_400).optional() }).optional(),
+  agentScopes: z.array(z.enum(agentScopes)).optional(),
   revision: z.number().int().min(1).default(1),
 });
 

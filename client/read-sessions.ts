@@ -1,4 +1,5 @@
 import { BatonError } from "../contracts/failures.ts";
+import type { Viewer } from "../store/reach.ts";
 import type { SessionRow } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
 import { defaultBytes, fitting, mostBytes } from "./bounded.ts";
@@ -18,12 +19,16 @@ export interface ListArgs {
   chainId?: string;
   attention?: boolean;
   cursor?: string;
+  /** whose eyes; set by `authorize` */
+  reach?: Viewer;
 }
 export interface ApprovalsArgs {
   sessionUlid?: string;
   chainId?: string;
   state?: string;
   limit?: number;
+  /** whose eyes; set by `authorize` */
+  reach?: Viewer;
 }
 export interface Page {
   data: Record<string, unknown>;
@@ -86,6 +91,7 @@ export async function listApprovals(deps: Deps, args: ApprovalsArgs): Promise<Re
   const rows = await store.approvals.list({
     ...(sessionUlid ? { sessionUlid } : {}),
     ...(args.chainId ? { chainId: args.chainId } : {}),
+    ...(args.reach ? { reach: args.reach } : {}),
     state: args.state ?? "open",
     limit: Math.min(args.limit ?? 100, 200),
   });

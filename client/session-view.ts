@@ -77,7 +77,7 @@ export function summaryView({ row, facts, turns }: SessionWithFacts): Record<str
     launchReason: row.launchReason,
     actor: row.actor,
     parentUlid: row.parentUlid,
-    rootUlid: row.parentUlid ?? row.sessionUlid,
+    rootUlid: row.rootUlid,
     chainId: row.chainId,
     worktreePath: row.worktreePath,
     branchName: row.branchName,

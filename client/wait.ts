@@ -1,5 +1,6 @@
 import { BatonError } from "../contracts/failures.ts";
 import { pmStatus, sessionAttention, sessionState } from "../contracts/session-status.ts";
+import type { Viewer } from "../store/reach.ts";
 import type { SessionRow, TurnRow } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
 import type { Deps } from "./deps.ts";
@@ -7,6 +8,9 @@ import { longestWaitMs } from "./read-events.ts";
 import { findSession } from "./requests.ts";
 import { loadFacts, turnView } from "./session-view.ts";
 import { chainView } from "./read-chains.ts";
+
+/** An agent that waits for its own sessions has nothing else to do. Milliseconds. */
+export const longestAgentWaitMs = 3_600_000;
 
 export type Until = "attention" | "idle" | "turn" | "closed";
 export interface WaitArgs {
@@ -18,12 +22,14 @@ export interface WaitArgs {
   mode?: "any" | "all";
   cursors?: Record<string, number>;
   waitMs?: number;
+  /** whose eyes; set by `authorize` */
+  reach?: Viewer;
 }
 
 /** Waits until sessions (or a chain: until it ended or needs somebody) are where the caller wants them. In time without it: `met: false`, never an error. */
 export async function wait(deps: Deps, args: WaitArgs, signal?: AbortSignal): Promise<Record<string, unknown>> {
   const store = await deps.getStore();
-  const deadline = performance.now() + Math.min(args.waitMs ?? longestWaitMs, longestWaitMs);
+  const deadline = performance.now() + Math.min(args.waitMs ?? longestWaitMs, args.reach && "session" in args.reach ? longestAgentWaitMs : longestWaitMs);
   for (;;) {
     const rows = await targets(store, args);
     const looked = await Promise.all(rows.map((row) => look(store, row, args)));
@@ -48,8 +54,9 @@ async function mustGetChain(store: Store, chainId: string): Promise<NonNullable<
 async function targets(store: Store, args: WaitArgs): Promise<SessionRow[]> {
   const named = [...(args.sessionUlids ?? []), ...(args.sessionUlid === undefined ? [] : [args.sessionUlid])];
   if (named.length > 0) return Promise.all(named.slice(0, 50).map((reference) => findSession(store, reference)));
-  if (args.chainId !== undefined) return store.sessions.list({ limit: 50, chainId: args.chainId });
-  if (args.taskKey !== undefined) return store.sessions.list({ limit: 50, contextRef: `TASK-${args.taskKey}` });
+  const eyes = args.reach ? { reach: args.reach } : {};
+  if (args.chainId !== undefined) return store.sessions.list({ limit: 50, chainId: args.chainId, ...eyes });
+  if (args.taskKey !== undefined) return store.sessions.list({ limit: 50, contextRef: `TASK-${args.taskKey}`, ...eyes });
   throw new BatonError("INVALID_ARGUMENT", "Say what to wait for: sessionUlids, chainId or taskKey.", { field: "sessionUlids" });
 }
 

@@ -1,3 +1,5 @@
+import type { Scope } from "./scopes.ts";
+
 /** A launcher configuration: built in, or `BATON_HOME/presets/<key>.json` of the same shape. */
 export interface Preset {
   key: string;
@@ -8,6 +10,8 @@ export interface Preset {
   config: { command?: string[]; wrapper?: string[]; model?: string; scenario?: unknown; env?: { name: string; valueRef: string }[] };
   permissions: { mode: "deny-all" | "approve-reads" | "ask" | "approve-all" };
   limits?: { wallSeconds?: number };
+  /** what an agent's own token may have of `session:read, session:control, session:launch`; default: all three */
+  agentScopes?: Scope[];
   revision: number;
   /** sha256 of the parsed file */
   sha256: string;
@@ -25,5 +29,6 @@ export interface EffectiveLaunch {
   scenario?: unknown;
   env?: { name: string; valueRef: string }[];
   permissions: Preset["permissions"];
+  agentScopes?: Scope[];
   limits: { wallSeconds?: number };
 }

@@ -17,6 +17,17 @@ export interface LaunchSpec {
   /** `ask`: each permission becomes an approval; `approve-all`, `deny-all`: answered at once; `approve-reads`: reads are allowed, the rest denied */
   permissionMode: "ask" | "approve-all" | "approve-reads" | "deny-all";
   stallMs: number;
+  /** Baton's own door for the agent; absent: it gets none */
+  gateway?: AgentGateway;
+  /** values that must be written nowhere: the referenced environment and the gateway's token */
+  secrets?: string[];
+}
+
+/** The gateway as an agent's MCP server: over HTTP where the agent can, else through `bridge`, the argv of a stdio server that speaks to `url`. */
+export interface AgentGateway {
+  url: string;
+  token: string;
+  bridge: string[];
 }
 
 export interface ProviderCapabilities {

@@ -14,7 +14,8 @@ export async function launchSpec(deps: HostDeps, session: SessionRow, runnerId: 
   const home = join(deps.config.home, "agents", session.sessionUlid);
   const scripted = effective.providerType === "scripted";
   if (scripted) await mkdir(home, { recursive: true, mode: 0o700 });
-  const env: Record<string, string> = { ...deps.agentEnv, ...referencedEnv(effective, deps.resolveSecret) };
+  const referenced = referencedEnv(effective, deps.resolveSecret);
+  const env: Record<string, string> = { ...deps.agentEnv, ...referenced };
   if (scripted) Object.assign(env, { HOME: home }, scenarioEnv(effective.scenario));
   const command = scripted ? [process.execPath, scriptedAgent] : [...(effective.command ?? [])];
   const launch: LaunchSpec = {
@@ -29,6 +30,7 @@ export async function launchSpec(deps: HostDeps, session: SessionRow, runnerId: 
     ...(session.providerSessionId ? { resume: session.providerSessionId } : {}),
     permissionMode: effective.permissions.mode,
     stallMs: deps.config.stallMs,
+    secrets: Object.values(referenced),
   };
   const identity = [launch.command, launch.model ?? "", launch.permissionMode, effective.env ?? [], session.presetRevision];
   return { launch, hash: createHash("sha256").update(JSON.stringify(identity)).digest("hex") };

@@ -1,18 +1,27 @@
+import type { IncomingMessage } from "node:http";
 import { createMcpHandler } from "@modelcontextprotocol/server";
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
+import type { Caller } from "../client/open-baton.ts";
+import { longestAgentWaitMs } from "../client/wait.ts";
 import { oneAtATime } from "./one-at-a-time.ts";
 import { createServer, type ServerParts } from "./server.ts";
-import { carries } from "./token.ts";
+import type { Authenticate } from "./token.ts";
+
+interface Env {
+  Variables: { caller: Caller };
+}
 
 /** Largest request. Bytes. */
 const largestBody = 4 * 1024 * 1024;
 const loopback = new Set(["127.0.0.1", "localhost", "[::1]"]);
 
 /** Door 1 over HTTP: `/health` without a token, `/mcp` behind Host, Origin, token and size, in this order. */
-export function httpApp(parts: ServerParts, token: string): Hono {
-  const app = new Hono();
-  const handler = createMcpHandler(() => createServer(parts), { maxRequestBodySize: largestBody });
+export function httpApp(parts: Omit<ServerParts, "caller">, authenticate: Authenticate): Hono<Env> {
+  const app = new Hono<Env>();
+  const handler = createMcpHandler(({ authInfo }) => createServer({ ...parts, caller: authInfo?.extra?.["caller"] as Caller }), {
+    maxRequestBodySize: largestBody,
+  });
 
   app.use(async (c, next) => {
     // A page on another name that resolves to loopback (DNS rebinding) sends its own Host; a page of another site sends its Origin.
@@ -32,8 +41,17 @@ export function httpApp(parts: ServerParts, token: string): Hono {
 
   app.use("/mcp", oneAtATime());
   app.use("/mcp", async (c, next) => {
-    if (carries(c.req.header("authorization"), token)) return next();
-    return c.json({ error: "Send Authorization: Bearer <the token in Baton's token file>." }, 401, { "WWW-Authenticate": 'Bearer realm="baton"' });
+    const caller = await authenticate(c.req.header("authorization")).catch(() => undefined);
+    if (caller === undefined)
+      return c.json({ error: "Postgres does not answer, so this token cannot be looked up: try again in a moment." }, 503, { "Retry-After": "2" });
+    if (caller === null)
+      return c.json({ error: "Send Authorization: Bearer <the token in Baton's token file, or one that is neither revoked nor expired>." }, 401, {
+        "WWW-Authenticate": 'Bearer realm="baton"',
+      });
+    c.set("caller", caller);
+    // An agent that waits for its own sessions may wait for an hour, and nothing moves on its connection meanwhile.
+    if (caller.session !== undefined) (c.env as { incoming?: IncomingMessage }).incoming?.socket.setTimeout(longestAgentWaitMs + 60_000);
+    return next();
   });
   app.use(
     "/mcp",
@@ -45,7 +63,10 @@ export function httpApp(parts: ServerParts, token: string): Hono {
       },
     }),
   );
-  app.all("/mcp", (c) => handler.fetch(c.req.raw));
+  app.all("/mcp", (c) => {
+    const caller = c.get("caller");
+    return handler.fetch(c.req.raw, { authInfo: { token: "", clientId: caller.principal, scopes: [...(caller.scopes ?? [])], extra: { caller } } });
+  });
   app.notFound((c) => c.json({ error: "Not here: /mcp and /health are." }, 404));
   return app;
 }

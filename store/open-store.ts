@@ -6,11 +6,14 @@ import { openFeed } from "./event-feed.ts";
 import { eventStore } from "./events.ts";
 import { hostStore } from "./hosts.ts";
 import { inputStore } from "./inputs.ts";
-import { requestStore } from "./requests.ts";
+import { reachStore } from "./reach.ts";
+import { recordRefusal, requestStore } from "./requests.ts";
 import { runnerStore } from "./runners.ts";
 import { sessionStore } from "./sessions.ts";
 import type { Store } from "./store.ts";
 import { taskStore } from "./tasks.ts";
+import { tokenStore } from "./tokens.ts";
+import { turnWaitStore } from "./turn-waits.ts";
 import { turnStore } from "./turns.ts";
 
 /** Opens the store on a migrated database; connects at the first use. Default 10 connections and one that listens. `instance` (BATON_INSTANCE) names the notification channel. */
@@ -31,6 +34,7 @@ export async function openStore(options: { databaseUrl: string; instance: string
       await db.rows("select 1");
     },
     recordRequest: requestStore(db),
+    recordRefusal: (audit) => recordRefusal(db, audit),
     sessions: sessionStore(db),
     inputs: inputStore(db),
     turns: turnStore(db),
@@ -40,6 +44,9 @@ export async function openStore(options: { databaseUrl: string; instance: string
     approvals: approvalStore(db),
     tasks: taskStore(db),
     chains: chainStore(db),
+    tokens: tokenStore(db),
+    reach: reachStore(db),
+    waits: turnWaitStore(db),
     lane,
     feed,
   };
