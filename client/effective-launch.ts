@@ -39,6 +39,7 @@ export async function effectiveLaunch(preset: Preset, over: LaunchOverrides, sea
     ...(scenario === undefined ? {} : { scenario }),
     ...(env.length > 0 ? { env } : {}),
     permissions: preset.permissions,
+    ...(preset.agentScopes ? { agentScopes: preset.agentScopes } : {}),
     limits: Number.isFinite(wallSeconds) ? { wallSeconds } : {},
   };
 }

@@ -7,7 +7,7 @@ import type { Store } from "../store/store.ts";
 import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import { checkPrompt } from "./launch-plan.ts";
-import { actorOf, type Args, findSession, record, requestKey, storedAnswer } from "./requests.ts";
+import { actorOf, type Args, findSession, record, requestKey, sourceOf, storedAnswer } from "./requests.ts";
 import { loadFacts, type SessionWithFacts } from "./session-view.ts";
 import type { StoredArgs } from "./start-workflow.ts";
 import { checkConfiguration } from "./turn-configuration.ts";
@@ -81,7 +81,7 @@ export async function input(
       sessionUlid: row.sessionUlid,
       prompt: args.prompt,
       delivery,
-      source: actor,
+      source: sourceOf(caller, { ...args }),
       requestId: null,
       configuration: args.configuration ?? null,
       limit: deps.options.inputQueue,

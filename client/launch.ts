@@ -2,13 +2,15 @@ import { join } from "node:path";
 import { ulid } from "ulid";
 import { BatonError } from "../contracts/failures.ts";
 import { pmStatus, sessionState } from "../contracts/session-status.ts";
+import type { EffectiveLaunch } from "../contracts/preset.ts";
 import type { NewSession, SessionRow } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
+import { agentsArgs, countLaunch, launcherOf, mustNotWiden } from "./agent-launch.ts";
 import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import { chainConfig, planChain } from "./launch-chain.ts";
 import { type LaunchArgs, type LaunchPlan, planLaunch } from "./launch-plan.ts";
-import { actorOf, requestKey, storedAnswer } from "./requests.ts";
+import { actorOf, requestKey, sourceOf, storedAnswer } from "./requests.ts";
 import { loadFacts } from "./session-view.ts";
 import { sessionArgs, type StoredArgs } from "./start-workflow.ts";
 import { supersedeIdle } from "./supersede.ts";
@@ -28,17 +30,22 @@ export async function launch(deps: Deps, caller: Caller, args: LaunchArgs, actio
   const key = requestKey(caller, "create", { action, ...args });
   const earlier = await storedAnswer<LaunchIds>(store, key);
   if (earlier) return started(deps, store, earlier, true, []);
-  const plan = await planLaunch(deps, store, args);
+  const launcher = await launcherOf(store, caller);
+  const agents = launcher && (await agentsArgs(store, launcher, args));
+  const plan = await planLaunch(deps, store, agents?.args ?? args);
   if (args.chain && (action === "start" || args.run === false))
     throw new BatonError("INVALID_ARGUMENT", "A chain runs at once: leave run out.", { field: "run" });
   const roles = args.chain ? await planChain(deps, args.chain) : null;
+  if (launcher) mustNotWiden(launcher, [{ ...plan, field: "launcherConfigKey" }, ...(roles ? everyRole(roles) : [])], plan);
+  const baseOf = agents?.baseOf && (await store.sessions.get(agents.baseOf));
 
   const actor = actorOf(caller, { ...args });
   let superseded: SessionRow | null = null;
   const { ids, replayed } = await store.recordRequest<LaunchIds>(key, { principal: caller.principal, actor, action, target: plan.contextRef }, async (tx) => {
     const sessionUlid = ulid();
     superseded = await supersedeIdle(store, tx, plan);
-    if (plan.newTask) await store.tasks.insert(tx, plan.newTask);
+    if (launcher) await countLaunch(deps, store, tx, launcher);
+    if (plan.newTask) await store.tasks.insert(tx, plan.newTask, caller.principal);
     const chainId = roles ? ulid() : null;
     const workflowId = workflowIdFor({ principal: caller.principal, key: key.key, sessionUlid: chainId ?? sessionUlid });
     const runs = args.run !== false && action === "launch_task" && plan.prompt !== "";
@@ -47,6 +54,7 @@ export async function launch(deps: Deps, caller: Caller, args: LaunchArgs, actio
       sent: { ...args },
       fingerprint: key.fingerprint,
       effective: plan.effective,
+      ...(baseOf && baseOf.repositoryPath === plan.repositoryPath && !superseded ? { baseOf: baseOf.sessionUlid } : {}),
       ...(inputId ? { inputId } : plan.prompt === "" ? {} : { firstPrompt: plan.prompt }),
     };
     const row = await store.sessions.insert(tx, {
@@ -59,10 +67,13 @@ export async function launch(deps: Deps, caller: Caller, args: LaunchArgs, actio
       actor,
       launchReason: action,
       // The next one goes on where the former one stopped.
-      baseRef: superseded?.candidate?.commit ?? plan.baseRef,
+      baseRef:
+        superseded?.candidate?.commit ??
+        (baseOf && baseOf.repositoryPath === plan.repositoryPath ? (baseOf.candidate?.commit ?? baseOf.headAtStart) : null) ??
+        plan.baseRef,
       args: { ...stored },
       worktreePath: join(deps.options.home, "worktrees", sessionUlid),
-      parentUlid: null,
+      parentUlid: launcher?.sessionUlid ?? null,
       chainId,
     });
     if (inputId)
@@ -71,7 +82,7 @@ export async function launch(deps: Deps, caller: Caller, args: LaunchArgs, actio
         sessionUlid,
         prompt: plan.prompt,
         delivery: "queue",
-        source: actor,
+        source: sourceOf(caller, { ...args }),
         requestId: null,
         limit: deps.options.inputQueue,
       });
@@ -171,6 +182,11 @@ function newSession(
     systemPrompt: plan.systemPrompt,
     labels: args.labels ?? {},
   };
+}
+
+function everyRole(roles: Awaited<ReturnType<typeof planChain>>): { effective: EffectiveLaunch; field: string }[] {
+  const auditor = roles.auditor ? [{ ...roles.auditor, field: "chain.auditor" }] : [];
+  return [...roles.reviewers.map((reviewer) => ({ ...reviewer, field: "chain.reviewers" })), ...auditor];
 }
 
 async function mustGet(store: Store, sessionUlid: string): Promise<SessionRow> {

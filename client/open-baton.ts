@@ -3,6 +3,8 @@ import { BatonError } from "../contracts/failures.ts";
 import { openStore } from "../store/open-store.ts";
 import type { Store } from "../store/store.ts";
 import { abort, type AbortArgs } from "./abort.ts";
+import { agentWait } from "./agent-wait.ts";
+import { auditRefusal, authorize, type Called } from "./authorize.ts";
 import type { Caller } from "./caller.ts";
 import { close, type CloseArgs, respond, type RespondArgs } from "./control.ts";
 import type { BatonOptions, Deps } from "./deps.ts";
@@ -21,8 +23,9 @@ import { restart, type RestartArgs } from "./restart.ts";
 import { createStarter } from "./start-workflow.ts";
 import { changeStatus, type ChangeStatusArgs, createTask, type CreateTaskArgs, getTask, listTasks, type ListTasksArgs } from "./tasks.ts";
 import { lazyTemporal } from "./temporal.ts";
+import { callerOf, createToken, type CreateTokenArgs, listTokens, revokeToken, type TokenView } from "./tokens.ts";
 import { tree, type TreeArgs } from "./tree.ts";
-import { wait, type WaitArgs } from "./wait.ts";
+import type { WaitArgs } from "./wait.ts";
 
 export type { BatonOptions } from "./deps.ts";
 export type { Caller } from "./caller.ts";
@@ -67,6 +70,17 @@ export interface Baton {
     test(key: string): Promise<Data>;
   };
   providers: { list(): Promise<Data> };
+  tokens: {
+    create(caller: Caller, args: CreateTokenArgs): Promise<{ token: TokenView; secret: string }>;
+    list(caller: Caller): Promise<TokenView[]>;
+    revoke(caller: Caller, args: { tokenId: string }): Promise<TokenView>;
+    /** who shows this secret; null: nobody */
+    caller(secret: string): Promise<Caller | null>;
+  };
+  /** what doors ask before every action (client/authorize.ts) */
+  authorize(caller: Caller, called: Called, args: Data): Promise<Data>;
+  /** what doors tell when an action was refused */
+  auditRefusal(caller: Caller, called: Called, args: unknown, error: unknown): Promise<void>;
   health(): Promise<Health>;
   close(): Promise<void>;
 }
@@ -100,7 +114,7 @@ export function openBaton(options: BatonOptions): Promise<Baton> {
       liveDeltas: (args, signal) => liveDeltas(deps, args, signal),
       event: (args) => wholeEvent(deps, args),
       follow: (args, signal) => follow(deps, args, signal),
-      wait: (args, signal) => wait(deps, args, signal),
+      wait: (args, signal) => agentWait(deps, args, signal),
       tree: (args) => tree(deps, args),
     },
     tasks: {
@@ -119,6 +133,14 @@ export function openBaton(options: BatonOptions): Promise<Baton> {
       test: (key) => testPreset(deps, key),
     },
     providers: { list: () => listProviders(deps) },
+    tokens: {
+      create: (caller, args) => createToken(deps, caller, args),
+      list: (caller) => listTokens(deps, caller),
+      revoke: (caller, args) => revokeToken(deps, caller, args),
+      caller: (secret) => callerOf(deps, secret),
+    },
+    authorize: (caller, called, args) => authorize(deps, caller, called, args),
+    auditRefusal: (caller, called, args, error) => auditRefusal(deps, caller, called, args, error),
     health: () => health(deps),
     close: async () => {
       await postgres.close();

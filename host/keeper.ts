@@ -5,6 +5,7 @@ import type { TurnEnd } from "../contracts/provider.ts";
 import type { StoredResult, TurnRow } from "../store/rows.ts";
 import { AttemptLost, Fenced, type HostDeps } from "./deps.ts";
 import { type HeldTurn, interrupted } from "./held-turn.ts";
+import { leaveSlot, takeSlot } from "./pause.ts";
 import { reportAttemptLost, reportResult, turnResult } from "./report.ts";
 import { workTurn } from "./turn.ts";
 import { workspacePlan } from "./workspace-plan.ts";
@@ -43,7 +44,10 @@ export function createKeeper(deps: HostDeps): Keeper {
       abort: new AbortController(),
       drop: new AbortController(),
       limitReached: false,
-      waiting: 0,
+      waiting: new Set(),
+      hasSlot: false,
+      takingSlot: null,
+      slotOver: false,
       connection: null,
       tokenGoneSince: null,
       workflowGoneSince: null,
@@ -132,7 +136,7 @@ export function createKeeper(deps: HostDeps): Keeper {
 /** A slot for as long as the agent works; an abort while waiting for one ends the turn without an agent. */
 async function withSlot(deps: HostDeps, held: HeldTurn, work: () => Promise<TurnEnd>): Promise<TurnEnd> {
   try {
-    await deps.slots.acquire(AbortSignal.any([held.abort.signal, held.drop.signal]));
+    await takeSlot(deps, held, AbortSignal.any([held.abort.signal, held.drop.signal]));
   } catch {
     if (held.drop.signal.aborted) throw new Fenced("slot");
     return interrupted();
@@ -140,8 +144,7 @@ async function withSlot(deps: HostDeps, held: HeldTurn, work: () => Promise<Turn
   try {
     return await work();
   } finally {
-    // While it waits for an answer the slot has already been given back.
-    if (held.waiting === 0) deps.slots.release();
+    leaveSlot(deps, held);
   }
 }
 

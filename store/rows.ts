@@ -32,6 +32,10 @@ export interface SessionRow {
   labels: Record<string, string>;
   launchReason: string;
   parentUlid: string | null;
+  /** the session at the top of the tree, how far above it is, and whose the tree is; the database sets them */
+  rootUlid: string;
+  depth: number;
+  owner: string;
   chainId: string | null;
   providerSessionId: string | null;
   createdAt: string;
@@ -48,6 +52,9 @@ export interface SessionRow {
 }
 export type NewSession = Omit<
   SessionRow,
+  | "rootUlid"
+  | "depth"
+  | "owner"
   | "createdAt"
   | "startedAt"
   | "closedAt"

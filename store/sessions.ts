@@ -3,6 +3,8 @@ import { generationId } from "../contracts/generation-id.ts";
 import { camel, type Database, txRow, txRows } from "./database.ts";
 import { appendEvents, lockHead } from "./events.ts";
 import { conversation, forgetConversation } from "./conversation.ts";
+import { countLineage } from "./lineage.ts";
+import { seenBy } from "./reach.ts";
 import { endGeneration, endIfIdle, failNeverStarted, isBusy } from "./session-end.ts";
 import type { NewSession, SessionRow } from "./rows.ts";
 import type { Store, Tx } from "./store.ts";
@@ -38,6 +40,9 @@ const columnNames: (keyof NewSession)[] = [
 ];
 const snake = (name: string) => (name === "presetSha256" ? "preset_sha256" : name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
 const laterColumns = [
+  "root_ulid",
+  "depth",
+  "owner",
   "generation",
   "head_at_start",
   "workspace",
@@ -80,6 +85,7 @@ export function sessionStore(db: Database): Store["sessions"] {
       );
       return (last?.n ?? 0) + 1;
     },
+    lineage: countLineage,
     openFor: (tx, a) =>
       txRow<SessionRow>(
         tx,
@@ -196,12 +202,13 @@ async function reserveBranch(tx: Tx, repositoryPath: string, name: string): Prom
 
 async function listSessions(db: Database, f: Parameters<Store["sessions"]["list"]>[0]): Promise<SessionRow[]> {
   const open = f.open === undefined ? "true" : f.open ? "s.closed_at is null" : "s.closed_at is not null";
+  const seen = seenBy(f.reach, 9);
   return db.rows<SessionRow>(
-    `${sessionSelect} where ${open}
+    `${sessionSelect} where ${open} and ${seen.sql}
     and ($2::text is null or s.context_ref = $2) and ($3::text is null or s.role = $3) and ($4::text is null or s.agent_handle = $4) and ($5::text is null or s.project_key = $5)
     and ($6::text is null or s.parent_ulid = $6) and ($7::text is null or s.chain_id = $7) and ($8::text is null or s.session_ulid < $8)
     order by s.session_ulid desc limit $1`,
-    [f.limit, ...[f.contextRef, f.role, f.agentHandle, f.projectKey, f.parentUlid, f.chainId, f.before].map((value) => value ?? null)],
+    [f.limit, ...[f.contextRef, f.role, f.agentHandle, f.projectKey, f.parentUlid, f.chainId, f.before].map((value) => value ?? null), seen.value],
   );
 }
 

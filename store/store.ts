@@ -3,6 +3,8 @@ import type { BatonEvent, Candidate, Delivery, Delta, NewEvent } from "../contra
 import type { ChainReason, EndOfSession, GateView } from "../contracts/messages.ts";
 import type { PagedEvent } from "./event-pages.ts";
 import type { AppendLane, EventFeed } from "./lane.ts";
+import type { Lineage } from "./lineage.ts";
+import type { ReachStore, Viewer } from "./reach.ts";
 import type {
   ApprovalRow,
   AuditEntry,
@@ -21,6 +23,8 @@ import type {
   TurnRow,
   VerdictRow,
 } from "./rows.ts";
+import type { TokenStore } from "./tokens.ts";
+import type { TurnWaitStore } from "./turn-waits.ts";
 
 /** A transaction's connection. */
 export type Tx = PoolClient;
@@ -47,6 +51,7 @@ export interface FactsFilter {
   attention?: boolean;
   oldestFirst?: boolean;
   /** the last session of the page before */ cursor?: string;
+  /** whose eyes; absent: everybody's sessions */ reach?: Viewer;
 }
 
 export interface RequestKey {
@@ -67,6 +72,8 @@ export interface Store {
   recordRequest<T extends Record<string, unknown>>(key: RequestKey, audit: AuditEntry, effect: (tx: Tx) => Promise<T>): Promise<{ ids: T; replayed: boolean }>;
   /** Until the transaction ends, nobody else holds `name`: for what is kept outside Postgres. */
   lockName(tx: Tx, name: string): Promise<void>;
+  /** an audit row of a call that had no effect */
+  recordRefusal(audit: AuditEntry & { outcome: string }): Promise<void>;
 
   sessions: {
     /** Inserts session, generation 1, head; appends `session.created`. Reserves `branchName` (collision in the repository's reserved names: `-1`, `-2`…) and returns the row. */
@@ -85,7 +92,11 @@ export interface Store {
       chainId?: string;
       before?: string;
       open?: boolean;
+      /** only what these eyes reach */
+      reach?: Viewer;
     }): Promise<SessionRow[]>;
+    /** what a session has launched, under the tree's lock; null: it is gone */
+    lineage(tx: Tx, sessionUlid: string): Promise<Lineage | null>;
     /** next `n` for `<context>/<role>-<n>` */
     nextOrdinal(tx: Tx, contextRef: string, role: string): Promise<number>;
     /** closes the generation if nothing runs, waits or is asked in it and no open chain has it; false: left as it is */
@@ -246,7 +257,7 @@ export interface Store {
 
   approvals: {
     get(approvalId: string): Promise<ApprovalRow | null>;
-    list(filter: { sessionUlid?: string; chainId?: string; state?: string; before?: string; limit: number }): Promise<ApprovalRow[]>;
+    list(filter: { sessionUlid?: string; chainId?: string; state?: string; before?: string; limit: number; reach?: Viewer }): Promise<ApprovalRow[]>;
     /** first answer wins (`applied`); writes `approval.resolved` and the inbox row `respond {approvalId, decision}` in the transaction */
     answer(tx: Tx, a: { approvalId: string; decision: string; by: string; actor: string; reason?: string }): Promise<{ row: ApprovalRow; applied: boolean }>;
     /** answered but not delivered, for a takeover */
@@ -256,10 +267,10 @@ export interface Store {
 
   tasks: {
     project(projectKey: string): Promise<ProjectRow | null>;
-    /** sets projectKey → repository at the first task; another path: BatonError CONFLICT_STATE */
-    insert(tx: Tx, task: Omit<TaskRow, "createdAt" | "updatedAt" | "status"> & { repositoryPath: string | null }): Promise<TaskRow>;
+    /** sets projectKey → repository at the first task; another path: BatonError CONFLICT_STATE. `principal` (default: the local operator): whose task it is */
+    insert(tx: Tx, task: Omit<TaskRow, "createdAt" | "updatedAt" | "status"> & { repositoryPath: string | null }, principal?: string): Promise<TaskRow>;
     get(taskKey: string): Promise<TaskRow | null>;
-    list(filter: { projectKey?: string; status?: string; assigneeHandle?: string; limit: number; after?: string }): Promise<TaskRow[]>;
+    list(filter: { projectKey?: string; status?: string; assigneeHandle?: string; limit: number; after?: string; reach?: Viewer }): Promise<TaskRow[]>;
     setStatus(tx: Tx, a: { taskKey: string; to: string; reason: string; actor: string }): Promise<TaskRow>;
   };
 
@@ -281,6 +292,13 @@ export interface Store {
     recordVerdict(v: Omit<VerdictRow, "verdictId" | "createdAt">): Promise<VerdictRow>;
     verdicts(chainId: string): Promise<VerdictRow[]>;
   };
+
+  /** Credentials (store/tokens.ts). */
+  tokens: TokenStore;
+  /** Who reaches what (store/reach.ts). */
+  reach: ReachStore;
+  /** Agents that wait for what they launched (store/turn-waits.ts). */
+  waits: TurnWaitStore;
 
   /** The append lane (store/append-lane.ts): one per worker process. */
   lane: AppendLane;

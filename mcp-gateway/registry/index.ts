@@ -56,6 +56,12 @@ export const tools: Tool[] = [
   })),
 ];
 
+/** What BATON_READ_ONLY publishes: of each tool the actions that change nothing. pm_session has its read-only twin. */
+export const readOnlyTools: Tool[] = tools
+  .filter((tool) => tool.name !== "pm_session")
+  .map((tool) => ({ ...tool, readOnly: true, actions: tool.actions.filter((one) => one.scope === "session:read") }))
+  .filter((tool) => tool.actions.length > 0);
+
 function withHelp(tool: string, actions: Action[]): Action[] {
   const help = action({
     tool,
