@@ -34,6 +34,8 @@ const variables = {
   BATON_TOKEN_GRACE_MS: ms(60_000),
   BATON_RECONCILE_MS: ms(30_000),
   BATON_SOCKET_IDLE_MS: ms(60_000),
+  BATON_PROGRESS_MS: ms(10_000),
+  BATON_WAITS: z.coerce.number().int().min(1).default(64),
 } as const;
 
 function ms(value: number) {
@@ -68,6 +70,10 @@ export interface Config {
   reconcileMs: number;
   /** a connection to the gateway on which nothing moves for this long is closed; above the longest wait of a call (25 s) */
   socketIdleMs: number;
+  /** between two words of progress to a host that waits for a call */
+  progressMs: number;
+  /** calls of one principal that may wait for news at once */
+  waits: number;
   stickyMs: number;
   maxMessageBytes: number;
 }
@@ -109,6 +115,8 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     tokenGraceMs: v.BATON_TOKEN_GRACE_MS,
     reconcileMs: v.BATON_RECONCILE_MS,
     socketIdleMs: v.BATON_SOCKET_IDLE_MS,
+    progressMs: v.BATON_PROGRESS_MS,
+    waits: v.BATON_WAITS,
     stickyMs: 1_000,
     maxMessageBytes: 262_144,
   };

@@ -13,7 +13,7 @@ const loopback = new Set(["127.0.0.1", "localhost", "[::1]"]);
 /** Door 1 over HTTP: `/health` without a token, `/mcp` behind Host, Origin, token and size, in this order. `close` ends its streams. */
 export function httpApp(parts: ServerParts, token: string, sessions: Partial<SessionLimits> = {}): { app: Hono; close(): Promise<void> } {
   const app = new Hono();
-  const mcp = bothRevisions({ build: (caller) => createServer({ ...parts, caller }), secret: token, largestBody, sessions });
+  const mcp = bothRevisions({ build: (caller) => createServer({ ...parts, caller }), secret: token, largestBody, sessions, bus: parts.fixtures?.bus });
 
   app.use(async (c, next) => {
     // A page on another name that resolves to loopback (DNS rebinding) sends its own Host; a page of another site sends its Origin.

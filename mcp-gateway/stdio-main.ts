@@ -3,6 +3,7 @@ import { pino } from "pino";
 import { localPrincipal } from "../client/caller.ts";
 import { repositoryInspector } from "../client/inspect-repository.ts";
 import { readConfig } from "../contracts/config.schema.ts";
+import { waitLimit } from "./long-polls.ts";
 import { runningBaton } from "./running-baton.ts";
 import { createServer } from "./server.ts";
 
@@ -16,6 +17,8 @@ function main(): void {
     baton: async () => baton.get(),
     caller: { principal: localPrincipal },
     report: ({ action, error }: { action: string; error: unknown }, message: string) => log.error({ action, err: error }, message),
+    waits: waitLimit(config.waits, config.waits),
+    progressMs: config.progressMs,
   };
   serveStdio(() => createServer(parts));
   const stop = () => {
