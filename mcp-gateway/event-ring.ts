@@ -35,7 +35,7 @@ export function eventRing(mostBytes: number): { of(session: string): EventStore 
         async replayEventsAfter(last, { send }) {
           const stream = streamOf(last) ?? "";
           let after = false;
-          for (const [id, one] of [...kept]) {
+          for (const [id, one] of kept) {
             // An empty message only marks a place in its stream.
             if (after && one.session === session && one.stream === stream && Object.keys(one.message).length > 0) await send(id, one.message);
             after ||= id === last;

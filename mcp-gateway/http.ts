@@ -25,7 +25,7 @@ export function httpApp(
   sessions: Partial<SessionLimits> = {},
 ): { app: Hono<Env>; close(): Promise<void> } {
   const app = new Hono<Env>();
-  const mcp = bothRevisions({ build: (caller) => createServer({ ...parts, caller }), secret, largestBody, sessions });
+  const mcp = bothRevisions({ build: (caller) => createServer({ ...parts, caller }), secret, largestBody, sessions, bus: parts.fixtures?.bus });
 
   app.use(async (c, next) => {
     // A page on another name that resolves to loopback (DNS rebinding) sends its own Host; a page of another site sends its Origin.

@@ -6,7 +6,9 @@ import { pino } from "pino";
 import { repositoryInspector } from "../client/inspect-repository.ts";
 import { openBaton } from "../client/open-baton.ts";
 import { readConfig } from "../contracts/config.schema.ts";
+import { testFixtures } from "./fixtures.ts";
 import { httpApp } from "./http.ts";
+import { waitLimit } from "./long-polls.ts";
 import { authenticator, tokenFromFile } from "./token.ts";
 
 // stdout has one line, for the supervisor; everything else is the log's.
@@ -29,6 +31,9 @@ async function main(): Promise<void> {
       baton: () => Promise.resolve(baton),
       readOnly: config.readOnly,
       report: ({ action, error }, message) => log.error({ action, err: error }, message),
+      waits: waitLimit(config.waits, 16 * config.waits),
+      progressMs: config.progressMs,
+      fixtures: await testFixtures(process.env),
     },
     authenticator(token, () => Promise.resolve(baton)),
     token,

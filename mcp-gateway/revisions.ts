@@ -1,4 +1,4 @@
-import { createMcpHandler, isLegacyRequest, type McpServer } from "@modelcontextprotocol/server";
+import { createMcpHandler, isLegacyRequest, type McpServer, type ServerEventBus } from "@modelcontextprotocol/server";
 import type { Caller } from "../client/open-baton.ts";
 import { sessionful, type SessionLimits } from "./sessionful.ts";
 
@@ -16,9 +16,15 @@ export function bothRevisions(a: {
   /** bytes */
   largestBody: number;
   sessions?: Partial<SessionLimits>;
+  /** what subscriptions hear */
+  bus?: ServerEventBus | undefined;
 }): Revisions {
   const size = { maxRequestBodySize: a.largestBody };
-  const modern = createMcpHandler(({ authInfo }) => a.build(authInfo?.extra?.["caller"] as Caller), { legacy: "reject", ...size });
+  const modern = createMcpHandler(({ authInfo }) => a.build(authInfo?.extra?.["caller"] as Caller), {
+    legacy: "reject",
+    ...size,
+    ...(a.bus ? { bus: a.bus } : {}),
+  });
   const before = sessionful({ build: a.build, secret: a.secret, largestBody: a.largestBody, ...(a.sessions ? { limits: a.sessions } : {}) });
   return {
     async fetch(request, caller) {

@@ -124,7 +124,7 @@ export function sessionful(a: { build: (caller: Caller) => McpServer; secret: st
     },
     close(): void {
       clearInterval(sweep);
-      for (const id of [...current.keys()]) retire(id);
+      for (const id of current.keys()) retire(id);
     },
   };
 }
