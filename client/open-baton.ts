@@ -58,7 +58,7 @@ export interface Baton {
     test(key: string): Promise<Data>;
   };
   providers: { list(): Promise<Data> };
-  health(): Promise<Health>;
+  health(args?: { detail?: boolean }): Promise<Health>;
   close(): Promise<void>;
 }
 
@@ -107,7 +107,7 @@ export function openBaton(options: BatonOptions): Promise<Baton> {
       test: (key) => testPreset(deps, key),
     },
     providers: { list: () => listProviders(deps) },
-    health: () => health(deps),
+    health: (args) => health(deps, args),
     close: async () => {
       await postgres.close();
       await temporal.close();

@@ -4,6 +4,7 @@ import { chainStore } from "./chains.ts";
 import { openDatabase } from "./database.ts";
 import { openFeed } from "./event-feed.ts";
 import { eventStore } from "./events.ts";
+import { healthStore } from "./health.ts";
 import { hostStore } from "./hosts.ts";
 import { inputStore } from "./inputs.ts";
 import { lockName, requestStore } from "./requests.ts";
@@ -30,6 +31,7 @@ export async function openStore(options: { databaseUrl: string; instance: string
     async ping() {
       await db.rows("select 1");
     },
+    health: healthStore(db),
     recordRequest: requestStore(db),
     lockName,
     sessions: sessionStore(db),
