@@ -146,7 +146,12 @@ function runUnderOwnNode() {
     stdio: "inherit",
     cwd: command.args || name === "mcp" ? process.cwd() : checkout,
     // Node keeps what it makes of each .ts file: a process of ours starts in a third of the time and half the memory
-    env: { NODE_COMPILE_CACHE: at(".baton/compile-cache"), BATON_NODE: process.execPath, BATON_COMMAND: ownName(), ...process.env },
+    env: {
+      NODE_COMPILE_CACHE: at(".baton/compile-cache"),
+      BATON_NODE: process.env.npm_node_execpath || process.execPath,
+      BATON_COMMAND: ownName(),
+      ...process.env,
+    },
   });
   // the terminal sends Ctrl-C to the child too: passing it on would make one into two, and two mean "now"
   process.on("SIGINT", () => {});

@@ -1,6 +1,5 @@
 import { parseArgs } from "node:util";
 import { repositoryInspector } from "../client/inspect-repository.ts";
-import { type Baton, openBaton } from "../client/open-baton.ts";
 import { NoBaton } from "../client/pm-client.ts";
 import { readConfig } from "../contracts/config.schema.ts";
 import { exitCodes, Usage } from "./exit-codes.ts";
@@ -51,7 +50,9 @@ async function withTokens(env: Environment, use: (tokens: Tokens) => Promise<num
   if (!databaseUrl || !temporalAddress) throw new NoBaton("The Baton that runs does not say where its database is.");
   const config = readConfig(env);
   const where = { databaseUrl, temporalAddress, instance: instance ?? config.instance, hostId: hostId ?? config.hostId };
-  const baton: Baton = await openBaton({ ...config, ...where, inspectRepository: repositoryInspector(env), searchPath: env["PATH"] ?? "" });
+  // Here, so that the other commands do not wait for the clients of Postgres and Temporal to be loaded.
+  const { openBaton } = await import("../client/open-baton.ts");
+  const baton = await openBaton({ ...config, ...where, inspectRepository: repositoryInspector(env), searchPath: env["PATH"] ?? "" });
   try {
     const { tokens } = baton as unknown as { tokens?: Tokens };
     if (tokens) return await use(tokens);
