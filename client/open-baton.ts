@@ -81,7 +81,7 @@ export interface Baton {
   authorize(caller: Caller, called: Called, args: Data): Promise<Data>;
   /** what doors tell when an action was refused */
   auditRefusal(caller: Caller, called: Called, args: unknown, error: unknown): Promise<void>;
-  health(): Promise<Health>;
+  health(args?: { detail?: boolean }): Promise<Health>;
   close(): Promise<void>;
 }
 
@@ -141,7 +141,7 @@ export function openBaton(options: BatonOptions): Promise<Baton> {
     },
     authorize: (caller, called, args) => authorize(deps, caller, called, args),
     auditRefusal: (caller, called, args, error) => auditRefusal(deps, caller, called, args, error),
-    health: () => health(deps),
+    health: (args) => health(deps, args),
     close: async () => {
       await postgres.close();
       await temporal.close();

@@ -5,6 +5,7 @@ import { openDatabase } from "./database.ts";
 import { openFeed } from "./event-feed.ts";
 import { eventPages } from "./event-pages.ts";
 import { eventStore } from "./events.ts";
+import { healthStore } from "./health.ts";
 import { hostStore } from "./hosts.ts";
 import { inputStore } from "./inputs.ts";
 import { reachStore } from "./reach.ts";
@@ -35,6 +36,7 @@ export async function openStore(options: { databaseUrl: string; instance: string
     async ping() {
       await db.rows("select 1");
     },
+    health: healthStore(db),
     recordRequest: requestStore(db),
     lockName,
     recordRefusal: (audit) => recordRefusal(db, audit),

@@ -67,6 +67,21 @@ export interface Store {
   transaction<T>(body: (tx: Tx) => Promise<T>): Promise<T>;
   close(): Promise<void>;
   ping(): Promise<void>;
+  health: {
+    versions(): Promise<{ postgres: string; schema: number }>;
+    /** how much is open, waits or runs, in the whole installation */
+    depths(): Promise<{
+      openSessions: number;
+      inputsWaiting: number;
+      turnsQueued: number;
+      turnsRunning: number;
+      turnsUnreported: number;
+      approvalsOpen: number;
+      hostInbox: number;
+    }>;
+    /** runners that have not ended, newest first, at most 500 */
+    runners(): Promise<{ runnerId: string; sessionUlid: string; hostId: string; pid: number; createdAt: string }[]>;
+  };
 
   /** One transaction takes the key, runs the effect and writes the audit row. On a conflict the stored ids come back (`replayed`), other fingerprint: BatonError IDEMPOTENCY_MISMATCH. A throwing effect rolls all back. Null key: no dedupe. */
   recordRequest<T extends Record<string, unknown>>(key: RequestKey, audit: AuditEntry, effect: (tx: Tx) => Promise<T>): Promise<{ ids: T; replayed: boolean }>;
