@@ -9,6 +9,7 @@ import { type Health, health } from "./health.ts";
 import { input, type InputAnswer, type InputArgs, run, type RunArgs } from "./input.ts";
 import { launch, type Launched } from "./launch.ts";
 import type { LaunchArgs } from "./launch-plan.ts";
+import { configView, promptView, specView, type ViewArgs } from "./launch-views.ts";
 import { loadPresets } from "./presets.ts";
 import { getChain } from "./read-chains.ts";
 import { type DeltasArgs, events, type EventsArgs, liveDeltas } from "./read-events.ts";
@@ -32,6 +33,9 @@ export interface Baton {
     abort(caller: Caller, args: AbortArgs): Promise<Data>;
     close(caller: Caller, args: CloseArgs): Promise<Data>;
     respond(caller: Caller, args: RespondArgs): Promise<Data>;
+    prompt(args: ViewArgs): Promise<Data>;
+    config(args: ViewArgs): Promise<Data>;
+    spec(args: ViewArgs): Promise<Data>;
     get(args: { sessionUlid?: string; chainId?: string; turnId?: string }): Promise<Data>;
     list(args: ListArgs): Promise<Page>;
     approvals(args: ApprovalsArgs): Promise<Data>;
@@ -74,6 +78,9 @@ export function openBaton(options: BatonOptions): Promise<Baton> {
       abort: (caller, args) => abort(deps, caller, args),
       close: (caller, args) => close(deps, caller, args),
       respond: (caller, args) => respond(deps, caller, args),
+      prompt: (args) => promptView(deps, args),
+      config: (args) => configView(deps, args),
+      spec: (args) => specView(deps, args),
       get: (args) => getSession(deps, args),
       list: (args) => listSessions(deps, args),
       approvals: (args) => listApprovals(deps, args),

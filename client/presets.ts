@@ -5,6 +5,14 @@ import { z } from "zod";
 import { demoScenarios } from "../contracts/demo-scenarios.ts";
 import type { Preset } from "../contracts/preset.ts";
 
+const count = z.number().int().min(1);
+const limitsSchema = z.strictObject({
+  wallSeconds: count.max(86_400).optional(),
+  idleSeconds: count.max(86_400).optional(),
+  turns: count.optional(),
+  tokens: count.optional(),
+  costMicros: count.optional(),
+});
 const presetFile = z.strictObject({
   key: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,159}$/),
   displayName: z.string().min(1).max(200).optional(),
@@ -20,7 +28,10 @@ const presetFile = z.strictObject({
     })
     .default({}),
   permissions: z.strictObject({ mode: z.enum(["deny-all", "approve-reads", "ask", "approve-all"]) }).default({ mode: "ask" }),
-  limits: z.strictObject({ wallSeconds: z.number().int().min(1).max(86_400).optional() }).optional(),
+  limits: limitsSchema.optional(),
+  bootstrapCommands: z.array(z.string().min(1).max(10_000)).max(20).optional(),
+  tools: z.array(z.string().min(1).max(100)).max(50).optional(),
+  allowAdhocOverrides: z.boolean().optional(),
   revision: z.number().int().min(1).default(1),
 });
 

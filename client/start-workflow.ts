@@ -24,6 +24,8 @@ export interface StoredArgs {
   effective: EffectiveLaunch;
   inputId?: string;
   firstPrompt?: string;
+  /** what the host does in the fresh workspace: lays a commit's files over it, runs lines for the shell */
+  workspace?: { template?: string; bootstrap?: string[] };
 }
 
 export interface StarterOptions {

@@ -28,9 +28,17 @@ export async function launchSpec(deps: HostDeps, session: SessionRow, runnerId: 
     ...(session.systemPrompt ? { systemPrompt: session.systemPrompt } : {}),
     ...(session.providerSessionId ? { resume: session.providerSessionId } : {}),
     permissionMode: effective.permissions.mode,
+    ...(effective.tools ? { tools: effective.tools } : {}),
     stallMs: deps.config.stallMs,
   };
-  const identity = [launch.command, launch.model ?? "", launch.permissionMode, effective.env ?? [], session.presetRevision];
+  const identity = [
+    launch.command,
+    launch.model ?? "",
+    launch.permissionMode,
+    effective.env ?? [],
+    session.presetRevision,
+    ...(effective.tools ? [effective.tools] : []),
+  ];
   return { launch, hash: createHash("sha256").update(JSON.stringify(identity)).digest("hex") };
 }
 

@@ -6,6 +6,7 @@ import { openFeed } from "./event-feed.ts";
 import { eventStore } from "./events.ts";
 import { hostStore } from "./hosts.ts";
 import { inputStore } from "./inputs.ts";
+import { launchStore } from "./launches.ts";
 import { requestStore } from "./requests.ts";
 import { runnerStore } from "./runners.ts";
 import { sessionStore } from "./sessions.ts";
@@ -40,6 +41,7 @@ export async function openStore(options: { databaseUrl: string; instance: string
     approvals: approvalStore(db),
     tasks: taskStore(db),
     chains: chainStore(db),
+    launches: launchStore(db),
     lane,
     feed,
   };

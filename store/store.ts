@@ -2,6 +2,7 @@ import type { Pool, PoolClient } from "pg";
 import type { BatonEvent, Candidate, Delivery, Delta, NewEvent } from "../contracts/event.ts";
 import type { ChainReason, EndOfSession, GateView } from "../contracts/messages.ts";
 import type { AppendLane, EventFeed } from "./lane.ts";
+import type { LaunchStore } from "./launches.ts";
 import type {
   ApprovalRow,
   AuditEntry,
@@ -222,6 +223,8 @@ export interface Store {
     recordVerdict(v: Omit<VerdictRow, "verdictId" | "createdAt">): Promise<VerdictRow>;
     verdicts(chainId: string): Promise<VerdictRow[]>;
   };
+
+  launches: LaunchStore;
 
   /** The append lane (store/append-lane.ts): one per worker process. */
   lane: AppendLane;

@@ -77,10 +77,15 @@ export async function addWorktree(git: Git, repository: Repository, plan: Worksp
   return dir;
 }
 
-/** Writes the files of the worktree's commit and marks it complete. A repeat starts over. */
-export async function populate(git: Git, view: View, worktreeGitDir: string, head: string): Promise<void> {
+/** Writes the files of the worktree's commit, a template's over them, and marks it complete. A repeat starts over. */
+export async function populate(git: Git, view: View, worktreeGitDir: string, head: string, template?: string): Promise<void> {
   const index = join(worktreeGitDir, "index");
   await git.run(["read-tree", "--reset", "-u", head], view.on(index));
+  if (template !== undefined) {
+    // Through an index of the view's own: for the worktree's they are changes that nobody has committed.
+    await git.run(["read-tree", template], view.on());
+    await git.run(["checkout-index", "--all", "--force", "--quiet"], view.on());
+  }
   await writeFile(join(worktreeGitDir, readyMark), `${head}\n`, { flush: true });
 }
 

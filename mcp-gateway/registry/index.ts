@@ -4,6 +4,7 @@ import { plain } from "./health.ts";
 import { sessionControls } from "./session-control.ts";
 import { sessionLaunches } from "./session-launch.ts";
 import { sessionReads } from "./session-reads.ts";
+import { sessionViews } from "./session-views.ts";
 import { tasks } from "./tasks.ts";
 
 /** A tool as it is published. `actions` of a tool without an `action` parameter: its own one. */
@@ -16,7 +17,7 @@ export interface Tool {
   actions: Action[];
 }
 
-const session = [...sessionReads, ...sessionLaunches, ...sessionControls];
+const session = [...sessionReads, ...sessionViews, ...sessionLaunches, ...sessionControls];
 
 /** Every tool, in the order of publication. */
 export const tools: Tool[] = [
@@ -34,7 +35,7 @@ export const tools: Tool[] = [
     lead: "Read coding agents' sessions: the actions of pm_session that change nothing.",
     takesAction: true,
     readOnly: true,
-    actions: withHelp("pm_session_read", sessionReads),
+    actions: withHelp("pm_session_read", [...sessionReads, ...sessionViews]),
   },
   { name: "pm_task", title: "Tasks", lead: "The tasks that agents work on.", takesAction: true, readOnly: false, actions: withHelp("pm_task", tasks) },
   ...plain.map((a) => ({
