@@ -13,6 +13,7 @@ import { type Health, health } from "./health.ts";
 import { input, type InputAnswer, type InputArgs, run, type RunArgs } from "./input.ts";
 import { launch, type Launched } from "./launch.ts";
 import type { LaunchArgs } from "./launch-plan.ts";
+import { configView, promptView, specView, type ViewArgs } from "./launch-views.ts";
 import { createPreset, deletePreset, getPreset, listPresets, type PresetArgs, updatePreset } from "./preset-changes.ts";
 import { listProviders, testPreset } from "./providers.ts";
 import { getChain } from "./read-chains.ts";
@@ -42,6 +43,9 @@ export interface Baton {
     close(caller: Caller, args: CloseArgs): Promise<Data>;
     restart(caller: Caller, args: RestartArgs): Promise<Data>;
     respond(caller: Caller, args: RespondArgs): Promise<Data>;
+    prompt(args: ViewArgs): Promise<Data>;
+    config(args: ViewArgs): Promise<Data>;
+    spec(args: ViewArgs): Promise<Data>;
     get(args: { sessionUlid?: string; chainId?: string; turnId?: string }): Promise<Data>;
     list(args: ListArgs): Promise<Page>;
     approvals(args: ApprovalsArgs): Promise<Page>;
@@ -107,6 +111,9 @@ export function openBaton(options: BatonOptions): Promise<Baton> {
       close: (caller, args) => close(deps, caller, args),
       restart: (caller, args) => restart(deps, caller, args),
       respond: (caller, args) => respond(deps, caller, args),
+      prompt: (args) => promptView(deps, args),
+      config: (args) => configView(deps, args),
+      spec: (args) => specView(deps, args),
       get: (args) => getSession(deps, args),
       list: (args) => listSessions(deps, args),
       approvals: (args) => listApprovals(deps, args),

@@ -20,6 +20,8 @@ export interface LaunchSpec {
   outsideWorkspace?: "ask" | "deny";
   /** before the mode, the first that matches */
   permissionRules?: { tool: string; pathGlob?: string; commandPrefix?: string; decision: "allow" | "deny" | "ask" }[];
+  /** kinds or names of the tools that may be used; what the agent asks for beyond them is denied. Absent: all */
+  tools?: string[];
   stallMs: number;
   /** Baton's own door for the agent; absent: it gets none */
   gateway?: AgentGateway;
@@ -41,6 +43,9 @@ export interface ProviderCapabilities {
   deltas: boolean;
   cost: "reported" | "none";
 }
+
+/** What every agent behind the Agent Client Protocol can do. */
+export const acpCapabilities: ProviderCapabilities = { steer: "none", resume: "exact", approvals: true, deltas: true, cost: "reported" };
 
 export interface TurnEnd {
   outcome: TurnOutcome;

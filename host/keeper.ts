@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { noUsage } from "../contracts/event.ts";
 import type { RunTurnArgs, TurnResult } from "../contracts/messages.ts";
 import type { TurnEnd } from "../contracts/provider.ts";
+import { worksInRepository } from "../contracts/workspaces.ts";
 import type { StoredResult, TurnRow } from "../store/rows.ts";
 import { AttemptLost, Fenced, type HostDeps } from "./deps.ts";
 import { type HeldTurn, interrupted } from "./held-turn.ts";
@@ -181,7 +182,7 @@ async function finish(deps: HostDeps, held: HeldTurn, end: TurnEnd): Promise<voi
 
 async function captureCandidate(deps: HostDeps, held: HeldTurn) {
   const { session, turn, input } = held;
-  if (session.branchName === null || session.headAtStart === null) return null;
+  if ((session.branchName === null && !worksInRepository(session)) || session.headAtStart === null) return null;
   try {
     const { stable, ...candidate } = await deps.workspaces.capture({
       plan: workspacePlan(session),

@@ -37,11 +37,13 @@ export async function launchSpec(
     permissionMode: configuration?.mode ?? effective.permissions.mode,
     ...(effective.permissions.outsideWorkspace ? { outsideWorkspace: effective.permissions.outsideWorkspace } : {}),
     ...(effective.permissions.rules ? { permissionRules: effective.permissions.rules } : {}),
+    ...(effective.tools ? { tools: effective.tools } : {}),
     stallMs: deps.config.stallMs,
     secrets: Object.values(referenced),
   };
   const rules = launch.permissionRules || launch.outsideWorkspace ? [launch.permissionRules ?? [], launch.outsideWorkspace ?? ""] : [];
-  const identity = [launch.command, launch.model ?? "", launch.permissionMode, effective.env ?? [], session.presetRevision, ...rules];
+  const tools = effective.tools ? [effective.tools] : [];
+  const identity = [launch.command, launch.model ?? "", launch.permissionMode, effective.env ?? [], session.presetRevision, ...rules, ...tools];
   return { launch, hash: createHash("sha256").update(JSON.stringify(identity)).digest("hex") };
 }
 

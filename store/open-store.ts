@@ -8,6 +8,7 @@ import { eventStore } from "./events.ts";
 import { healthStore } from "./health.ts";
 import { hostStore } from "./hosts.ts";
 import { inputStore } from "./inputs.ts";
+import { launchStore } from "./launches.ts";
 import { reachStore } from "./reach.ts";
 import { lockName, recordRefusal, requestStore } from "./requests.ts";
 import { runnerStore } from "./runners.ts";
@@ -54,6 +55,7 @@ export async function openStore(options: { databaseUrl: string; instance: string
     tokens: tokenStore(db),
     reach: reachStore(db),
     waits: turnWaitStore(db),
+    launches: launchStore(db),
     lane,
     feed,
   };

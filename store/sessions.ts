@@ -175,6 +175,11 @@ async function insertSession(db: Database, tx: Tx, row: NewSession): Promise<Ses
 }
 
 function conflict(row: NewSession, constraint: string | undefined): BatonError {
+  if (constraint === "session_in_repository")
+    return new BatonError("CONFLICT_STATE", `Another session works in ${row.repositoryPath} itself: close it first, or work in a worktree.`, {
+      field: "worktree.disabled",
+      currentState: "open",
+    });
   return constraint === "session_open"
     ? new BatonError(
         "CONFLICT_STATE",
@@ -240,11 +245,13 @@ async function wake(db: Database, tx: Tx, sessionUlid: string): Promise<SessionR
   const blocked = await txRow(
     tx,
     `select 1 as one from session s join session o on o.context_ref = s.context_ref and o.role = s.role and o.agent_handle = s.agent_handle and o.session_ulid <> s.session_ulid
-    where s.session_ulid = $1 and s.closed_at is not null and o.closed_at is null and (s.chain_id is null or s.role = 'executor') and (o.chain_id is null or o.role = 'executor')`,
+    where s.session_ulid = $1 and s.closed_at is not null and o.closed_at is null and (s.chain_id is null or s.role = 'executor') and (o.chain_id is null or o.role = 'executor')
+    union all select 1 from session s join session o on o.repository_path = s.repository_path and o.worktree_path = o.repository_path and o.session_ulid <> s.session_ulid
+    where s.session_ulid = $1 and s.closed_at is not null and o.closed_at is null and s.worktree_path = s.repository_path limit 1`,
     [sessionUlid],
   );
   if (blocked)
-    throw new BatonError("CONFLICT_STATE", "This session is closed and its agent has another open session for the same work. Send the input there.", {
+    throw new BatonError("CONFLICT_STATE", "This session is closed, and another open one has its work (or its repository). Send the input there.", {
       currentState: "closed",
     });
   await tx.query(

@@ -3,6 +3,7 @@ import type { BatonEvent, Candidate, Delivery, Delta, NewEvent } from "../contra
 import type { ChainReason, EndOfSession, GateView } from "../contracts/messages.ts";
 import type { PagedEvent } from "./event-pages.ts";
 import type { AppendLane, EventFeed } from "./lane.ts";
+import type { LaunchStore } from "./launches.ts";
 import type { Lineage } from "./lineage.ts";
 import type { ReachStore, Viewer } from "./reach.ts";
 import type {
@@ -314,6 +315,7 @@ export interface Store {
   reach: ReachStore;
   /** Agents that wait for what they launched (store/turn-waits.ts). */
   waits: TurnWaitStore;
+  launches: LaunchStore;
 
   /** The append lane (store/append-lane.ts): one per worker process. */
   lane: AppendLane;
