@@ -68,7 +68,7 @@ test("a session that left memory, for room or for age, is opened again by its ne
 test("two requests at once open a session once", async () => {
   const session = await door().begin(alice);
   const other = door();
-  const answers = await Promise.all([1, 2, 3].map(() => other.send(alice, list, session)));
+  const answers = await Promise.all([1, 2, 3].map((id) => other.send(alice, { ...list, id }, session)));
   expect(answers.map((answer) => answer.status)).toEqual([200, 200, 200]);
   expect(other.made.built).toBe(1);
   await other.close();
