@@ -2,7 +2,7 @@ import { McpServer, type McpServerOptions, type ServerEventBus } from "@modelcon
 import type { Baton, Caller } from "../client/open-baton.ts";
 import { BatonError } from "../contracts/failures.ts";
 import { failure, type ReportError, success, type ToolResult } from "./envelope.ts";
-import { type CallContext, sayProgress, standing, type WaitLimit, waitsForNews } from "./long-polls.ts";
+import { type CallContext, givenUp, sayProgress, standing, type WaitLimit, waitsForNews } from "./long-polls.ts";
 import { parseArguments } from "./parse-arguments.ts";
 import { publishedDescription, publishedSchema } from "./published-schema.ts";
 import type { Action, Answer } from "./registry/action.ts";
@@ -78,7 +78,7 @@ async function longPoll(parts: ServerParts, action: Action, args: Record<string,
   const look = async () => standing((await readSession(parts, { action: "wait", ...targets, waitMs: 0 })).data);
   const end = sayProgress(context, look, parts.progressMs);
   try {
-    return await act(parts, action, args, context);
+    return await act(parts, action, args, { mcpReq: { signal: givenUp(context) } });
   } finally {
     end();
     leave();

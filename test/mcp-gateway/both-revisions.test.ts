@@ -227,6 +227,32 @@ describe("sessions of 2025", () => {
     expect((await http(one.url, "DELETE", null)).status).toBe(400);
   });
 
+  test("who hangs up in the middle of a wait leaves no wait behind", async () => {
+    const { ulid, lastSeq } = await session("x");
+    const { session: id } = await http(one.url, "POST", initialize("2025-11-25"));
+    const headers = {
+      "mcp-session-id": id,
+      authorization: `Bearer ${token}`,
+      "content-type": "application/json",
+      accept: "application/json, text/event-stream",
+    };
+    const wait = { action: "events", sessionUlid: ulid, sinceSeq: lastSeq, waitMs: 25_000 };
+    const hangUp = new AbortController();
+    const begun = Array.from({ length: 4 }, (_, n) =>
+      fetch(one.url, {
+        method: "POST",
+        headers,
+        signal: hangUp.signal,
+        body: JSON.stringify({ jsonrpc: "2.0", id: n + 10, method: "tools/call", params: { name: "pm_session", arguments: wait } }),
+      }),
+    );
+    await Promise.all(begun);
+    const by = await client("auto");
+    await until("all four wait", async () => (await call(by, { ...wait, waitMs: 1 })).error?.code === "RATE_LIMITED");
+    hangUp.abort();
+    await until("room again", async () => (await call(by, { ...wait, waitMs: 1 })).ok);
+  });
+
   test("a body that is no JSON is refused, and the door goes on", async () => {
     const broken = await fetch(one.url, { method: "POST", headers: { authorization: `Bearer ${token}`, "content-type": "application/json" }, body: "{" });
     expect([broken.status, await broken.text()]).toEqual([400, expect.stringContaining("-32700")]);

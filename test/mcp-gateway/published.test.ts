@@ -7,6 +7,7 @@ import { tools } from "../../mcp-gateway/registry/index.ts";
 import { bothRevisions } from "../../mcp-gateway/revisions.ts";
 import { createServer } from "../../mcp-gateway/server.ts";
 import type { SessionLimits } from "../../mcp-gateway/sessionful.ts";
+import { until } from "../support/until.ts";
 
 const alice: Caller = { principal: "alice" };
 const bob: Caller = { principal: "bob" };
@@ -55,20 +56,33 @@ test("a session is its caller's alone: nobody else's, and not the same one's wit
 });
 
 test("a session that left memory, for room or for age, is opened again by its next request", async () => {
-  const few = door({ mostOfOne: 1 });
-  const [first, second] = [await few.begin(alice), await few.begin(alice)];
-  expect(few.made.built).toBe(2);
-  expect((await few.send(alice, list, second)).status).toBe(200);
-  expect(few.made.built).toBe(2);
-  expect((await few.send(alice, list, first)).text).toContain("pm_session");
-  expect(few.made.built).toBe(3);
-  await few.close();
+  for (const limits of [{ mostOfOne: 1 }, { most: 1 }, { idleMs: 1 }]) {
+    const { send, begin, made, close } = door(limits);
+    const first = await begin(alice);
+    const begun = Date.now();
+    await until("more than the age", () => Date.now() > begun + 2);
+    const second = await begin(alice);
+    expect(made.built).toBe(2);
+    expect((await send(alice, list, first)).text).toContain("pm_session");
+    expect(made.built).toBe(3);
+    expect((await send(alice, list, second)).status).toBe(200);
+    await close();
+  }
+});
+
+test("a door that closes ends the streams of its sessions", async () => {
+  const { fetch, begin, close } = door();
+  const headers = { accept: "text/event-stream", ...(await begin(alice)) };
+  const stream = await fetch(new Request("http://127.0.0.1/mcp", { headers }), alice);
+  expect(stream.status).toBe(200);
+  await close();
+  expect(await stream.text()).toBe("");
 });
 
 test("two requests at once open a session once", async () => {
   const session = await door().begin(alice);
   const other = door();
-  const answers = await Promise.all([1, 2, 3].map(() => other.send(alice, list, session)));
+  const answers = await Promise.all([1, 2, 3].map((id) => other.send(alice, { ...list, id }, session)));
   expect(answers.map((answer) => answer.status)).toEqual([200, 200, 200]);
   expect(other.made.built).toBe(1);
   await other.close();
