@@ -2,7 +2,7 @@ import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { oneAtATime } from "./one-at-a-time.ts";
 import { bothRevisions } from "./revisions.ts";
-import { createServer, type ServerParts } from "./server.ts";
+import { createServer, type ServerParts, subscribe } from "./server.ts";
 import type { SessionLimits } from "./sessionful.ts";
 import { carries } from "./token.ts";
 
@@ -13,7 +13,14 @@ const loopback = new Set(["127.0.0.1", "localhost", "[::1]"]);
 /** Door 1 over HTTP: `/health` without a token, `/mcp` behind Host, Origin, token and size, in this order. `close` ends its streams. */
 export function httpApp(parts: ServerParts, token: string, sessions: Partial<SessionLimits> = {}): { app: Hono; close(): Promise<void> } {
   const app = new Hono();
-  const mcp = bothRevisions({ build: (caller) => createServer({ ...parts, caller }), secret: token, largestBody, sessions, bus: parts.fixtures?.bus });
+  const mcp = bothRevisions({
+    build: (caller) => createServer({ ...parts, caller }, { subscribable: true }),
+    subscribe: (caller) => subscribe({ ...parts, caller }),
+    secret: token,
+    largestBody,
+    sessions,
+    bus: parts.fixtures?.bus,
+  });
 
   app.use(async (c, next) => {
     // A page on another name that resolves to loopback (DNS rebinding) sends its own Host; a page of another site sends its Origin.
