@@ -1,22 +1,34 @@
+import type { IncomingMessage } from "node:http";
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
+import type { Caller } from "../client/open-baton.ts";
+import { longestAgentWaitMs } from "../client/wait.ts";
 import { oneAtATime } from "./one-at-a-time.ts";
 import { bothRevisions } from "./revisions.ts";
 import { createServer, type ServerParts, subscribe } from "./server.ts";
 import type { SessionLimits } from "./sessionful.ts";
-import { carries } from "./token.ts";
+import type { Authenticate } from "./token.ts";
+
+interface Env {
+  Variables: { caller: Caller };
+}
 
 /** Largest request. Bytes. */
 const largestBody = 4 * 1024 * 1024;
 const loopback = new Set(["127.0.0.1", "localhost", "[::1]"]);
 
-/** Door 1 over HTTP: `/health` without a token, `/mcp` behind Host, Origin, token and size, in this order. `close` ends its streams. */
-export function httpApp(parts: ServerParts, token: string, sessions: Partial<SessionLimits> = {}): { app: Hono; close(): Promise<void> } {
-  const app = new Hono();
+/** Door 1 over HTTP: `/health` without a token, `/mcp` behind Host, Origin, token and size, in this order. `secret` signs the ids of 2025 sessions. `close` ends its streams. */
+export function httpApp(
+  parts: Omit<ServerParts, "caller">,
+  authenticate: Authenticate,
+  secret: string,
+  sessions: Partial<SessionLimits> = {},
+): { app: Hono<Env>; close(): Promise<void> } {
+  const app = new Hono<Env>();
   const mcp = bothRevisions({
     build: (caller) => createServer({ ...parts, caller }, { subscribable: true }),
     subscribe: (caller) => subscribe({ ...parts, caller }),
-    secret: token,
+    secret,
     largestBody,
     sessions,
     bus: parts.fixtures?.bus,
@@ -40,8 +52,17 @@ export function httpApp(parts: ServerParts, token: string, sessions: Partial<Ses
 
   app.use("/mcp", oneAtATime());
   app.use("/mcp", async (c, next) => {
-    if (carries(c.req.header("authorization"), token)) return next();
-    return c.json({ error: "Send Authorization: Bearer <the token in Baton's token file>." }, 401, { "WWW-Authenticate": 'Bearer realm="baton"' });
+    const caller = await authenticate(c.req.header("authorization")).catch(() => undefined);
+    if (caller === undefined)
+      return c.json({ error: "Postgres does not answer, so this token cannot be looked up: try again in a moment." }, 503, { "Retry-After": "2" });
+    if (caller === null)
+      return c.json({ error: "Send Authorization: Bearer <the token in Baton's token file, or one that is neither revoked nor expired>." }, 401, {
+        "WWW-Authenticate": 'Bearer realm="baton"',
+      });
+    c.set("caller", caller);
+    // An agent that waits for its own sessions may wait for an hour, and nothing moves on its connection meanwhile.
+    if (caller.session !== undefined) (c.env as { incoming?: IncomingMessage }).incoming?.socket.setTimeout(longestAgentWaitMs + 60_000);
+    return next();
   });
   app.use(
     "/mcp",
@@ -53,7 +74,7 @@ export function httpApp(parts: ServerParts, token: string, sessions: Partial<Ses
       },
     }),
   );
-  app.all("/mcp", (c) => mcp.fetch(c.req.raw, parts.caller));
+  app.all("/mcp", (c) => mcp.fetch(c.req.raw, c.get("caller")));
   app.notFound((c) => c.json({ error: "Not here: /mcp and /health are." }, 404));
   return { app, close: () => mcp.close() };
 }

@@ -6,7 +6,7 @@ import { type CallContext, givenUp, sayProgress, standing, type WaitLimit, waits
 import { parseArguments } from "./parse-arguments.ts";
 import { publishedDescription, publishedSchema } from "./published-schema.ts";
 import type { Action, Answer } from "./registry/action.ts";
-import { type Tool, tools } from "./registry/index.ts";
+import { readOnlyTools, type Tool, tools } from "./registry/index.ts";
 import { type Read, registerResources } from "./resources.ts";
 import { registerSubscriptions, sessionNews, type Subscribe } from "./session-news.ts";
 
@@ -14,6 +14,8 @@ import { registerSubscriptions, sessionNews, type Subscribe } from "./session-ne
 export interface ServerParts {
   baton: () => Promise<Baton>;
   caller: Caller;
+  /** publishes what changes nothing, and nothing else */
+  readOnly?: boolean;
   report: ReportError;
   /** one for all servers of a process */
   waits: WaitLimit;
@@ -46,11 +48,11 @@ export function createServer(parts: ServerParts, { subscribable }: { subscribabl
   server.server.registerCapabilities({ tools: { listChanged: false }, resources: { listChanged: false } });
   if (subscribable) registerSubscriptions(server, subscribe(parts));
   parts.fixtures?.register(server);
-  for (const tool of tools) {
+  for (const tool of parts.readOnly ? readOnlyTools : tools) {
     const annotations = { readOnlyHint: tool.readOnly, destructiveHint: !tool.readOnly, idempotentHint: tool.readOnly, openWorldHint: !tool.readOnly };
     server.registerTool(
       tool.name,
-      { title: tool.title, description: published.get(tool.name)?.description ?? "", inputSchema: published.get(tool.name)?.schema as never, annotations },
+      { title: tool.title, description: published.get(tool)?.description ?? "", inputSchema: published.get(tool)?.schema as never, annotations },
       ((args: unknown, context: CallContext) => callTool(parts, tool, args, context)) as never,
     );
   }
@@ -66,19 +68,31 @@ export function subscribe(parts: ServerParts): Subscribe {
 /** One call, from raw arguments to the envelope. Never throws. */
 export async function callTool(parts: ServerParts, tool: Tool, raw: unknown, context: CallContext = {}): Promise<ToolResult> {
   let name = askedAction(tool, raw);
+  let called: Action | null = null;
   try {
     const { action, args, warnings } = parseArguments(tool, raw);
     name = action.action;
+    called = action;
     const answer = await (waitsForNews(action, args) ? longPoll : act)(parts, action, args, context);
     return success(name, { ...answer, warnings: [...warnings, ...(answer.warnings ?? [])] });
   } catch (error) {
+    if (called && called.scope !== "session:read") await auditRefusal(parts, called, raw, error);
     return failure(name, error, parts.report);
   }
 }
 
+/** Best effort: with Postgres away there is nothing to write it to. */
+async function auditRefusal(parts: ServerParts, called: Action, raw: unknown, error: unknown): Promise<void> {
+  await parts
+    .baton()
+    .then((baton) => baton.auditRefusal(parts.caller, called, raw, error))
+    .catch(() => undefined);
+}
+
 /** Everything that is called goes through here. */
 async function act(parts: ServerParts, action: Action, args: Record<string, unknown>, { mcpReq }: CallContext): Promise<Answer> {
-  return action.handle(await parts.baton(), parts.caller, args, mcpReq?.signal);
+  const baton = await parts.baton();
+  return action.handle(baton, parts.caller, await baton.authorize(parts.caller, action, args), mcpReq?.signal);
 }
 
 async function longPoll(parts: ServerParts, action: Action, args: Record<string, unknown>, context: CallContext): Promise<Answer> {
@@ -109,12 +123,12 @@ function reader(parts: ServerParts): Read {
 
 /** Computed once: a schema that says what hosts understand and lets everything through, since our own errors say more than a validator's. */
 const published = new Map(
-  tools.map((tool) => {
+  [...tools, ...readOnlyTools].map((tool) => {
     const json = publishedSchema(tool);
     const schema = {
       "~standard": { version: 1, vendor: "baton", validate: (value: unknown) => ({ value }), jsonSchema: { input: () => json, output: () => json } },
     };
-    return [tool.name, { schema, description: publishedDescription(tool) }];
+    return [tool, { schema, description: publishedDescription(tool) }];
   }),
 );
 
