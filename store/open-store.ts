@@ -7,6 +7,7 @@ import { eventPages } from "./event-pages.ts";
 import { eventStore } from "./events.ts";
 import { hostStore } from "./hosts.ts";
 import { inputStore } from "./inputs.ts";
+import { purgeStore } from "./purge.ts";
 import { requestStore } from "./requests.ts";
 import { runnerStore } from "./runners.ts";
 import { factsStore } from "./session-facts.ts";
@@ -34,6 +35,7 @@ export async function openStore(options: { databaseUrl: string; instance: string
     },
     recordRequest: requestStore(db),
     sessions: sessionStore(db),
+    purge: purgeStore(db),
     facts: factsStore(db),
     inputs: inputStore(db),
     turns: turnStore(db),
