@@ -2,7 +2,7 @@ import { BatonError } from "../contracts/failures.ts";
 import type { Candidate } from "../contracts/event.ts";
 import type { SessionRow } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
-import { defaultBytes, fitting, mostBytes } from "./bounded.ts";
+import { defaultBytes, fitting, mostBytes, sizeOf } from "./bounded.ts";
 import type { Deps } from "./deps.ts";
 import { diffOfCommits } from "./git-diff.ts";
 import { findSession } from "./requests.ts";
@@ -39,6 +39,7 @@ export async function diff(deps: Deps, args: DiffArgs): Promise<Record<string, u
   });
   const files = fitting(found.files, stat ? budget - 2_000 : Math.floor(budget * 0.25));
   const sum = (of: "added" | "deleted") => found.files.reduce((total, file) => total + file[of], 0);
+  const text = shortened(found.diff, Math.floor(budget * 0.7));
   const truncated = found.truncated || files.truncated;
   return {
     sessionUlid: row.sessionUlid,
@@ -50,9 +51,16 @@ export async function diff(deps: Deps, args: DiffArgs): Promise<Record<string, u
     ref: candidate.ref,
     totals: { files: found.files.length, added: sum("added"), deleted: sum("deleted") },
     files: files.kept,
-    ...(stat ? {} : { diff: found.diff }),
-    truncated,
+    ...(stat ? {} : { diff: text }),
+    truncated: truncated || text.length < found.diff.length,
   };
+}
+
+/** As much of a text as has so many bytes as JSON: line ends and tabs take two each, other control characters six. */
+function shortened(text: string, bytes: number): string {
+  let kept = text;
+  for (let size = sizeOf(kept); size > bytes; size = sizeOf(kept)) kept = kept.slice(0, Math.floor((kept.length * bytes * 0.98) / size)).toWellFormed();
+  return kept;
 }
 
 async function candidates(

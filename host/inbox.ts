@@ -6,7 +6,7 @@ import { answer } from "./follow-turn.ts";
 import type { Keeper } from "./keeper.ts";
 import type { WorkspaceMaker } from "./make-workspace.ts";
 import { attachLiving, closeRunner } from "./obtain-runner.ts";
-import { inspectSession, purgeSession } from "./purge.ts";
+import { inspectSession, purgeOnce } from "./purge.ts";
 
 /** What doors and activities leave for a host: pokes, answers, runners to end. Rows stay until they are done; a notification is only a hint. */
 export function watchInbox(deps: HostDeps, keeper: Keeper, beats: Beats, workspaces: WorkspaceMaker): { stop(): void } {
@@ -60,7 +60,7 @@ export function watchInbox(deps: HostDeps, keeper: Keeper, beats: Beats, workspa
     if (row.kind === "purge") {
       await keeper.held.get(row.sessionUlid)?.ended;
       await endIdleRunner(deps, row.sessionUlid, "session_closed", { closed: true });
-      await purgeSession(deps, row.sessionUlid);
+      await purgeOnce(deps, row.sessionUlid);
       return true;
     }
     if (row.kind === "close_runner") {

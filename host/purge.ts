@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { link, lstat, mkdir, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { BatonError } from "../contracts/failures.ts";
 import type { HostInboxRow, Inspection, SessionRow } from "../store/rows.ts";
@@ -43,8 +43,17 @@ async function inRepository(deps: HostDeps, session: SessionRow): Promise<Omit<I
 
 const isGone = (error: unknown): boolean => error instanceof BatonError && error.detail.field === "repositoryPath";
 
+const running = new Map<string, Promise<void>>();
+
+/** One at a time for a session, however many asked. */
+export function purgeOnce(deps: HostDeps, sessionUlid: string): Promise<void> {
+  const now = running.get(sessionUlid) ?? purgeSession(deps, sessionUlid).finally(() => running.delete(sessionUlid));
+  running.set(sessionUlid, now);
+  return now;
+}
+
 /** Deletes what the session's row says is to go: files, then records, then it is said. Killed anywhere, it is done again from the start. */
-export async function purgeSession(deps: HostDeps, sessionUlid: string): Promise<void> {
+async function purgeSession(deps: HostDeps, sessionUlid: string): Promise<void> {
   const session = await deps.store.sessions.get(sessionUlid);
   if (!session?.purge || session.purgedAt !== null) return;
   const found = session.purge.deleteFiles ? await deleteFiles(deps, session) : { transcriptPath: await writeTranscript(deps, session) };
@@ -102,7 +111,11 @@ async function writeTranscript(deps: HostDeps, session: SessionRow): Promise<str
   } finally {
     await file.close();
   }
-  await rename(draft, path);
+  // Create-only: of two writers the first had read it all before anybody began to delete.
+  await link(draft, path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "EEXIST") throw error;
+  });
+  await rm(draft, { force: true });
   return path;
 }
 
