@@ -213,6 +213,7 @@ async function started(deps: Deps, store: Store, ids: LaunchIds, replayed: boole
     nextSeq: 0,
     lastSeq: head?.lastSeq ?? row.lastSeq,
     ...(ids.chainId ? { chainId: ids.chainId } : {}),
+    ...(row.purge ? { purgedAt: row.purgedAt ?? row.purge.at } : {}),
     ...(replayed ? { replayed: true } : {}),
   };
   return { data, replayed, warnings };

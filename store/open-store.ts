@@ -9,6 +9,7 @@ import { healthStore } from "./health.ts";
 import { hostStore } from "./hosts.ts";
 import { inputStore } from "./inputs.ts";
 import { launchStore } from "./launches.ts";
+import { purgeStore } from "./purge.ts";
 import { reachStore } from "./reach.ts";
 import { lockName, recordRefusal, requestStore } from "./requests.ts";
 import { runnerStore } from "./runners.ts";
@@ -42,6 +43,7 @@ export async function openStore(options: { databaseUrl: string; instance: string
     lockName,
     recordRefusal: (audit) => recordRefusal(db, audit),
     sessions: sessionStore(db),
+    purge: purgeStore(db),
     facts: factsStore(db),
     inputs: inputStore(db),
     turns: turnStore(db),

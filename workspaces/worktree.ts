@@ -44,6 +44,9 @@ export async function reserveStart(git: Git, repository: Repository, plan: Works
   return { start, fresh };
 }
 
+/** The commit at which the session started; null: it never did. */
+export const resolveStart = (git: Git, repository: Repository, plan: WorkspacePlan): Promise<string | null> => readRef(git, repository, startRef(plan));
+
 /** Takes back what `reserveStart` wrote for a session that is refused: of two that race for a branch the loser leaves nothing. */
 export async function forgetStart(git: Git, repository: Repository, plan: WorkspacePlan): Promise<void> {
   await git.try(["update-ref", "-d", startRef(plan)], inRepository(repository));
