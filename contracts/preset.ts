@@ -10,7 +10,7 @@ export interface Preset {
   config: { command?: string[]; wrapper?: string[]; model?: string; scenario?: unknown; env?: { name: string; valueRef: string }[] };
   permissions: { mode: "deny-all" | "approve-reads" | "ask" | "approve-all" };
   limits?: { wallSeconds?: number };
-  /** what an agent's own token may have of `session:read, session:control, session:launch`; default: all three */
+  /** what an agent's own token may have of `session:read, session:control, session:launch`; default: all three; none: it gets no gateway */
   agentScopes?: Scope[];
   revision: number;
   /** sha256 of the parsed file */

@@ -164,7 +164,11 @@ control = await serveControl({
   status: () => runner.status(control?.owner().epoch ?? spec.epoch),
   closing: runner.isClosing,
   handle: runner.handle,
-  attachedChanged: (attached) => clocks.changed({ working, attached }),
+  attachedChanged(attached) {
+    clocks.changed({ working, attached });
+    // Whoever said so is gone, and who attaches now knows better.
+    if (attached) void runner.handle({ id: 0, epoch: 0, owner: "", cmd: "silence", expected: false });
+  },
 });
 clocks.changed({ working, attached: false });
 log(`listening, epoch ${spec.epoch}`);
