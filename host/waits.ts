@@ -43,7 +43,7 @@ export function watchWaits(deps: HostDeps, keeper: Keeper): { stop(): void } {
   /** Only a turn that is being followed has its slot: one that was just adopted is seen at the next look. */
   function begin(row: TurnWaitRow): void {
     const held = keeper.held.get(row.sessionUlid);
-    if (!held?.hasSlot || held.connection === null || paused.has(row.waitId)) return;
+    if (!held?.hasSlot || held.turn.turnId !== row.turnId || held.connection === null || paused.has(row.waitId)) return;
     paused.set(row.waitId, held);
     pause(deps, held, row.waitId);
     expectSilence(held, true);

@@ -161,6 +161,24 @@ test("a preset narrows what its agents may, and a killed host worker does not di
   expect(await on.baton.outcomes(agent)).toEqual(["completed"]);
 }, 120_000);
 
+test("an agent that is aborted while it waits leaves no wait behind, and its next turn is its own", async () => {
+  const child = [[{ wait: 6_000 }, { say: "child done" }]];
+  const agent = await launchScripted(on.baton, on.stack, {
+    key: "ABORT-1",
+    turns: [
+      { on: "go", steps: [launchStep("ABORT-2", child), waitStep] },
+      { on: "again", steps: [{ say: "again" }] },
+    ],
+  });
+  await until("the wait", async () => (await on.baton.query("select 1 from turn_wait where session_ulid = $1", [agent])).length === 1, 30_000);
+  expect(await door.call({ action: "abort", sessionUlid: agent })).toMatchObject({ ok: true, data: { aborted: true } });
+  await on.baton.turnsEnded(agent, 1, 30_000);
+  await door.call({ action: "input", sessionUlid: agent, prompt: "again" });
+  await on.baton.turnsEnded(agent, 2, 30_000);
+  expect(await on.baton.outcomes(agent)).toEqual(["interrupted", "completed"]);
+  await until("no wait", async () => (await on.baton.query("select 1 from turn_wait")).length === 0, 15_000);
+}, 120_000);
+
 test("referenced secrets and the agent's own token are found in no store, log, argv or answer", async () => {
   // what the agent's shell says: the secret, and the token out of the environment of its MCP server
   const tell = `echo "env $CANARY"; for p in $(cat /proc/$PPID/task/*/children); do tr '\\0' '\\n' < /proc/$p/environ | grep ^BATON_TOKEN=; done; sleep 1; true`;
