@@ -5,6 +5,7 @@ import type { SessionRow } from "../store/rows.ts";
 import type { RequestKey, Store, Tx } from "../store/store.ts";
 import type { Caller } from "./caller.ts";
 import { fingerprint } from "./fingerprint.ts";
+import { wasPurged } from "./purged.ts";
 
 export type Args = Record<string, unknown>;
 
@@ -61,14 +62,23 @@ export function sourceOf(caller: Caller, args: Args): string {
   return caller.session === undefined ? actorOf(caller, args) : sessionPrincipal(caller.session);
 }
 
-/** A session by ULID or readable name. Error: BatonError NOT_FOUND. */
+export const isUlid = (text: string): boolean => /^[0-9A-HJKMNP-TV-Z]{26}$/i.test(text);
+
+/** A session by ULID or readable name. Error: BatonError NOT_FOUND, also for a purged one. */
 export async function findSession(store: Store, reference: string): Promise<SessionRow> {
-  const row = /^[0-9A-HJKMNP-TV-Z]{26}$/i.test(reference) ? await store.sessions.get(reference.toUpperCase()) : await store.sessions.byName(reference);
+  const row = await findAnySession(store, reference);
+  if (row.purge) throw wasPurged(row);
+  return row;
+}
+
+/** The same, and what is left of a purged one. */
+export async function findAnySession(store: Store, reference: string): Promise<SessionRow> {
+  const row = isUlid(reference) ? await store.sessions.get(reference.toUpperCase()) : await store.sessions.byName(reference);
   if (row) return row;
   throw noSession(reference);
 }
 
-/** NOT_FOUND. The same words for what is not there and for what the caller does not reach. */
+/** NOT_FOUND, with the call that shows which there are. The same words for what is not there and for what the caller does not reach. */
 export function noSession(reference: string, field = "sessionUlid"): BatonError {
   return new BatonError("NOT_FOUND", `There is no session "${reference}".`, {
     field,

@@ -40,6 +40,8 @@ const variables = {
   BATON_AGENT_DEPTH: z.coerce.number().int().min(0).default(3),
   BATON_AGENT_CHILDREN: z.coerce.number().int().min(0).default(8),
   BATON_AGENT_LAUNCHES: z.coerce.number().int().min(0).default(50),
+  BATON_PROGRESS_MS: ms(10_000),
+  BATON_WAITS: z.coerce.number().int().min(1).default(64),
 } as const;
 
 function ms(value: number) {
@@ -85,6 +87,10 @@ export interface Config {
   /** sessions that an agent's session may have open at once, and launch in all */
   agentChildren: number;
   agentLaunches: number;
+  /** between two words of progress to a host that waits for a call */
+  progressMs: number;
+  /** calls of one principal that may wait for news at once */
+  waits: number;
   stickyMs: number;
   maxMessageBytes: number;
 }
@@ -132,6 +138,8 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     agentDepth: v.BATON_AGENT_DEPTH,
     agentChildren: v.BATON_AGENT_CHILDREN,
     agentLaunches: v.BATON_AGENT_LAUNCHES,
+    progressMs: v.BATON_PROGRESS_MS,
+    waits: v.BATON_WAITS,
     stickyMs: 1_000,
     maxMessageBytes: 262_144,
   };

@@ -16,6 +16,12 @@ export interface LaunchSpec {
   resume?: string;
   /** `ask`: each permission becomes an approval; `approve-all`, `deny-all`: answered at once; `approve-reads`: reads are allowed, the rest denied */
   permissionMode: "ask" | "approve-all" | "approve-reads" | "deny-all";
+  /** paths outside the workspace, of what would be allowed */
+  outsideWorkspace?: "ask" | "deny";
+  /** before the mode, the first that matches */
+  permissionRules?: { tool: string; pathGlob?: string; commandPrefix?: string; decision: "allow" | "deny" | "ask" }[];
+  /** kinds or names of the tools that may be used; what the agent asks for beyond them is denied. Absent: all */
+  tools?: string[];
   stallMs: number;
   /** Baton's own door for the agent; absent: it gets none */
   gateway?: AgentGateway;
@@ -37,6 +43,9 @@ export interface ProviderCapabilities {
   deltas: boolean;
   cost: "reported" | "none";
 }
+
+/** What every agent behind the Agent Client Protocol can do. */
+export const acpCapabilities: ProviderCapabilities = { steer: "none", resume: "exact", approvals: true, deltas: true, cost: "reported" };
 
 export interface TurnEnd {
   outcome: TurnOutcome;

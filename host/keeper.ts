@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { noUsage } from "../contracts/event.ts";
 import type { RunTurnArgs, TurnResult } from "../contracts/messages.ts";
 import type { TurnEnd } from "../contracts/provider.ts";
+import { worksInRepository } from "../contracts/workspaces.ts";
 import type { StoredResult, TurnRow } from "../store/rows.ts";
 import { AttemptLost, Fenced, type HostDeps } from "./deps.ts";
 import { type HeldTurn, interrupted } from "./held-turn.ts";
@@ -13,7 +14,7 @@ import { workspacePlan } from "./workspace-plan.ts";
 /** Owns this host's running turns: claims them, lets them work, stores and reports their results. */
 export interface Keeper {
   /** Claims a turn that Temporal handed out; the stored result if there is one, else null: the keeper completes it by its token. */
-  accept(args: RunTurnArgs, taskToken: string): Promise<TurnResult | null | "gone">;
+  accept(args: RunTurnArgs & { runId?: string | undefined }, taskToken: string): Promise<TurnResult | null | "gone">;
   /** Takes over every open turn of this host that a dead worker left. */
   adoptAll(): Promise<number>;
   readonly held: ReadonlyMap<string, HeldTurn>;
@@ -24,7 +25,7 @@ export interface Keeper {
 export function createKeeper(deps: HostDeps): Keeper {
   const held = new Map<string, HeldTurn>();
 
-  async function claim(a: RunTurnArgs, taskToken: string | null): Promise<HeldTurn | TurnResult | "gone"> {
+  async function claim(a: RunTurnArgs & { runId?: string | undefined }, taskToken: string | null): Promise<HeldTurn | TurnResult | "gone"> {
     const former = held.get(a.sessionUlid);
     if (former) {
       former.drop.abort();
@@ -181,7 +182,7 @@ async function finish(deps: HostDeps, held: HeldTurn, end: TurnEnd): Promise<voi
 
 async function captureCandidate(deps: HostDeps, held: HeldTurn) {
   const { session, turn, input } = held;
-  if (session.branchName === null || session.headAtStart === null) return null;
+  if ((session.branchName === null && !worksInRepository(session)) || session.headAtStart === null) return null;
   try {
     const { stable, ...candidate } = await deps.workspaces.capture({
       plan: workspacePlan(session),

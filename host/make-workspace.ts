@@ -1,7 +1,7 @@
 import { BatonError } from "../contracts/failures.ts";
 import type { SessionRow } from "../store/rows.ts";
 import type { HostDeps } from "./deps.ts";
-import { workspacePlan } from "./workspace-plan.ts";
+import { restorePlan, workspacePlan } from "./workspace-plan.ts";
 
 export interface Made {
   path: string;
@@ -24,7 +24,7 @@ export function workspaceMaker(deps: HostDeps): WorkspaceMaker {
   const ahead = new Map<string, Promise<Made>>();
 
   async function prepare(session: SessionRow): Promise<Made> {
-    const made = await deps.workspaces.prepare({ ...workspacePlan(session), baseRef: await baseOf(session) });
+    const made = await deps.workspaces.prepare({ ...(await restorePlan(deps, session)), baseRef: await baseOf(session) });
     await deps.store.sessions.workspaceReady(session.sessionUlid, { ...made, branch: session.branchName });
     return made;
   }

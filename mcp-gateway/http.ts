@@ -1,11 +1,12 @@
 import type { IncomingMessage } from "node:http";
-import { createMcpHandler } from "@modelcontextprotocol/server";
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import type { Caller } from "../client/open-baton.ts";
 import { longestAgentWaitMs } from "../client/wait.ts";
 import { oneAtATime } from "./one-at-a-time.ts";
+import { bothRevisions } from "./revisions.ts";
 import { createServer, type ServerParts } from "./server.ts";
+import type { SessionLimits } from "./sessionful.ts";
 import type { Authenticate } from "./token.ts";
 
 interface Env {
@@ -16,12 +17,15 @@ interface Env {
 const largestBody = 4 * 1024 * 1024;
 const loopback = new Set(["127.0.0.1", "localhost", "[::1]"]);
 
-/** Door 1 over HTTP: `/health` without a token, `/mcp` behind Host, Origin, token and size, in this order. */
-export function httpApp(parts: Omit<ServerParts, "caller">, authenticate: Authenticate): Hono<Env> {
+/** Door 1 over HTTP: `/health` without a token, `/mcp` behind Host, Origin, token and size, in this order. `secret` signs the ids of 2025 sessions. `close` ends its streams. */
+export function httpApp(
+  parts: Omit<ServerParts, "caller">,
+  authenticate: Authenticate,
+  secret: string,
+  sessions: Partial<SessionLimits> = {},
+): { app: Hono<Env>; close(): Promise<void> } {
   const app = new Hono<Env>();
-  const handler = createMcpHandler(({ authInfo }) => createServer({ ...parts, caller: authInfo?.extra?.["caller"] as Caller }), {
-    maxRequestBodySize: largestBody,
-  });
+  const mcp = bothRevisions({ build: (caller) => createServer({ ...parts, caller }), secret, largestBody, sessions, bus: parts.fixtures?.bus });
 
   app.use(async (c, next) => {
     // A page on another name that resolves to loopback (DNS rebinding) sends its own Host; a page of another site sends its Origin.
@@ -63,12 +67,9 @@ export function httpApp(parts: Omit<ServerParts, "caller">, authenticate: Authen
       },
     }),
   );
-  app.all("/mcp", (c) => {
-    const caller = c.get("caller");
-    return handler.fetch(c.req.raw, { authInfo: { token: "", clientId: caller.principal, scopes: [...(caller.scopes ?? [])], extra: { caller } } });
-  });
+  app.all("/mcp", (c) => mcp.fetch(c.req.raw, c.get("caller")));
   app.notFound((c) => c.json({ error: "Not here: /mcp and /health are." }, 404));
-  return app;
+  return { app, close: () => mcp.close() };
 }
 
 /** A caller that still writes when we hang up sees a broken pipe instead of the sentence: take the rest, up to a bound, and forget it. */

@@ -7,6 +7,7 @@ import { repositoryInspector } from "../client/inspect-repository.ts";
 import type { Baton, Caller } from "../client/open-baton.ts";
 import { readConfig } from "../contracts/config.schema.ts";
 import { BatonError } from "../contracts/failures.ts";
+import { waitLimit } from "./long-polls.ts";
 import { runningBaton } from "./running-baton.ts";
 import { createServer } from "./server.ts";
 
@@ -27,6 +28,8 @@ function main(): void {
     caller: (config.token === undefined ? { principal: localPrincipal } : { principal: "nobody", scopes: [] }) as Caller,
     readOnly,
     report: ({ action, error }: { action: string; error: unknown }, message: string) => log.error({ action, err: error }, message),
+    waits: waitLimit(config.waits, config.waits),
+    progressMs: config.progressMs,
   };
   serveStdio(() => createServer(parts));
   const stop = () => {

@@ -3,12 +3,16 @@ import { approvalStore } from "./approvals.ts";
 import { chainStore } from "./chains.ts";
 import { openDatabase } from "./database.ts";
 import { openFeed } from "./event-feed.ts";
+import { eventPages } from "./event-pages.ts";
 import { eventStore } from "./events.ts";
+import { healthStore } from "./health.ts";
 import { hostStore } from "./hosts.ts";
 import { inputStore } from "./inputs.ts";
+import { launchStore } from "./launches.ts";
 import { reachStore } from "./reach.ts";
-import { recordRefusal, requestStore } from "./requests.ts";
+import { lockName, recordRefusal, requestStore } from "./requests.ts";
 import { runnerStore } from "./runners.ts";
+import { factsStore } from "./session-facts.ts";
 import { sessionStore } from "./sessions.ts";
 import type { Store } from "./store.ts";
 import { taskStore } from "./tasks.ts";
@@ -33,12 +37,16 @@ export async function openStore(options: { databaseUrl: string; instance: string
     async ping() {
       await db.rows("select 1");
     },
+    health: healthStore(db),
     recordRequest: requestStore(db),
+    lockName,
     recordRefusal: (audit) => recordRefusal(db, audit),
     sessions: sessionStore(db),
+    facts: factsStore(db),
     inputs: inputStore(db),
     turns: turnStore(db),
     events: eventStore(db),
+    pages: eventPages(db),
     runners: runnerStore(db),
     hosts: hostStore(db),
     approvals: approvalStore(db),
@@ -47,6 +55,7 @@ export async function openStore(options: { databaseUrl: string; instance: string
     tokens: tokenStore(db),
     reach: reachStore(db),
     waits: turnWaitStore(db),
+    launches: launchStore(db),
     lane,
     feed,
   };

@@ -67,3 +67,7 @@ async function writeAudit(tx: Tx, entry: AuditEntry): Promise<void> {
     entry.detail === undefined ? null : JSON.stringify(entry.detail),
   ]);
 }
+
+export async function lockName(tx: Tx, name: string): Promise<void> {
+  await tx.query("select pg_advisory_xact_lock(hashtextextended($1, 0))", [name]);
+}
