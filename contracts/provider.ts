@@ -73,6 +73,8 @@ export interface ProviderSession {
   interrupt(): Promise<void>;
   /** False when nothing with this id is open. */
   respond(approvalId: string, decision: ApprovalDecision): boolean;
+  /** The agent waits for others: its silence is no stall. */
+  expectSilence(expected: boolean): void;
   /** Stop ladder: close stdin, TERM, grace, KILL of every descendant, verify. Idempotent. No interrupt of its own: an agent told of a cancel would take a lost attempt for a user's wish. */
   close(graceMs: number): Promise<void>;
   /** Resolves when the process is gone. */

@@ -35,6 +35,7 @@ export const acpDriver: ProviderDriver = {
 async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
   let turn: OpenTurn | null = null;
   let closing: Promise<void> | null = null;
+  let silenceExpected = false;
   let lastHeard = performance.now();
   let rawRef: { file: string; offset: number; bytes: number } | undefined;
   /** Of the whole conversation, as the agent counts it; a turn costs the difference. */
@@ -150,6 +151,7 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
   }
 
   async function prompt(turnId: string, _inputId: string, text: string): Promise<TurnEnd> {
+    silenceExpected = false;
     const current: OpenTurn = { turnId, mapping: turnMapping(turnId), interrupted: false, stalled: false };
     turn = current;
     const costBefore = cost;
@@ -157,7 +159,7 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
     const watch = stallWatch({
       stallMs: spec.stallMs,
       lastHeard: () => lastHeard,
-      paused: () => permissions.waiting(),
+      paused: () => silenceExpected || permissions.waiting(),
       notice: (message) => write(event("notice.raised", { message }, { turnId })),
       stalled() {
         current.stalled = true;
@@ -192,6 +194,7 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
     prompt,
     interrupt,
     respond: (id, decision) => permissions.respond(id, decision),
+    expectSilence: (expected) => (silenceExpected = expected),
     close,
     exited,
   };
