@@ -1,8 +1,7 @@
-import { constants } from "node:fs";
-import { access } from "node:fs/promises";
-import { isAbsolute, join } from "node:path";
 import { BatonError } from "../contracts/failures.ts";
 import type { EffectiveLaunch, Limits, Preset } from "../contracts/preset.ts";
+import { findProgram } from "./find-program.ts";
+import { installHint } from "./known-agents.ts";
 
 /** What a caller may set beside a preset, for one launch. Permissions are the preset's alone: nobody widens them by a call. */
 export interface LaunchOverrides {
@@ -42,6 +41,7 @@ export async function effectiveLaunch(preset: Preset, over: LaunchOverrides, sea
     ...(env.length > 0 ? { env } : {}),
     ...(tools ? { tools } : {}),
     permissions: preset.permissions,
+    ...(preset.agentScopes ? { agentScopes: preset.agentScopes } : {}),
     limits: smaller(preset.limits ?? {}, over.limits ?? {}),
   };
 }
@@ -58,24 +58,17 @@ async function mustBeThere(preset: Preset, program: string | undefined, searchPa
     throw new BatonError("INVALID_ARGUMENT", `Preset "${preset.key}" names no agent: give config.command, the argv of an ACP agent.`, {
       field: "config.command",
     });
-  const candidates = isAbsolute(program)
-    ? [program]
-    : searchPath
-        .split(":")
-        .filter(Boolean)
-        .map((directory) => join(directory, program));
-  for (const candidate of candidates) {
-    if (
-      await access(candidate, constants.X_OK).then(
-        () => true,
-        () => false,
-      )
-    )
-      return;
-  }
+  if ((await findProgram(program, searchPath)) !== null) return;
+  const install = program === preset.config.command?.[0] ? installHint(preset.providerType) : null;
   throw new BatonError(
     "PROVIDER_UNAVAILABLE",
-    `"${program}" is not installed on this machine (not on PATH): install it, or use another preset than "${preset.key}".`,
-    { field: "launcherConfigKey" },
+    `"${program}" is not installed on this machine (not on PATH): ${install ? `run "${install}"` : "install it"}, or use another preset than "${preset.key}".`,
+    {
+      field: "launcherConfigKey",
+      next: [
+        { tool: "pm_provider", args: { action: "list_providers" }, why: "which agents are here, and what to install" },
+        { tool: "pm_provider", args: { action: "test_preset", key: preset.key }, why: "try it again after that" },
+      ],
+    },
   );
 }

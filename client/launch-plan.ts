@@ -107,7 +107,7 @@ export async function planLaunch(deps: Deps, store: Store, caller: Caller, args:
     ]);
   checkTools(preset, args.tools);
   const over = launchOverrides(args);
-  const overrides = overridesOf(preset, over, caller, actorOf(caller, { ...args }));
+  const overrides = overridesOf(preset, over, actorOf(caller, { ...args }));
 
   const { task, newTask, warnings } = await taskOf(store, args);
   const audited = args.sessionUlidToAudit === undefined ? null : await findSession(store, args.sessionUlidToAudit);

@@ -2,13 +2,15 @@ import { join } from "node:path";
 import { ulid } from "ulid";
 import { BatonError } from "../contracts/failures.ts";
 import { pmStatus, sessionState } from "../contracts/session-status.ts";
+import type { EffectiveLaunch } from "../contracts/preset.ts";
 import type { NewSession, SessionRow } from "../store/rows.ts";
 import type { Store, Tx } from "../store/store.ts";
+import { agentsArgs, countLaunch, launcherOf, mustNotWiden } from "./agent-launch.ts";
 import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import { chainConfig, planChain } from "./launch-chain.ts";
 import { type LaunchArgs, type LaunchPlan, planLaunch } from "./launch-plan.ts";
-import { actorOf, requestKey, storedAnswer } from "./requests.ts";
+import { actorOf, requestKey, sourceOf, storedAnswer } from "./requests.ts";
 import { loadFacts } from "./session-view.ts";
 import { sessionArgs, type StoredArgs } from "./start-workflow.ts";
 import { supersedeIdle } from "./supersede.ts";
@@ -25,6 +27,10 @@ export interface Launched {
 interface Checked {
   plan: LaunchPlan;
   roles: Awaited<ReturnType<typeof planChain>> | null;
+  /** the session whose agent launches */
+  launcher: SessionRow | null;
+  /** the session whose tree is the base */
+  baseOf: SessionRow | null;
 }
 /** Rolls a dry run back. */
 class Undone extends Error {}
@@ -33,21 +39,23 @@ class Undone extends Error {}
 export async function launch(deps: Deps, caller: Caller, args: LaunchArgs, action: "launch_task" | "start"): Promise<Launched> {
   const store = await deps.getStore();
   const key = requestKey(caller, "create", { action, ...args });
-  if (args.dryRun) return dryRun(store, await planChecked(deps, store, caller, args, action));
+  if (args.dryRun) return dryRun(deps, store, caller, await planChecked(deps, store, caller, args, action));
   const earlier = await storedAnswer<LaunchIds>(store, key);
   if (earlier) return started(deps, store, earlier, true, []);
-  const { plan, roles } = await planChecked(deps, store, caller, args, action);
+  const { plan, roles, launcher, baseOf } = await planChecked(deps, store, caller, args, action);
 
   const actor = actorOf(caller, { ...args });
   let superseded: SessionRow | null = null;
   const { ids, replayed } = await store.recordRequest<LaunchIds>(key, { principal: caller.principal, actor, action, target: plan.contextRef }, async (tx) => {
     const sessionUlid = ulid();
     superseded = await makeRoom(store, tx, plan);
-    if (plan.newTask) await store.tasks.insert(tx, plan.newTask);
+    if (launcher) await countLaunch(deps, store, tx, launcher);
+    if (plan.newTask) await store.tasks.insert(tx, plan.newTask, caller.principal);
     const chainId = roles ? ulid() : null;
     const workflowId = workflowIdFor({ principal: caller.principal, key: key.key, sessionUlid: chainId ?? sessionUlid });
     const { firstPrompt } = plan.prompt;
     const inputId = args.run !== false && action === "launch_task" && firstPrompt !== "" ? ulid() : undefined;
+    const stored = storedArgs(plan, args, key.fingerprint, inputId);
     const row = await store.sessions.insert(tx, {
       ...newSession(deps, plan, args),
       sessionUlid,
@@ -57,11 +65,10 @@ export async function launch(deps: Deps, caller: Caller, args: LaunchArgs, actio
       clientRequestId: key.key,
       actor,
       launchReason: action,
-      // The next one goes on where the former one stopped, unless the caller says where to start.
-      baseRef: (plan.workspace.baseAsked ? null : superseded?.candidate?.commit) ?? plan.workspace.baseRef,
-      args: { ...storedArgs(plan, args, key.fingerprint, inputId) },
+      baseRef: baseFor(plan, superseded, baseOf),
+      args: { ...stored, ...(baseOf && !superseded ? { baseOf: baseOf.sessionUlid } : {}) },
       worktreePath: plan.workspace.branch === null ? plan.workspace.repositoryPath : join(deps.options.home, "worktrees", sessionUlid),
-      parentUlid: plan.parent?.sessionUlid ?? null,
+      parentUlid: launcher?.sessionUlid ?? plan.parent?.sessionUlid ?? null,
       chainId,
     });
     const { promptMode, sections } = plan.prompt;
@@ -72,7 +79,7 @@ export async function launch(deps: Deps, caller: Caller, args: LaunchArgs, actio
         sessionUlid,
         prompt: firstPrompt,
         delivery: "queue",
-        source: actor,
+        source: sourceOf(caller, { ...args }),
         requestId: null,
         limit: deps.options.inputQueue,
       });
@@ -104,19 +111,31 @@ export async function launch(deps: Deps, caller: Caller, args: LaunchArgs, actio
 
 /** All that can be refused before the transaction. */
 async function planChecked(deps: Deps, store: Store, caller: Caller, args: LaunchArgs, action: "launch_task" | "start"): Promise<Checked> {
-  const plan = await planLaunch(deps, store, caller, args);
+  const launcher = await launcherOf(store, caller);
+  const agents = launcher && (await agentsArgs(store, launcher, args));
+  const plan = await planLaunch(deps, store, caller, agents?.args ?? args);
   if (args.chain && (action === "start" || args.run === false))
     throw new BatonError("INVALID_ARGUMENT", "A chain runs at once: leave run out.", { field: "run" });
-  return { plan, roles: args.chain ? await planChain(deps, args.chain) : null };
+  const roles = args.chain ? await planChain(deps, args.chain) : null;
+  if (launcher) mustNotWiden(launcher, [{ ...plan, field: "launcherConfigKey" }, ...(roles ? everyRole(roles) : [])], plan);
+  const base = agents?.baseOf ? await store.sessions.get(agents.baseOf) : null;
+  return { plan, roles, launcher, baseOf: base?.repositoryPath === plan.workspace.repositoryPath ? base : null };
+}
+
+/** The next one goes on where the former one stopped, unless the caller says where to start; an agent's launch at the tree it named. */
+function baseFor(plan: LaunchPlan, superseded: SessionRow | null, baseOf: SessionRow | null): string {
+  const former = plan.workspace.baseAsked ? null : superseded?.candidate?.commit;
+  return former ?? baseOf?.candidate?.commit ?? baseOf?.headAtStart ?? plan.workspace.baseRef;
 }
 
 /** What a launch would come to. Everything is checked, also what only a transaction can tell; it is rolled back, nothing is made, no key taken. */
-async function dryRun(store: Store, { plan, roles }: Checked): Promise<Launched> {
+async function dryRun(deps: Deps, store: Store, caller: Caller, { plan, roles, launcher, baseOf }: Checked): Promise<Launched> {
   let superseded: SessionRow | null = null;
   await store
     .transaction(async (tx) => {
       superseded = await makeRoom(store, tx, plan);
-      if (plan.newTask) await store.tasks.insert(tx, plan.newTask);
+      if (launcher) await countLaunch(deps, store, tx, launcher);
+      if (plan.newTask) await store.tasks.insert(tx, plan.newTask, caller.principal);
       throw new Undone();
     })
     .catch((error: unknown) => {
@@ -133,7 +152,7 @@ async function dryRun(store: Store, { plan, roles }: Checked): Promise<Launched>
     targetAgentHandle: plan.agentHandle,
     repositoryPath: workspace.repositoryPath,
     branchName: workspace.branch,
-    baseRef: (workspace.baseAsked ? null : former?.candidate?.commit) ?? workspace.baseRef,
+    baseRef: baseFor(plan, former, baseOf),
     ...(former ? { supersedes: former.sessionUlid } : {}),
     ...plan.prompt,
     preset: { key: preset.key, revision: preset.revision, sha256: preset.sha256 },
@@ -238,6 +257,11 @@ function newSession(deps: Deps, plan: LaunchPlan, args: LaunchArgs): Pick<NewSes
     systemPrompt: plan.prompt.systemPrompt,
     labels: args.labels ?? {},
   };
+}
+
+function everyRole(roles: Awaited<ReturnType<typeof planChain>>): { effective: EffectiveLaunch; field: string }[] {
+  const auditor = roles.auditor ? [{ ...roles.auditor, field: "chain.auditor" }] : [];
+  return [...roles.reviewers.map((reviewer) => ({ ...reviewer, field: "chain.reviewers" })), ...auditor];
 }
 
 async function mustGet(store: Store, sessionUlid: string): Promise<SessionRow> {

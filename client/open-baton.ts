@@ -1,8 +1,12 @@
+import type { BatonEvent } from "../contracts/event.ts";
 import { BatonError } from "../contracts/failures.ts";
 import { openStore } from "../store/open-store.ts";
 import type { Store } from "../store/store.ts";
+import { abort, type AbortArgs } from "./abort.ts";
+import { agentWait } from "./agent-wait.ts";
+import { auditRefusal, authorize, type Called } from "./authorize.ts";
 import type { Caller } from "./caller.ts";
-import { abort, type AbortArgs, close, type CloseArgs, respond, type RespondArgs } from "./control.ts";
+import { close, type CloseArgs, respond, type RespondArgs } from "./control.ts";
 import type { BatonOptions, Deps } from "./deps.ts";
 import { follow, type FollowArgs, type FollowedNews } from "./follow.ts";
 import { type Health, health } from "./health.ts";
@@ -10,14 +14,19 @@ import { input, type InputAnswer, type InputArgs, run, type RunArgs } from "./in
 import { launch, type Launched } from "./launch.ts";
 import type { LaunchArgs } from "./launch-plan.ts";
 import { configView, promptView, specView, type ViewArgs } from "./launch-views.ts";
-import { loadPresets } from "./presets.ts";
+import { createPreset, deletePreset, getPreset, listPresets, type PresetArgs, updatePreset } from "./preset-changes.ts";
+import { listProviders, testPreset } from "./providers.ts";
 import { getChain } from "./read-chains.ts";
-import { type DeltasArgs, events, type EventsArgs, liveDeltas } from "./read-events.ts";
+import { type DeltasArgs, liveDeltas } from "./read-deltas.ts";
+import { events, type EventsArgs, wholeEvent } from "./read-events.ts";
 import { type ApprovalsArgs, getSession, listApprovals, type ListArgs, listSessions, type Page } from "./read-sessions.ts";
+import { restart, type RestartArgs } from "./restart.ts";
 import { createStarter } from "./start-workflow.ts";
 import { changeStatus, type ChangeStatusArgs, createTask, type CreateTaskArgs, getTask, listTasks, type ListTasksArgs } from "./tasks.ts";
 import { lazyTemporal } from "./temporal.ts";
-import { wait, type WaitArgs } from "./wait.ts";
+import { callerOf, createToken, type CreateTokenArgs, listTokens, revokeToken, type TokenView } from "./tokens.ts";
+import { tree, type TreeArgs } from "./tree.ts";
+import type { WaitArgs } from "./wait.ts";
 
 export type { BatonOptions } from "./deps.ts";
 export type { Caller } from "./caller.ts";
@@ -32,18 +41,22 @@ export interface Baton {
     run(caller: Caller, args: RunArgs): Promise<InputAnswer>;
     abort(caller: Caller, args: AbortArgs): Promise<Data>;
     close(caller: Caller, args: CloseArgs): Promise<Data>;
+    restart(caller: Caller, args: RestartArgs): Promise<Data>;
     respond(caller: Caller, args: RespondArgs): Promise<Data>;
     prompt(args: ViewArgs): Promise<Data>;
     config(args: ViewArgs): Promise<Data>;
     spec(args: ViewArgs): Promise<Data>;
     get(args: { sessionUlid?: string; chainId?: string; turnId?: string }): Promise<Data>;
     list(args: ListArgs): Promise<Page>;
-    approvals(args: ApprovalsArgs): Promise<Data>;
+    approvals(args: ApprovalsArgs): Promise<Page>;
     events(args: EventsArgs, signal?: AbortSignal): Promise<Data>;
     liveDeltas(args: DeltasArgs, signal?: AbortSignal): Promise<Data>;
+    /** one event with all of its text; null: there is none of this seq */
+    event(args: { sessionUlid: string; seq: number }): Promise<BatonEvent | null>;
     /** events and deltas as they are committed, until `signal` */
     follow(args: FollowArgs, signal?: AbortSignal): AsyncGenerator<FollowedNews>;
     wait(args: WaitArgs, signal?: AbortSignal): Promise<Data>;
+    tree(args: TreeArgs): Promise<Data>;
   };
   tasks: {
     create(caller: Caller, args: CreateTaskArgs): Promise<Data>;
@@ -52,8 +65,27 @@ export interface Baton {
     changeStatus(caller: Caller, args: ChangeStatusArgs): Promise<Data>;
   };
   chains: { get(chainId: string): Promise<Data> };
-  presets: { list(): ReturnType<typeof loadPresets> };
-  health(): Promise<Health>;
+  presets: {
+    list(args?: { includeProviderDefaults?: boolean }): Promise<Data>;
+    get(key: string): Promise<Data>;
+    create(caller: Caller, args: PresetArgs): Promise<Data>;
+    update(caller: Caller, args: PresetArgs): Promise<Data>;
+    delete(caller: Caller, args: { key: string; clientRequestId?: string; actor?: string }): Promise<Data>;
+    test(key: string): Promise<Data>;
+  };
+  providers: { list(): Promise<Data> };
+  tokens: {
+    create(caller: Caller, args: CreateTokenArgs): Promise<{ token: TokenView; secret: string }>;
+    list(caller: Caller): Promise<TokenView[]>;
+    revoke(caller: Caller, args: { tokenId: string }): Promise<TokenView>;
+    /** who shows this secret; null: nobody */
+    caller(secret: string): Promise<Caller | null>;
+  };
+  /** what doors ask before every action (client/authorize.ts) */
+  authorize(caller: Caller, called: Called, args: Data): Promise<Data>;
+  /** what doors tell when an action was refused */
+  auditRefusal(caller: Caller, called: Called, args: unknown, error: unknown): Promise<void>;
+  health(args?: { detail?: boolean }): Promise<Health>;
   close(): Promise<void>;
 }
 
@@ -77,6 +109,7 @@ export function openBaton(options: BatonOptions): Promise<Baton> {
       run: (caller, args) => run(deps, caller, args),
       abort: (caller, args) => abort(deps, caller, args),
       close: (caller, args) => close(deps, caller, args),
+      restart: (caller, args) => restart(deps, caller, args),
       respond: (caller, args) => respond(deps, caller, args),
       prompt: (args) => promptView(deps, args),
       config: (args) => configView(deps, args),
@@ -86,8 +119,10 @@ export function openBaton(options: BatonOptions): Promise<Baton> {
       approvals: (args) => listApprovals(deps, args),
       events: (args, signal) => events(deps, args, signal),
       liveDeltas: (args, signal) => liveDeltas(deps, args, signal),
+      event: (args) => wholeEvent(deps, args),
       follow: (args, signal) => follow(deps, args, signal),
-      wait: (args, signal) => wait(deps, args, signal),
+      wait: (args, signal) => agentWait(deps, args, signal),
+      tree: (args) => tree(deps, args),
     },
     tasks: {
       create: (caller, args) => createTask(deps, caller, args),
@@ -96,8 +131,24 @@ export function openBaton(options: BatonOptions): Promise<Baton> {
       changeStatus: (caller, args) => changeStatus(deps, caller, args),
     },
     chains: { get: (chainId) => getChain(deps, chainId) },
-    presets: { list: () => loadPresets(options.home) },
-    health: () => health(deps),
+    presets: {
+      list: (args) => listPresets(deps, args ?? {}),
+      get: (key) => getPreset(deps, key),
+      create: (caller, args) => createPreset(deps, caller, args),
+      update: (caller, args) => updatePreset(deps, caller, args),
+      delete: (caller, args) => deletePreset(deps, caller, args),
+      test: (key) => testPreset(deps, key),
+    },
+    providers: { list: () => listProviders(deps) },
+    tokens: {
+      create: (caller, args) => createToken(deps, caller, args),
+      list: (caller) => listTokens(deps, caller),
+      revoke: (caller, args) => revokeToken(deps, caller, args),
+      caller: (secret) => callerOf(deps, secret),
+    },
+    authorize: (caller, called, args) => authorize(deps, caller, called, args),
+    auditRefusal: (caller, called, args, error) => auditRefusal(deps, caller, called, args, error),
+    health: (args) => health(deps, args),
     close: async () => {
       await postgres.close();
       await temporal.close();

@@ -1,3 +1,5 @@
+import type { Scope } from "./scopes.ts";
+
 /** A launcher configuration: built in, or `BATON_HOME/presets/<key>.json` of the same shape. */
 export interface Preset {
   key: string;
@@ -15,6 +17,8 @@ export interface Preset {
   tools?: string[];
   /** false: a launch's `config` is refused */
   allowAdhocOverrides?: boolean;
+  /** what an agent's own token may have of `session:read, session:control, session:launch`; default: all three */
+  agentScopes?: Scope[];
   /** grows by one with every change through `pm_provider` */
   revision: number;
   /** sha256 of the parsed file */
@@ -61,5 +65,6 @@ export interface EffectiveLaunch {
   /** names of the tools that the agent may use; absent: all that its permissions allow */
   tools?: string[];
   permissions: Preset["permissions"];
+  agentScopes?: Scope[];
   limits: Limits;
 }

@@ -18,7 +18,22 @@ export interface LaunchSpec {
   permissionMode: "ask" | "approve-all" | "approve-reads" | "deny-all";
   /** kinds or names of the tools that may be used; what the agent asks for beyond them is denied. Absent: all */
   tools?: string[];
+  /** paths outside the workspace, of what would be allowed */
+  outsideWorkspace?: "ask" | "deny";
+  /** before the mode, the first that matches */
+  permissionRules?: { tool: string; pathGlob?: string; commandPrefix?: string; decision: "allow" | "deny" | "ask" }[];
   stallMs: number;
+  /** Baton's own door for the agent; absent: it gets none */
+  gateway?: AgentGateway;
+  /** values that must be written nowhere: the referenced environment and the gateway's token */
+  secrets?: string[];
+}
+
+/** The gateway as an agent's MCP server: over HTTP where the agent can, else through `bridge`, the argv of a stdio server that speaks to `url`. */
+export interface AgentGateway {
+  url: string;
+  token: string;
+  bridge: string[];
 }
 
 export interface ProviderCapabilities {

@@ -39,7 +39,7 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
   let rawRef: { file: string; offset: number; bytes: number } | undefined;
   /** Of the whole conversation, as the agent counts it; a turn costs the difference. */
   let cost = 0;
-  const permissions = acpPermissions(spec.permissionMode, spec.tools);
+  const permissions = acpPermissions(spec, spec.tools);
   const out = deltaCoalescer((record) => sink.write(record));
 
   /** Where the fact came from goes with it, so that it can be mapped again. */

@@ -13,7 +13,7 @@ import { findRepository, gitDirOf, inRepository, resolveCommit, treeOf, type Rep
 import { snapshotIfDirty } from "./snapshot.ts";
 import { readTree } from "./tree.ts";
 import { sweepViews, withView, type View } from "./view.ts";
-import { addWorktree, dropWorktree, findWorktree, forgetStart, headOf, isReady, populate, reserveStart } from "./worktree.ts";
+import { addWorktree, dropWorktree, findWorktree, forgetStart, headOf, isReady, populate, reserveStart, treeToRestore } from "./worktree.ts";
 
 export interface WorkspacesOptions {
   /** Baton's home, absolute: worktrees must lie below it */
@@ -80,7 +80,8 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
           throw error;
         });
         const head = await headOf(git, repository, dir, start);
-        await viewOf(repository, plan.path, (view) => populate(git, view, dir, head, plan.template));
+        const restored = await treeToRestore(git, repository, plan, head);
+        await viewOf(repository, plan.path, (view) => populate(git, view, dir, head, restored, plan.template));
         return { path: plan.path, head: start };
       });
     },

@@ -14,6 +14,7 @@ export const fields = {
   sinceSeq: z.number().int().min(0).describe("Cursor, exclusive: nextSeq of the last answer"),
   taskKey: z.string().min(1).max(64).describe("Key of a task, like PROJ-42"),
   chainId: z.string().min(1).describe("A chain's ULID"),
+  rootUlid: z.string().min(1).describe("A session and all below it"),
   reason: z.string().max(2_000).describe("Why"),
   launcherConfigKey: z.string().min(1).max(160).describe("Key of a launcher preset, like coder-opencode"),
   handle: z.string().min(1).max(200),

@@ -11,7 +11,6 @@ import { batonOptions, repository } from "./support.ts";
 
 const home = temporaryDirectory();
 const caller = { principal: "local", actor: "@me" };
-const agent = { ...caller, session: "01ARZ3NDEKTSV4RRFFQ69G5FAV" };
 const instance = `t${randomBytes(4).toString("hex")}`;
 let database: { url: string; drop(): Promise<void> };
 let baton: Baton;
@@ -243,9 +242,6 @@ test.each<[string, Partial<LaunchArgs>, string, string, typeof caller?]>([
   ["an id and another's handle", { agentId: "executor", agentHandle: "reviewer" }, "INVALID_ARGUMENT", "agentHandle"],
   ["an unknown tool", { tools: ["hammer"] }, "INVALID_ARGUMENT", "tools"],
   ["overrides of a closed preset", { launcherConfigKey: "closed", config: { model: "x" } }, "PERMISSION_DENIED", "config.model"],
-  ["a command from an agent", { config: { command: ["sh"] } }, "PERMISSION_DENIED", "config.command", agent],
-  ["environment from an agent", { config: { env: [{ name: "A", valueRef: "env:HOME" }] } }, "PERMISSION_DENIED", "env.A", agent],
-  ["shell lines from an agent", { bootstrapCommands: ["id"] }, "PERMISSION_DENIED", "bootstrapCommands", agent],
   [
     "shell lines without the scope",
     { bootstrapCommands: ["id"] },

@@ -83,7 +83,7 @@ test("a client lists the tools and calls them over HTTP", async () => {
   const client = new Client({ name: "t", version: "1" });
   await client.connect(new StreamableHTTPClientTransport(url, { requestInit: { headers: { authorization: `Bearer ${token}` } } }));
   const { tools } = await client.listTools();
-  expect(tools.map((tool) => tool.name)).toEqual(["pm_session", "pm_session_read", "pm_task", "pm_health", "pm_generate_ulid"]);
+  expect(tools.map((tool) => tool.name)).toEqual(["pm_session", "pm_session_read", "pm_task", "pm_provider", "pm_health", "pm_generate_ulid"]);
   expect((await client.callTool({ name: "pm_session", arguments: { action: "list" } })).structuredContent).toEqual({
     ok: true,
     action: "list",
