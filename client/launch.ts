@@ -25,7 +25,8 @@ export interface Launched {
 }
 
 interface Checked {
-  plan: LaunchPlan;
+  /** `told`: the session that hears of the new one's settling */
+  plan: LaunchPlan & { told: string | null };
   roles: Awaited<ReturnType<typeof planChain>> | null;
   /** the session whose agent launches */
   launcher: SessionRow | null;
@@ -71,6 +72,7 @@ export async function launch(deps: Deps, caller: Caller, args: LaunchArgs, actio
       parentUlid: launcher?.sessionUlid ?? plan.parent?.sessionUlid ?? null,
       chainId,
     });
+    if (plan.told) await store.settles.watch(tx, { sessionUlid, parentUlid: plan.told, chainId });
     const { promptMode, sections } = plan.prompt;
     await store.launches.insert(tx, { sessionUlid, firstPrompt, promptMode, sections, overrides: plan.overrides, bootstrap: plan.bootstrap });
     if (inputId)
@@ -119,7 +121,17 @@ async function planChecked(deps: Deps, store: Store, caller: Caller, args: Launc
   const roles = args.chain ? await planChain(deps, args.chain) : null;
   if (launcher) mustNotWiden(launcher, [{ ...plan, field: "launcherConfigKey" }, ...(roles ? everyRole(roles) : [])], plan);
   const base = agents?.baseOf ? await store.sessions.get(agents.baseOf) : null;
-  return { plan, roles, launcher, baseOf: base?.repositoryPath === plan.workspace.repositoryPath ? base : null };
+  const parent = launcher ?? plan.parent;
+  if (args.onSettled && !parent)
+    throw new BatonError("INVALID_ARGUMENT", "onSettled tells the session that launches: give its parentUlid, or leave onSettled out and wait.", {
+      field: "onSettled",
+    });
+  return {
+    plan: { ...plan, told: args.onSettled && parent ? parent.sessionUlid : null },
+    roles,
+    launcher,
+    baseOf: base?.repositoryPath === plan.workspace.repositoryPath ? base : null,
+  };
 }
 
 /** The next one goes on where the former one stopped, unless the caller says where to start; an agent's launch at the tree it named. */

@@ -38,6 +38,7 @@ export async function launchSpec(
     ...(effective.permissions.outsideWorkspace ? { outsideWorkspace: effective.permissions.outsideWorkspace } : {}),
     ...(effective.permissions.rules ? { permissionRules: effective.permissions.rules } : {}),
     ...(effective.tools ? { tools: effective.tools } : {}),
+    ...(effective.limits?.costMicros === undefined ? {} : { reportCost: true as const }),
     stallMs: deps.config.stallMs,
     secrets: Object.values(referenced),
   };
