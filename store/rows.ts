@@ -154,6 +154,8 @@ export interface TurnRow {
   reportedAt: string | null;
   result: StoredResult | null;
   finalMessage: string | null;
+  /** the agent's own time, without what it waited for people; behind by some seconds while it runs */
+  agentMs: number;
 }
 export interface StoredResult {
   outcome: TurnOutcome;
@@ -194,7 +196,7 @@ export interface ApprovalRow {
   kind: ApprovalKind;
   title: string;
   detail: unknown;
-  options: { id: string; label: string }[];
+  options: { id: string; label: string; add?: Record<string, number> }[];
   requestKey: string;
   state: "open" | "answered" | "delivered" | "expired";
   decision: string | null;

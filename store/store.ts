@@ -1,9 +1,12 @@
 import type { Pool, PoolClient } from "pg";
 import type { BatonEvent, Candidate, Delivery, Delta, NewEvent } from "../contracts/event.ts";
+import type { ReachedLimit } from "../contracts/limits.ts";
 import type { ChainReason, EndOfSession, GateView } from "../contracts/messages.ts";
 import type { PagedEvent } from "./event-pages.ts";
 import type { AppendLane, EventFeed } from "./lane.ts";
 import type { LaunchStore } from "./launches.ts";
+import type { LimitStore } from "./limits.ts";
+import type { SettleStore } from "./settle-watches.ts";
 import type { Lineage } from "./lineage.ts";
 import type { ReachStore, Viewer } from "./reach.ts";
 import type {
@@ -237,6 +240,10 @@ export interface Store {
       result: StoredResult;
       finalMessage: string;
       stopReason?: string;
+      /** the agent's own time in the turn */
+      agentMs?: number;
+      /** the limit that ended it: people are asked in the same transaction */
+      reached?: ReachedLimit;
     }): Promise<{ lastSeq: number; result: StoredResult } | null>;
     /** the candidates up to that turn (absent: the newest), newest first; two at most */
     candidates(sessionUlid: string, turnId?: string): Promise<{ turnId: string; candidate: Candidate }[]>;
@@ -333,13 +340,15 @@ export interface Store {
     verdicts(chainId: string): Promise<VerdictRow[]>;
   };
 
+  launches: LaunchStore;
+  limits: LimitStore;
+  settles: SettleStore;
   /** Credentials (store/tokens.ts). */
   tokens: TokenStore;
   /** Who reaches what (store/reach.ts). */
   reach: ReachStore;
   /** Agents that wait for what they launched (store/turn-waits.ts). */
   waits: TurnWaitStore;
-  launches: LaunchStore;
 
   /** The append lane (store/append-lane.ts): one per worker process. */
   lane: AppendLane;

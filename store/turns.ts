@@ -8,7 +8,7 @@ import { holds } from "./holds.ts";
 import { completeTurn } from "./turn-completion.ts";
 
 export const turnColumns =
-  "session_ulid, turn_id, input_id, n, generation, attempt, state, prompt_sent_at, started_at, ended_at, task_token, reported_at, result, final_message";
+  "session_ulid, turn_id, input_id, n, generation, attempt, state, prompt_sent_at, started_at, ended_at, task_token, reported_at, result, final_message, agent_ms";
 
 /** Turns and the one claim function. */
 export function turnStore(db: Database): Store["turns"] {
