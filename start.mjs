@@ -25,6 +25,10 @@ const commands = {
     what: "all tests, or those whose path is given",
   },
   "test:faults": { script: "test/faults/suite.ts", what: "the fault suite at full length, and its table docs/faults.md; --times n, --switched-off" },
+  "test:conformance": {
+    script: "test/conformance/suite.ts",
+    what: "the official MCP suite for both revisions, the inspector and both SDKs against a real Baton",
+  },
   docs: { script: "mcp-gateway/docs-main.ts", what: "docs/tools/*.md from the registry; --check" },
   check: { script: "local/check.ts", what: "types, lint, format, dead code" },
   bench: { script: "bench/main.ts", what: "benchmarks with their floors; --list, --compare, --json file" },
@@ -34,7 +38,7 @@ const commands = {
 const [name = "start", ...rest] = process.argv.slice(2);
 const command = commands[name];
 if (command === undefined) {
-  const lines = Object.entries(commands).map(([key, { what }]) => `  node start.mjs ${key.padEnd(13)}${what}`);
+  const lines = Object.entries(commands).map(([key, { what }]) => `  node start.mjs ${key.padEnd(17)}${what}`);
   console.error(`There is no command ${JSON.stringify(name)}. There are:\n${lines.join("\n")}`);
   process.exit(2);
 }

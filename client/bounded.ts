@@ -18,12 +18,3 @@ export function fitting<T>(items: T[], maxBytes: number): { kept: T[]; truncated
   }
   return { kept, truncated: kept.length < items.length };
 }
-
-/** Cuts every string in a value that is longer than `length` characters, and marks it. */
-export function cutTexts<T>(value: T, length: number): T {
-  if (typeof value === "string") return (value.length <= length ? value : `${value.slice(0, length)}… [cut, ${Buffer.byteLength(value)} bytes]`) as T;
-  if (Array.isArray(value)) return value.map((item) => cutTexts(item as unknown, length)) as T;
-  if (value !== null && typeof value === "object")
-    return Object.fromEntries(Object.entries(value).map(([name, v]) => [name, cutTexts(v as unknown, length)])) as T;
-  return value;
-}

@@ -1,17 +1,9 @@
 import { BatonError } from "../contracts/failures.ts";
-import { pmStatus, sessionState } from "../contracts/session-status.ts";
 import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import { actorOf, findSession, record } from "./requests.ts";
-import { approvalView, loadFacts } from "./session-view.ts";
+import { approvalView } from "./approval-view.ts";
 
-export interface AbortArgs {
-  sessionUlid: string;
-  reason?: string;
-  dropQueue?: boolean;
-  clientRequestId?: string;
-  actor?: string;
-}
 export interface CloseArgs {
   sessionUlid: string;
   reason?: string;
@@ -25,38 +17,6 @@ export interface RespondArgs {
   reason?: string;
   clientRequestId?: string;
   actor?: string;
-}
-
-/** Interrupts the turn that runs now, or is about to, and only that one. Nothing running: `aborted: false`. The session stays usable. */
-export async function abort(deps: Deps, caller: Caller, args: AbortArgs): Promise<Record<string, unknown>> {
-  const store = await deps.getStore();
-  const row = await findSession(store, args.sessionUlid);
-  // Read before the transaction: one that waits for a second connection could starve the pool.
-  const { facts: before, pending } = await loadFacts(store, row);
-  // A turn that no host has taken yet (its workspace is being made, its host is away) is known by the input that opens it.
-  const running = before.turn && before.turn.state !== "done" ? before.turn.turnId : row.closedAt === null ? (pending[0]?.inputId ?? null) : null;
-  const { ids } = await record(store, caller, { action: "abort", args: { ...args }, target: row.sessionUlid }, async () => ({ turnId: running }));
-  if (ids.turnId !== null) {
-    // Names the turn: a late repeat must not hit the next one.
-    const told = await deps.starter.signal(row.workflowId, "abort", {
-      turnId: ids.turnId,
-      ...(args.reason ? { reason: args.reason } : {}),
-      // `false` is an answer too: the workflow drops what waits unless it is told not to.
-      ...(args.dropQueue === undefined ? {} : { dropQueue: args.dropQueue }),
-    });
-    // Its workflow has just ended: the input waits for the session's next generation, which must not run it.
-    if (!told)
-      await store.inputs.fail(row.sessionUlid, args.dropQueue === false ? [ids.turnId] : [ids.turnId, ...pending.map((input) => input.inputId)], "aborted");
-    // After the Signal, so that the beat it causes can learn of the cancel.
-    await store.hosts.post(null, { hostId: row.hostId, kind: "poke", sessionUlid: row.sessionUlid, body: { turnId: ids.turnId } });
-  }
-  const { facts } = await loadFacts(store, await findSession(store, row.sessionUlid));
-  return {
-    sessionUlid: row.sessionUlid,
-    aborted: ids.turnId !== null,
-    ...(ids.turnId === null ? {} : { turnId: ids.turnId }),
-    status: pmStatus(sessionState(facts).state),
-  };
 }
 
 /** Ends a session; a running turn is interrupted, the workspace stays. Idempotent. */

@@ -1,5 +1,5 @@
 import { BatonError } from "../contracts/failures.ts";
-import type { EffectiveLaunch, Preset } from "../contracts/preset.ts";
+import type { EffectiveLaunch, Limits, Preset } from "../contracts/preset.ts";
 import { findProgram } from "./find-program.ts";
 import { installHint } from "./known-agents.ts";
 
@@ -10,7 +10,8 @@ export interface LaunchOverrides {
   model?: string;
   scenario?: unknown;
   env?: { name: string; valueRef: string }[];
-  wallSeconds?: number;
+  tools?: string[];
+  limits?: Limits;
 }
 
 /** The preset with overrides, as the host will launch it. Errors: BatonError PROVIDER_UNAVAILABLE, with what to install or set. */
@@ -30,7 +31,7 @@ export async function effectiveLaunch(preset: Preset, over: LaunchOverrides, sea
     );
   }
   if (preset.providerType !== "scripted") await mustBeThere(preset, wrapper?.[0] ?? command?.[0], searchPath);
-  const wallSeconds = Math.min(over.wallSeconds ?? Infinity, preset.limits?.wallSeconds ?? Infinity);
+  const tools = over.tools ?? preset.tools;
   return {
     providerType: own ? "acp" : preset.providerType,
     ...(command ? { command } : {}),
@@ -38,9 +39,18 @@ export async function effectiveLaunch(preset: Preset, over: LaunchOverrides, sea
     ...(model ? { model } : {}),
     ...(scenario === undefined ? {} : { scenario }),
     ...(env.length > 0 ? { env } : {}),
+    ...(tools ? { tools } : {}),
     permissions: preset.permissions,
-    limits: Number.isFinite(wallSeconds) ? { wallSeconds } : {},
+    ...(preset.agentScopes ? { agentScopes: preset.agentScopes } : {}),
+    limits: smaller(preset.limits ?? {}, over.limits ?? {}),
   };
+}
+
+/** Of each limit the smaller one: nobody widens a preset's by a call. */
+export function smaller(a: Limits, b: Limits): Limits {
+  const names = ["wallSeconds", "idleSeconds", "turns", "tokens", "costMicros"] as const;
+  const least = names.map((name) => [name, Math.min(a[name] ?? Infinity, b[name] ?? Infinity)] as const);
+  return Object.fromEntries(least.filter(([, value]) => Number.isFinite(value)));
 }
 
 async function mustBeThere(preset: Preset, program: string | undefined, searchPath: string): Promise<void> {

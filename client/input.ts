@@ -2,14 +2,15 @@ import { ulid } from "ulid";
 import type { Delivery } from "../contracts/event.ts";
 import { BatonError } from "../contracts/failures.ts";
 import { pmStatus, sessionState } from "../contracts/session-status.ts";
-import type { ApprovalRow, SessionRow } from "../store/rows.ts";
+import type { ApprovalRow, SessionRow, TurnConfiguration } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
 import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import { checkPrompt } from "./launch-plan.ts";
-import { actorOf, type Args, findSession, record, requestKey, storedAnswer } from "./requests.ts";
-import { loadFacts } from "./session-view.ts";
+import { actorOf, type Args, findSession, record, requestKey, sourceOf, storedAnswer } from "./requests.ts";
+import { loadFacts, type SessionWithFacts } from "./session-view.ts";
 import type { StoredArgs } from "./start-workflow.ts";
+import { checkConfiguration } from "./turn-configuration.ts";
 
 export interface InputArgs {
   sessionUlid: string;
@@ -21,6 +22,8 @@ export interface InputArgs {
 export interface RunArgs {
   sessionUlid: string;
   prompt?: string;
+  /** for this turn only */
+  configuration?: TurnConfiguration;
   clientRequestId?: string;
   actor?: string;
 }
@@ -33,7 +36,13 @@ export interface InputAnswer {
 type InputIds = { inputId: string | null; approvalId: string | null; position: number };
 
 /** Gives a session a message. With exactly one open question or plan and no `delivery`, the message is its answer; free text never grants a permission. */
-export async function input(deps: Deps, caller: Caller, args: InputArgs, action: "input" | "run" = "input", sent: Args = { ...args }): Promise<InputAnswer> {
+export async function input(
+  deps: Deps,
+  caller: Caller,
+  args: InputArgs & { configuration?: TurnConfiguration },
+  action: "input" | "run" = "input",
+  sent: Args = { ...args },
+): Promise<InputAnswer> {
   checkPrompt(args.prompt);
   const store = await deps.getStore();
   const row = await findSession(store, args.sessionUlid);
@@ -72,8 +81,9 @@ export async function input(deps: Deps, caller: Caller, args: InputArgs, action:
       sessionUlid: row.sessionUlid,
       prompt: args.prompt,
       delivery,
-      source: actor,
+      source: sourceOf(caller, { ...args }),
       requestId: null,
+      configuration: args.configuration ?? null,
       limit: deps.options.inputQueue,
     });
     return { inputId: inserted.row.inputId, approvalId: null, position: inserted.position };
@@ -82,27 +92,39 @@ export async function input(deps: Deps, caller: Caller, args: InputArgs, action:
   return answer(store, row.sessionUlid, ids, delivery, open, replayed);
 }
 
-/** Asks for a turn. Without a prompt: the one that the launch composed, else "Continue." Error: CONFLICT_STATE while a turn runs. */
+/** Asks for a turn. Without a prompt: the one that the launch composed, else "Continue." Errors: CONFLICT_STATE while a turn runs, INVALID_ARGUMENT for a configuration that is wider than the session's. */
 export async function run(deps: Deps, caller: Caller, args: RunArgs): Promise<InputAnswer> {
   const store = await deps.getStore();
   const row = await findSession(store, args.sessionUlid);
-  const { facts, turns, pending } = await loadFacts(store, row);
-  const { state } = sessionState(facts);
-  const prompt = args.prompt ?? (turns.length === 0 ? (row.args as unknown as StoredArgs).firstPrompt : undefined) ?? "Continue.";
+  const found = await loadFacts(store, row);
+  const prompt = args.prompt ?? nextPrompt(row, found);
   // A repeat is answered as it was, whatever runs now.
   const repeated = await storedAnswer(store, requestKey(caller, "run", { ...args }));
-  if (!repeated && (pending.length > 0 || (facts.turn && facts.turn.state !== "done"))) {
-    throw new BatonError("CONFLICT_STATE", "A turn runs or is about to: send an input, it is taken up after it.", {
-      currentState: state,
-      next: [{ tool: "pm_session", args: { action: "input", sessionUlid: row.sessionUlid, prompt }, why: "queue it" }],
-    });
+  if (!repeated) {
+    if (isBusy(found)) throw busy(row, found, prompt);
+    checkConfiguration(row, args.configuration);
   }
   const result = await input(deps, caller, { ...args, prompt, delivery: "queue" }, "run", { ...args });
   return { ...result, data: { ...result.data, turnId: result.data["inputId"], status: "RUNNING" } };
 }
 
+/** What a turn without a prompt of its own is asked. */
+export const nextPrompt = (row: SessionRow, found: SessionWithFacts): string =>
+  (found.row.turns.total === 0 ? (row.args as unknown as StoredArgs).firstPrompt : undefined) ?? "Continue.";
+
+/** Does a turn run, or wait to? */
+export const isBusy = ({ facts, pending }: SessionWithFacts): boolean => pending.length > 0 || (facts.turn !== null && facts.turn.state !== "done");
+
+/** CONFLICT_STATE with a ready `input`. */
+export function busy(row: SessionRow, { facts }: SessionWithFacts, prompt: string): BatonError {
+  return new BatonError("CONFLICT_STATE", "A turn runs or is about to: send an input, it is taken up after it.", {
+    currentState: sessionState(facts).state,
+    next: [{ tool: "pm_session", args: { action: "input", sessionUlid: row.sessionUlid, prompt }, why: "queue it" }],
+  });
+}
+
 /** Refuses what cannot be woken. Read before the transaction: one that waits for a second connection could starve the pool. */
-async function refuseSleep(store: Store, row: SessionRow): Promise<void> {
+export async function refuseSleep(store: Store, row: SessionRow): Promise<void> {
   if (row.closedAt === null) return;
   if (row.workspace === "failed")
     throw new BatonError("CONFLICT_STATE", "The session's workspace could not be made, it cannot go on: launch a new one.", { currentState: "failed" });
@@ -112,7 +134,7 @@ async function refuseSleep(store: Store, row: SessionRow): Promise<void> {
 }
 
 /** Tells the workflow of a recorded input; starts the generation when nobody has. Repeating it is harmless: the workflow dedupes. */
-async function deliver(deps: Deps, store: Store, inputId: string): Promise<void> {
+export async function deliver(deps: Deps, store: Store, inputId: string): Promise<void> {
   const given = await store.inputs.get(inputId);
   if (!given || given.state !== "recorded") return;
   const row = await store.sessions.get(given.sessionUlid);
@@ -124,11 +146,9 @@ async function deliver(deps: Deps, store: Store, inputId: string): Promise<void>
 }
 
 async function answer(store: Store, sessionUlid: string, ids: InputIds, delivery: Delivery, open: ApprovalRow[], replayed: boolean): Promise<InputAnswer> {
-  const row = await findSession(store, sessionUlid);
-  const [head, given] = await Promise.all([store.events.head(sessionUlid), ids.inputId === null ? null : store.inputs.get(ids.inputId)]);
-  const { facts } = await loadFacts(store, row);
+  const [{ row: now, facts }, given] = await Promise.all([loadFacts(store, { sessionUlid }), ids.inputId === null ? null : store.inputs.get(ids.inputId)]);
   const waits = ids.approvalId === null && open.length > 0;
-  const cursors = { events: head?.lastSeq ?? row.lastSeq, deltas: head?.lastDelta ?? 0 };
+  const cursors = { events: now.lastSeq, deltas: now.lastDelta };
   const next = waits
     ? open.map((a) => ({ tool: "pm_session", args: { action: "respond", approvalId: a.approvalId, decision: a.options[0]?.id ?? "allow" }, why: a.title }))
     : [];

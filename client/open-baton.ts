@@ -1,23 +1,32 @@
+import type { BatonEvent } from "../contracts/event.ts";
 import { BatonError } from "../contracts/failures.ts";
 import { openStore } from "../store/open-store.ts";
 import type { Store } from "../store/store.ts";
+import { abort, type AbortArgs } from "./abort.ts";
+import { agentWait } from "./agent-wait.ts";
+import { auditRefusal, authorize, type Called } from "./authorize.ts";
 import type { Caller } from "./caller.ts";
-import { abort, type AbortArgs, close, type CloseArgs, respond, type RespondArgs } from "./control.ts";
+import { close, type CloseArgs, respond, type RespondArgs } from "./control.ts";
 import type { BatonOptions, Deps } from "./deps.ts";
 import { follow, type FollowArgs, type FollowedNews } from "./follow.ts";
 import { type Health, health } from "./health.ts";
 import { input, type InputAnswer, type InputArgs, run, type RunArgs } from "./input.ts";
 import { launch, type Launched } from "./launch.ts";
 import type { LaunchArgs } from "./launch-plan.ts";
+import { configView, promptView, specView, type ViewArgs } from "./launch-views.ts";
 import { createPreset, deletePreset, getPreset, listPresets, type PresetArgs, updatePreset } from "./preset-changes.ts";
 import { listProviders, testPreset } from "./providers.ts";
 import { getChain } from "./read-chains.ts";
-import { type DeltasArgs, events, type EventsArgs, liveDeltas } from "./read-events.ts";
+import { type DeltasArgs, liveDeltas } from "./read-deltas.ts";
+import { events, type EventsArgs, wholeEvent } from "./read-events.ts";
 import { type ApprovalsArgs, getSession, listApprovals, type ListArgs, listSessions, type Page } from "./read-sessions.ts";
+import { restart, type RestartArgs } from "./restart.ts";
 import { createStarter } from "./start-workflow.ts";
 import { changeStatus, type ChangeStatusArgs, createTask, type CreateTaskArgs, getTask, listTasks, type ListTasksArgs } from "./tasks.ts";
 import { lazyTemporal } from "./temporal.ts";
-import { wait, type WaitArgs } from "./wait.ts";
+import { callerOf, createToken, type CreateTokenArgs, listTokens, revokeToken, type TokenView } from "./tokens.ts";
+import { tree, type TreeArgs } from "./tree.ts";
+import type { WaitArgs } from "./wait.ts";
 
 export type { BatonOptions } from "./deps.ts";
 export type { Caller } from "./caller.ts";
@@ -32,15 +41,22 @@ export interface Baton {
     run(caller: Caller, args: RunArgs): Promise<InputAnswer>;
     abort(caller: Caller, args: AbortArgs): Promise<Data>;
     close(caller: Caller, args: CloseArgs): Promise<Data>;
+    restart(caller: Caller, args: RestartArgs): Promise<Data>;
     respond(caller: Caller, args: RespondArgs): Promise<Data>;
+    prompt(args: ViewArgs): Promise<Data>;
+    config(args: ViewArgs): Promise<Data>;
+    spec(args: ViewArgs): Promise<Data>;
     get(args: { sessionUlid?: string; chainId?: string; turnId?: string }): Promise<Data>;
     list(args: ListArgs): Promise<Page>;
-    approvals(args: ApprovalsArgs): Promise<Data>;
+    approvals(args: ApprovalsArgs): Promise<Page>;
     events(args: EventsArgs, signal?: AbortSignal): Promise<Data>;
     liveDeltas(args: DeltasArgs, signal?: AbortSignal): Promise<Data>;
+    /** one event with all of its text; null: there is none of this seq */
+    event(args: { sessionUlid: string; seq: number }): Promise<BatonEvent | null>;
     /** events and deltas as they are committed, until `signal` */
     follow(args: FollowArgs, signal?: AbortSignal): AsyncGenerator<FollowedNews>;
     wait(args: WaitArgs, signal?: AbortSignal): Promise<Data>;
+    tree(args: TreeArgs): Promise<Data>;
   };
   tasks: {
     create(caller: Caller, args: CreateTaskArgs): Promise<Data>;
@@ -58,6 +74,17 @@ export interface Baton {
     test(key: string): Promise<Data>;
   };
   providers: { list(): Promise<Data> };
+  tokens: {
+    create(caller: Caller, args: CreateTokenArgs): Promise<{ token: TokenView; secret: string }>;
+    list(caller: Caller): Promise<TokenView[]>;
+    revoke(caller: Caller, args: { tokenId: string }): Promise<TokenView>;
+    /** who shows this secret; null: nobody */
+    caller(secret: string): Promise<Caller | null>;
+  };
+  /** what doors ask before every action (client/authorize.ts) */
+  authorize(caller: Caller, called: Called, args: Data): Promise<Data>;
+  /** what doors tell when an action was refused */
+  auditRefusal(caller: Caller, called: Called, args: unknown, error: unknown): Promise<void>;
   health(args?: { detail?: boolean }): Promise<Health>;
   close(): Promise<void>;
 }
@@ -82,14 +109,20 @@ export function openBaton(options: BatonOptions): Promise<Baton> {
       run: (caller, args) => run(deps, caller, args),
       abort: (caller, args) => abort(deps, caller, args),
       close: (caller, args) => close(deps, caller, args),
+      restart: (caller, args) => restart(deps, caller, args),
       respond: (caller, args) => respond(deps, caller, args),
+      prompt: (args) => promptView(deps, args),
+      config: (args) => configView(deps, args),
+      spec: (args) => specView(deps, args),
       get: (args) => getSession(deps, args),
       list: (args) => listSessions(deps, args),
       approvals: (args) => listApprovals(deps, args),
       events: (args, signal) => events(deps, args, signal),
       liveDeltas: (args, signal) => liveDeltas(deps, args, signal),
+      event: (args) => wholeEvent(deps, args),
       follow: (args, signal) => follow(deps, args, signal),
-      wait: (args, signal) => wait(deps, args, signal),
+      wait: (args, signal) => agentWait(deps, args, signal),
+      tree: (args) => tree(deps, args),
     },
     tasks: {
       create: (caller, args) => createTask(deps, caller, args),
@@ -107,6 +140,14 @@ export function openBaton(options: BatonOptions): Promise<Baton> {
       test: (key) => testPreset(deps, key),
     },
     providers: { list: () => listProviders(deps) },
+    tokens: {
+      create: (caller, args) => createToken(deps, caller, args),
+      list: (caller) => listTokens(deps, caller),
+      revoke: (caller, args) => revokeToken(deps, caller, args),
+      caller: (secret) => callerOf(deps, secret),
+    },
+    authorize: (caller, called, args) => authorize(deps, caller, called, args),
+    auditRefusal: (caller, called, args, error) => auditRefusal(deps, caller, called, args, error),
     health: (args) => health(deps, args),
     close: async () => {
       await postgres.close();

@@ -1,6 +1,7 @@
 import type { ChainConfig } from "../contracts/chain-config.ts";
+import { noUsage, type Usage } from "../contracts/event.ts";
 import { BatonError } from "../contracts/failures.ts";
-import type { ChainRow } from "../store/rows.ts";
+import type { ChainRow, FactsRow } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
 import type { Deps } from "./deps.ts";
 
@@ -9,11 +10,11 @@ export async function getChain(deps: Deps, chainId: string): Promise<Record<stri
   const store = await deps.getStore();
   const found = await store.chains.get(chainId);
   if (!found) throw new BatonError("NOT_FOUND", `There is no chain "${chainId}".`, { field: "chainId" });
-  return chainView(store, found);
+  return chainView(store, found, deps.options.temporalNamespace);
 }
 
-export async function chainView(store: Store, chain: ChainRow): Promise<Record<string, unknown>> {
-  const [sessions, verdicts] = await Promise.all([store.sessions.list({ limit: 50, chainId: chain.chainId }), store.chains.verdicts(chain.chainId)]);
+export async function chainView(store: Store, chain: ChainRow, namespace: string): Promise<Record<string, unknown>> {
+  const [sessions, verdicts] = await Promise.all([store.facts.list({ limit: 50, chainId: chain.chainId }), store.chains.verdicts(chain.chainId)]);
   const config = chain.config as unknown as ChainConfig;
   return {
     chainId: chain.chainId,
@@ -28,6 +29,9 @@ export async function chainView(store: Store, chain: ChainRow): Promise<Record<s
     createdAt: chain.createdAt,
     startedAt: chain.startedAt,
     endedAt: chain.endedAt,
+    usage: totalUsage(sessions),
+    limits: { maxRounds: config.maxRounds },
+    temporal: { namespace, workflowId: chain.workflowId, runId: chain.runId },
     sessions: sessions
       .toReversed()
       .map(({ role, sessionUlid, name, agentHandle, closedAt }) => ({ role, sessionUlid, name, agentHandle, open: closedAt === null })),
@@ -45,4 +49,11 @@ export async function chainView(store: Store, chain: ChainRow): Promise<Record<s
       createdAt,
     })),
   };
+}
+
+/** What all sessions of the chain used together. */
+function totalUsage(sessions: FactsRow[]): Usage {
+  const total = { ...noUsage };
+  for (const { turns } of sessions) for (const name of Object.keys(total) as (keyof Usage)[]) total[name] += turns.usage[name];
+  return total;
 }

@@ -1,11 +1,9 @@
-import type { BatonEvent } from "../contracts/event.ts";
-import { pmStatus, sessionState } from "../contracts/session-status.ts";
-import type { SessionRow } from "../store/rows.ts";
+import type { PagedEvent } from "../store/event-pages.ts";
 import type { Store } from "../store/store.ts";
-import { cutTexts, defaultBytes, fitting, mostBytes, sizeOf } from "./bounded.ts";
+import { defaultBytes, fitting, mostBytes, sizeOf } from "./bounded.ts";
 import type { Deps } from "./deps.ts";
-import { findSession } from "./requests.ts";
-import { loadFacts } from "./session-view.ts";
+import { findSession, isUlid, noSession } from "./requests.ts";
+import { asMarkdown } from "./transcript.ts";
 
 export interface EventsArgs {
   sessionUlid: string;
@@ -19,123 +17,105 @@ export interface EventsArgs {
   maxBytes?: number;
   format?: "json" | "transcript";
 }
-export interface DeltasArgs {
-  sessionUlid: string;
-  sinceSeq?: number;
-  waitMs?: number;
-  /** after the first piece, wait so long for more: fewer answers for a model, 0 for a screen. Default 200 */
-  gatherMs?: number;
-  maxBytes?: number;
-  limit?: number;
-}
 
 /** A long poll ends before the 60 s at which common clients give up. Milliseconds. */
 export const longestWaitMs = 25_000;
-const gatherMs = 200;
+
+type EventPage = NonNullable<Awaited<ReturnType<Store["pages"]["read"]>>>;
 
 /** Events after a cursor; waits for the first one if asked to. With nothing but the session: all of them, or the first 20 and the newest with the gap between. */
 export async function events(deps: Deps, args: EventsArgs, signal?: AbortSignal): Promise<Record<string, unknown>> {
   const store = await deps.getStore();
-  const row = await findSession(store, args.sessionUlid);
-  if (Object.values({ ...args, sessionUlid: undefined }).every((value) => value === undefined)) return everything(store, row);
+  const { sessionUlid: _, ...more } = args;
+  if (Object.values(more).every((value) => value === undefined)) return everything(store, args.sessionUlid);
   const since = args.sinceSeq ?? 0;
-  if (args.waitMs) await store.feed.wait(row.sessionUlid, { seq: since }, Math.min(args.waitMs, longestWaitMs), signal);
   const limit = Math.min(args.limit ?? 1_000, 1_000);
-  const read = args.tail
-    ? await store.events.tail(row.sessionUlid, Math.min(args.tail, limit))
-    : await store.events.read(row.sessionUlid, {
-        sinceSeq: since,
-        limit,
-        ...(args.types ? { types: args.types } : {}),
-        ...(args.turnId ? { turnId: args.turnId } : {}),
-      });
   // One text alone may be larger than the whole answer may be.
   const budget = Math.min(args.maxBytes ?? defaultBytes, mostBytes);
-  const cut = read.map((event) => cutTexts(event, args.textMaxLength ?? Math.max(1_000, budget >> 1)));
-  const { kept, truncated } = fitting(cut, budget);
+  const read = () =>
+    page(store, args.sessionUlid, {
+      sinceSeq: since,
+      limit: args.tail === undefined ? limit : Math.min(args.tail, limit),
+      textMost: Math.min(args.textMaxLength ?? Math.max(1_000, budget >> 1), mostBytes),
+      newest: args.tail !== undefined,
+      ...(args.types ? { types: args.types } : {}),
+      ...(args.turnId ? { turnId: args.turnId } : {}),
+    });
+  let found = await read();
+  if (args.waitMs && found.events.length === 0 && !found.closed) found = await waitFor(deps, store, found, Math.min(args.waitMs, longestWaitMs), read, signal);
+  // The newest are asked for: of those that do not fit the older ones are left out.
+  const all = args.tail === undefined ? found.events : found.events.toReversed();
+  const shown = fitting(all.map(withResource), budget);
+  const kept = args.tail === undefined ? shown.kept : shown.kept.toReversed();
   const nextSeq = kept.at(-1)?.seq ?? since;
-  const body = args.format === "transcript" ? { transcript: kept.map(asMarkdown).filter(Boolean).join("\n\n") } : { events: kept };
-  return { ...body, nextSeq, ...(await ending(store, row, nextSeq)), ...(truncated ? { truncated: true } : {}) };
+  const body = args.format === "transcript" ? { transcript: await transcript(store, kept, budget) } : { events: kept };
+  return { ...body, nextSeq, ...ending(found, nextSeq), ...(shown.truncated ? { truncated: true } : {}) };
 }
 
-/** Streaming text after a cursor of its own. Returns at the first piece (and what comes within `gatherMs`), or in time with an empty list. */
-export async function liveDeltas(deps: Deps, args: DeltasArgs, signal?: AbortSignal): Promise<Record<string, unknown>> {
-  const store = await deps.getStore();
-  const row = await findSession(store, args.sessionUlid);
-  const since = args.sinceSeq ?? 0;
-  const read = () => store.events.deltas(row.sessionUlid, { sinceSeq: since, limit: Math.min(args.limit ?? 1_000, 1_000) });
-  const [first, head] = await Promise.all([read(), store.events.head(row.sessionUlid)]);
-  let found = first;
-  if (found.length === 0 && args.waitMs) {
-    // Also a new event wakes it: a status may have changed, and a caller wants to know.
-    await store.feed.wait(row.sessionUlid, { seq: head?.lastSeq ?? 0, delta: since }, Math.min(args.waitMs, longestWaitMs), signal);
-    const gather = args.gatherMs ?? gatherMs;
-    if ((found = await read()).length > 0 && gather > 0) {
-      await new Promise((resolve) => setTimeout(resolve, gather));
-      found = await read();
-    }
+/** One event with all of its text (at most 1 MB): what a cut one's `resource` leads to. */
+export async function wholeEvent(deps: Deps, args: { sessionUlid: string; seq: number }): Promise<PagedEvent | null> {
+  const found = await page(await deps.getStore(), args.sessionUlid, { sinceSeq: args.seq - 1, limit: 1, textMost: 4_194_304 });
+  return found.events[0]?.seq === args.seq ? found.events[0] : null;
+}
+
+async function page(store: Store, reference: string, a: Parameters<Store["pages"]["read"]>[1]): Promise<EventPage> {
+  const found = await store.pages.read(isUlid(reference) ? { sessionUlid: reference.toUpperCase() } : { name: reference }, a);
+  if (!found) throw noSession(reference);
+  if (found.purged) await findSession(store, found.sessionUlid);
+  return found;
+}
+
+/** Reads again at each news, until one of those asked for is there. */
+async function waitFor(deps: Deps, store: Store, first: EventPage, ms: number, read: () => Promise<EventPage>, signal?: AbortSignal): Promise<EventPage> {
+  const deadline = performance.now() + ms;
+  for (let found = first; ; found = await read()) {
+    const left = deadline - performance.now();
+    if (found.events.length > 0 || found.closed || left <= 0 || signal?.aborted) return found;
+    await store.feed.wait(found.sessionUlid, { seq: found.lastSeq }, left, signal);
   }
-  const { kept, truncated } = fitting(found, Math.min(args.maxBytes ?? defaultBytes, mostBytes));
-  const now = await findSession(store, row.sessionUlid);
-  const { facts } = await loadFacts(store, now);
-  const { state } = sessionState(facts);
-  const oldest = kept[0]?.seq;
-  const expired = args.sinceSeq !== undefined && oldest !== undefined && oldest > since + 1;
-  return {
-    deltas: kept,
-    nextSeq: kept.at(-1)?.seq ?? since,
-    status: pmStatus(state),
-    state,
-    done: now.closedAt !== null,
-    truncated,
-    ...(expired ? { expired: true, firstSeq: oldest } : {}),
-  };
 }
 
-async function everything(store: Store, row: SessionRow): Promise<Record<string, unknown>> {
-  const wanted = 2_000;
-  const newest = await store.events.tail(row.sessionUlid, wanted);
-  const lastSeq = newest.at(-1)?.seq ?? 0;
-  if (newest.length === lastSeq && sizeOf(newest) <= mostBytes) return { events: newest, nextSeq: lastSeq, ...(await ending(store, row, lastSeq)) };
-  const first = (await store.events.read(row.sessionUlid, { sinceSeq: 0, limit: 20 })).map((event) => cutTexts(event, 1_000));
+/** `done`: the session is closed and the reader has it all. */
+const ending = (found: EventPage, nextSeq: number): { lastSeq: number; done: boolean } => ({
+  lastSeq: found.lastSeq,
+  done: found.closed && nextSeq >= found.lastSeq,
+});
+
+/** An event whose text was cut says so, and where the whole is. */
+function withResource(event: PagedEvent): Record<string, unknown> & { seq: number } {
+  if (event.bytes === undefined) return { ...event };
+  return { ...event, truncated: true, resource: `session://${event.sessionUlid}/transcript/${event.seq}` };
+}
+
+async function everything(store: Store, reference: string): Promise<Record<string, unknown>> {
+  const newest = await page(store, reference, { sinceSeq: 0, limit: 2_000, textMost: 2_000, newest: true });
+  const whole = newest.events.length === newest.lastSeq;
+  const bytes = newest.events.reduce((sum, event) => sum + (event.bytes ?? 0), 0);
+  if (whole && bytes + sizeOf(newest.events) <= mostBytes) {
+    const { events: all, ...end } = bytes === 0 ? newest : await page(store, reference, { sinceSeq: 0, limit: 2_000, textMost: mostBytes });
+    const nextSeq = all.at(-1)?.seq ?? 0;
+    return { events: all.map(withResource), nextSeq, ...ending({ events: all, ...end }, nextSeq) };
+  }
+  const first = (await page(store, reference, { sinceSeq: 0, limit: 20, textMost: 1_000 })).events.map(withResource);
   const after = first.at(-1)?.seq ?? 0;
-  const candidates = newest
-    .filter((event) => event.seq > after)
-    .map((event) => cutTexts(event, 2_000))
-    .reverse();
-  const kept = fitting(candidates, mostBytes - sizeOf(first)).kept.reverse();
+  const last = newest.events.filter((event) => event.seq > after).map(withResource);
+  const kept = fitting(last.toReversed(), mostBytes - sizeOf(first) - 2_000).kept.toReversed();
   const from = kept[0]?.seq ?? after + 1;
+  const nextSeq = kept.at(-1)?.seq ?? after;
   return {
     events: [...first, ...kept],
-    nextSeq: lastSeq,
-    ...(await ending(store, row, lastSeq)),
+    nextSeq,
+    ...ending(newest, nextSeq),
     ...(from > after + 1 ? { gap: { fromSeq: after + 1, toSeq: from - 1 } } : {}),
   };
 }
 
-/** `done`: the session is closed and the reader has it all. */
-async function ending(store: Store, row: SessionRow, nextSeq: number): Promise<{ lastSeq: number; done: boolean }> {
-  const [head, now] = await Promise.all([store.events.head(row.sessionUlid), store.sessions.get(row.sessionUlid)]);
-  const lastSeq = head?.lastSeq ?? 0;
-  return { lastSeq, done: now !== null && now.closedAt !== null && nextSeq >= lastSeq };
-}
-
-function asMarkdown(event: BatonEvent): string {
-  const data = event.data as Record<string, unknown>;
-  switch (event.type) {
-    case "message.completed":
-      return `**${String(data["role"])}**: ${String(data["text"])}`;
-    case "tool.started":
-      return `- tool: ${String(data["title"])}`;
-    case "command.started":
-      return `- \`${String(data["command"])}\``;
-    case "file.changed":
-      return `- ${String(data["change"])} ${String(data["path"])}`;
-    case "turn.completed":
-      return `*turn ended: ${String(data["outcome"])}*`;
-    case "approval.requested":
-      return `*asks: ${String(data["title"])}*`;
-    default:
-      return "";
-  }
+/** With what the agent was told: events hold its answers, the inputs' rows the prompts. */
+async function transcript(store: Store, kept: (Record<string, unknown> & { seq: number })[], budget: number): Promise<string> {
+  const asked = kept.filter((event) => event["type"] === "turn.queued").map((event) => String((event["data"] as { inputId: string }).inputId));
+  const prompts = asked.length === 0 ? new Map<string, string>() : await store.pages.prompts(asked, Math.max(500, Math.floor(budget / 4 / asked.length)));
+  return kept
+    .map((event) => asMarkdown(event, prompts))
+    .filter(Boolean)
+    .join("\n\n");
 }

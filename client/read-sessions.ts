@@ -1,11 +1,15 @@
 import { BatonError } from "../contracts/failures.ts";
-import type { SessionRow } from "../store/rows.ts";
-import type { Store } from "../store/store.ts";
+import { pmStatus, sessionAttention, sessionState } from "../contracts/session-status.ts";
+import type { Viewer } from "../store/reach.ts";
+import type { FactsRow } from "../store/rows.ts";
+import type { FactsFilter, Store } from "../store/store.ts";
+import { approvalView } from "./approval-view.ts";
 import { defaultBytes, fitting, mostBytes } from "./bounded.ts";
 import type { Deps } from "./deps.ts";
 import { chainView } from "./read-chains.ts";
-import { findSession } from "./requests.ts";
-import { approvalView, fullView, liveHosts, loadFacts, type SessionWithFacts, summaryView } from "./session-view.ts";
+import { findSession, isUlid, noSession } from "./requests.ts";
+import { fullView, type SessionWithFacts, summaryView, withFacts } from "./session-view.ts";
+import { tombstone } from "./purged.ts";
 
 export interface ListArgs {
   limit?: number;
@@ -14,81 +18,131 @@ export interface ListArgs {
   role?: string;
   agentHandle?: string;
   projectKey?: string;
+  /** `name`, or `name=value` */
+  label?: string;
   parentUlid?: string;
+  rootUlid?: string;
   chainId?: string;
   attention?: boolean;
   cursor?: string;
+  /** whose eyes; set by `authorize` */
+  reach?: Viewer;
 }
 export interface ApprovalsArgs {
   sessionUlid?: string;
   chainId?: string;
   state?: string;
   limit?: number;
+  cursor?: string;
+  /** whose eyes; set by `authorize` */
+  reach?: Viewer;
 }
 export interface Page {
   data: Record<string, unknown>;
   page?: { nextCursor: string };
 }
 
-/** Sessions, newest first (with `attention`: those that wait for somebody, oldest first). */
+const states = ["RUNNING", "IDLE", "CLOSED", "FAILED", "STARTING", "WAITING", "CLOSING"];
+/** Rows looked at by one call at most: a rare status must not read the whole table. */
+const mostLooked = 2_000;
+
+/** Sessions, newest first; with `attention` those that wait for somebody, oldest first, with what they all cost. */
 export async function listSessions(deps: Deps, args: ListArgs): Promise<Page> {
   const store = await deps.getStore();
   const limit = Math.min(args.limit ?? 200, 200);
-  const { contextRef, status, attention, cursor, limit: _, ...filter } = args;
-  const rows = await listRows(store, { ...filter, agentHandle: filter.agentHandle?.replace(/^@/, ""), limit, before: cursor }, contextRef);
-  const found = await withFacts(store, rows);
-  const wanted = status?.trim().toUpperCase();
-  let views = found.map(summaryView).filter((view) => wanted === undefined || view["status"] === wanted || String(view["state"]).toUpperCase() === wanted);
-  if (attention) views = views.filter((view) => (view["attention"] as unknown[]).length > 0).reverse();
-  const { kept, truncated } = fitting(views, mostBytes);
-  // The cursor is the last row that was looked at, shown or not: a filter must not end the list early.
-  const lastShown = truncated ? String(kept.at(-1)?.["sessionUlid"]) : rows.at(-1)?.sessionUlid;
-  const more = truncated || rows.length === limit;
-  const totals = {
-    sessions: views.length,
-    costMicros: found.reduce((sum, { turns }) => sum + turns.reduce((s, turn) => s + (turn.result?.usage.costMicros ?? 0), 0), 0),
+  const wanted = args.status?.trim().toUpperCase();
+  if (wanted !== undefined && !states.includes(wanted))
+    throw new BatonError("INVALID_ARGUMENT", `"${args.status}" is no status: ${states.slice(0, 4).join(", ")}, or a state.`, {
+      field: "status",
+      allowed: states,
+    });
+  const filter = filterOf(args, wanted);
+  const kept: SessionWithFacts[] = [];
+  let cursor = args.cursor;
+  let looked = 0;
+  let more = true;
+  // A filter that only the facts can decide must not end the list early.
+  while (more && kept.length < limit && looked < mostLooked) {
+    const rows = await store.facts.list({ ...filter, limit: limit - kept.length, ...(cursor === undefined ? {} : { cursor }) });
+    looked += rows.length;
+    more = rows.length === limit - kept.length;
+    cursor = rows.at(-1)?.sessionUlid ?? cursor;
+    kept.push(...rows.map(withFacts).filter((one) => isWanted(one, wanted, args.attention === true)));
+  }
+  const { kept: shown, truncated } = fitting(kept.map(summaryView), mostBytes);
+  const next = truncated ? kept[shown.length - 1]?.row.sessionUlid : more ? cursor : undefined;
+  const totals = args.attention ? { totals: await totalsOf(store, filter, wanted) } : {};
+  return { data: { sessions: shown, ...totals }, ...(next === undefined ? {} : { page: { nextCursor: next } }) };
+}
+
+function filterOf(args: ListArgs, wanted: string | undefined): Omit<FactsFilter, "limit"> {
+  const { contextRef, role, agentHandle, projectKey, parentUlid, rootUlid, chainId, label, attention, reach } = args;
+  const at = label?.indexOf("=") ?? -1;
+  const given = {
+    contextRef,
+    role,
+    agentHandle: agentHandle?.replace(/^@/, ""),
+    projectKey,
+    parentUlid,
+    rootUlid,
+    chainId,
+    reach,
+    ...(label === undefined ? {} : at < 0 ? { label } : { labels: { [label.slice(0, at)]: label.slice(at + 1) } }),
+    ...(attention ? { attention, oldestFirst: true } : {}),
+    open: wanted === undefined || wanted === "FAILED" ? undefined : wanted !== "CLOSED",
   };
-  return { data: { sessions: kept, ...(attention ? { totals } : {}) }, ...(more && lastShown ? { page: { nextCursor: lastShown } } : {}) };
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }
 
-/** `contextRef` is taken exactly, or as a bare task key. */
-async function listRows(store: Store, filter: Record<string, unknown> & { limit: number }, contextRef: string | undefined): Promise<SessionRow[]> {
-  const given = Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined)) as { limit: number };
-  if (contextRef === undefined) return store.sessions.list(given);
-  const exact = await store.sessions.list({ ...given, contextRef });
-  return exact.length > 0 ? exact : store.sessions.list({ ...given, contextRef: `TASK-${contextRef}` });
+function isWanted({ row, facts }: SessionWithFacts, wanted: string | undefined, attention: boolean): boolean {
+  const { state } = sessionState(facts);
+  if (wanted !== undefined && pmStatus(state) !== wanted && state.toUpperCase() !== wanted) return false;
+  return !attention || sessionAttention(row.sessionUlid, facts).length > 0;
 }
 
-/** A few at a time: a list of 200 must not take the whole pool. */
-async function withFacts(store: Store, rows: SessionRow[]): Promise<SessionWithFacts[]> {
-  const hosts = await liveHosts(store);
-  const found: SessionWithFacts[] = [];
-  for (let at = 0; at < rows.length; at += 4) found.push(...(await Promise.all(rows.slice(at, at + 4).map((row) => loadFacts(store, row, hosts)))));
-  return found;
+/** Over all pages. */
+async function totalsOf(store: Store, filter: Omit<FactsFilter, "limit">, wanted: string | undefined): Promise<Record<string, number>> {
+  const all = (await store.facts.list({ ...filter, limit: mostLooked })).map(withFacts).filter((one) => isWanted(one, wanted, true));
+  return { sessions: all.length, costMicros: all.reduce((sum, { row }) => sum + row.turns.usage.costMicros, 0) };
 }
 
-/** One session, or the chain whose id it is. Error: NOT_FOUND. */
+/** One session, or the chain whose id it is; of a purged session what is left of it. Error: NOT_FOUND. */
 export async function getSession(deps: Deps, args: { sessionUlid?: string; chainId?: string; turnId?: string }): Promise<Record<string, unknown>> {
   const store = await deps.getStore();
-  const reference = args.chainId ?? args.sessionUlid;
+  const reference = args.sessionUlid ?? args.chainId;
   if (reference === undefined) throw new BatonError("INVALID_ARGUMENT", "Give sessionUlid or chainId.", { field: "sessionUlid" });
-  const chain = args.chainId ?? (/^[0-9A-HJKMNP-TV-Z]{26}$/i.test(reference) ? reference : null);
-  const found = chain ? await store.chains.get(chain) : null;
-  if (found) return { chain: await chainView(store, found) };
-  const row = await findSession(store, reference);
-  return fullView(await loadFacts(store, row), { namespace: deps.options.temporalNamespace, ...(args.turnId ? { turnId: args.turnId } : {}) });
+  const found = args.chainId === undefined ? await factsOf(store, reference) : null;
+  if (!found) return oneChain(deps, store, args.chainId ?? reference);
+  if (found.purge) return tombstone(found);
+  const turn = args.turnId === undefined ? null : await store.turns.get(found.sessionUlid, args.turnId);
+  if (args.turnId !== undefined && !turn) throw new BatonError("NOT_FOUND", `Session ${found.name} has no turn "${args.turnId}".`, { field: "turnId" });
+  return fullView(withFacts(found), { namespace: deps.options.temporalNamespace, turn });
 }
 
-/** Approvals, by default the open ones. */
-export async function listApprovals(deps: Deps, args: ApprovalsArgs): Promise<Record<string, unknown>> {
+async function oneChain(deps: Deps, store: Store, chainId: string): Promise<Record<string, unknown>> {
+  const chain = isUlid(chainId) ? await store.chains.get(chainId.toUpperCase()) : null;
+  if (!chain) throw noSession(chainId);
+  return { chain: await chainView(store, chain, deps.options.temporalNamespace) };
+}
+
+const factsOf = (store: Store, reference: string): Promise<FactsRow | null> =>
+  isUlid(reference) ? store.facts.get(reference.toUpperCase()) : store.facts.byName(reference);
+
+/** Approvals, by default the open ones; newest first. */
+export async function listApprovals(deps: Deps, args: ApprovalsArgs): Promise<Page> {
   const store = await deps.getStore();
   const sessionUlid = args.sessionUlid === undefined ? undefined : (await findSession(store, args.sessionUlid)).sessionUlid;
+  const limit = Math.min(args.limit ?? 100, 200);
   const rows = await store.approvals.list({
     ...(sessionUlid ? { sessionUlid } : {}),
     ...(args.chainId ? { chainId: args.chainId } : {}),
+    ...(args.cursor ? { before: args.cursor } : {}),
+    ...(args.reach ? { reach: args.reach } : {}),
     state: args.state ?? "open",
-    limit: Math.min(args.limit ?? 100, 200),
+    limit,
   });
   const { kept, truncated } = fitting(rows.map(approvalView), defaultBytes);
-  return { approvals: kept, ...(truncated ? { truncated: true } : {}) };
+  const last = kept.at(-1)?.["approvalId"];
+  const more = (truncated || rows.length === limit) && typeof last === "string";
+  return { data: { approvals: kept, ...(truncated ? { truncated: true } : {}) }, ...(more ? { page: { nextCursor: last } } : {}) };
 }

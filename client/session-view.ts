@@ -1,27 +1,29 @@
 import type { SessionFacts, TurnFact } from "../contracts/session-status.ts";
-import { pmStatus, sessionActivity, sessionAttention, sessionState } from "../contracts/session-status.ts";
-import type { ApprovalRow, InputRow, SessionRow, TurnRow } from "../store/rows.ts";
+import { pmStatus, sessionActivity, sessionAttention, sessionFacets, sessionState } from "../contracts/session-status.ts";
+import type { FactsRow, InputRow, TurnRow } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
+import { approvalView } from "./approval-view.ts";
+import { sizeOf } from "./bounded.ts";
 
+/** A session with its facts. `pending`: inputs that wait for a turn. */
 export interface SessionWithFacts {
-  row: SessionRow;
+  row: FactsRow;
   facts: SessionFacts;
-  turns: TurnRow[];
   pending: InputRow[];
-  approvals: ApprovalRow[];
 }
 
-/** Reads a session's facts. `hosts`: live ones by id, when the caller has them already. */
-export async function loadFacts(store: Store, row: SessionRow, hosts?: Map<string, boolean>): Promise<SessionWithFacts> {
-  const [turns, pending, approvals, alive] = await Promise.all([
-    store.turns.list(row.sessionUlid),
-    store.inputs.pending(row.sessionUlid),
-    store.approvals.list({ sessionUlid: row.sessionUlid, state: "open", limit: 50 }),
-    hosts ?? liveHosts(store),
-  ]);
-  const newest = turns.reduce<TurnRow | null>((best, turn) => (best === null || turn.n > best.n ? turn : best), null);
+/** Reads a session's facts. Error: when it has gone meanwhile. */
+export async function loadFacts(store: Store, row: { sessionUlid: string }): Promise<SessionWithFacts> {
+  const found = await store.facts.get(row.sessionUlid);
+  if (!found) throw new Error(`session ${row.sessionUlid} has no row any more`);
+  return withFacts(found);
+}
+
+/** The facts of a row, as the pure functions take them. */
+export function withFacts(row: FactsRow): SessionWithFacts {
+  const { newest } = row;
   // The input that the running turn works on is not waiting for one.
-  const waiting = pending.filter((input) => newest === null || newest.state === "done" || input.inputId !== newest.inputId);
+  const pending = row.pending.filter((input) => newest === null || newest.state === "done" || input.inputId !== newest.inputId);
   const facts: SessionFacts = {
     createdAt: row.createdAt,
     startedAt: row.startedAt,
@@ -32,17 +34,14 @@ export async function loadFacts(store: Store, row: SessionRow, hosts?: Map<strin
     lastSeq: row.lastSeq,
     lastActivityAt: row.lastActivityAt,
     turn: newest && turnFact(newest),
-    hostAlive: alive.get(row.hostId) ?? null,
-    approvals: approvals
+    endedSeq: row.endedSeq,
+    hostAlive: row.hostAlive,
+    approvals: row.approvals
       .toSorted((a, b) => (a.askedAt < b.askedAt ? -1 : 1))
-      .map(({ approvalId, kind, title, askedAt, options }) => ({ approvalId, kind, title, askedAt, options })),
-    pendingInputs: waiting.map(({ inputId, createdAt }) => ({ inputId, createdAt })),
+      .map(({ approvalId, kind, title, askedAt, options, seq }) => ({ approvalId, kind, title, askedAt, options, seq })),
+    pendingInputs: pending.map(({ inputId, createdAt }) => ({ inputId, createdAt })),
   };
-  return { row, facts, turns, pending: waiting, approvals };
-}
-
-export async function liveHosts(store: Store): Promise<Map<string, boolean>> {
-  return new Map((await store.hosts.all()).map((host) => [host.hostId, host.alive]));
+  return { row, facts, pending };
 }
 
 function turnFact(turn: TurnRow): TurnFact {
@@ -56,10 +55,9 @@ function turnFact(turn: TurnRow): TurnFact {
   };
 }
 
-/** A session as lists show it. */
-export function summaryView({ row, facts, turns }: SessionWithFacts): Record<string, unknown> {
+/** A session as `list` and `get` begin. */
+function commonView({ row, facts }: SessionWithFacts): Record<string, unknown> {
   const { state } = sessionState(facts);
-  const last = lastDone(turns);
   return {
     sessionUlid: row.sessionUlid,
     name: row.name,
@@ -77,56 +75,116 @@ export function summaryView({ row, facts, turns }: SessionWithFacts): Record<str
     launchReason: row.launchReason,
     actor: row.actor,
     parentUlid: row.parentUlid,
-    rootUlid: row.parentUlid ?? row.sessionUlid,
+    rootUlid: row.rootUlid,
     chainId: row.chainId,
     worktreePath: row.worktreePath,
     branchName: row.branchName,
     labels: row.labels,
-    lastTurn: last && turnView(last, false),
-    attention: sessionAttention(row.sessionUlid, facts).map(({ kind, since, say }) => ({ kind, since, say })),
+    lastTurn: null,
+    attention: [],
     createdAt: row.createdAt,
     lastActivityAt: row.lastActivityAt,
     lastSeq: row.lastSeq,
   };
 }
 
-/** A session as `get` shows it. */
-export function fullView(found: SessionWithFacts, extra: { namespace: string; turnId?: string }): Record<string, unknown> {
-  const { row, facts, turns, pending, approvals } = found;
-  const { state, since, reason } = sessionState(facts);
-  const current = turns.find((turn) => turn.state !== "done") ?? null;
-  const last = (extra.turnId === undefined ? null : turns.find((turn) => turn.turnId === extra.turnId)) ?? lastDone(turns);
-  const resumable = state !== "failed" || row.workspace === "ready";
-  const stored = row.args as { effective?: { model?: string; limits?: object } };
+/** Largest row of a list, bytes. */
+const rowBytes = 900;
+
+/** A session as lists show it: at most 900 bytes, so that 200 fit. What is too long is cut, the least important first; `get` has it whole. */
+export function summaryView(found: SessionWithFacts): Record<string, unknown> {
+  const { row, facts } = found;
+  const last = row.lastDone;
+  const attention = sessionAttention(row.sessionUlid, facts);
+  const view: Record<string, unknown> = {
+    ...commonView(found),
+    lastTurn: last && { turnId: last.turnId, n: last.n, outcome: last.result?.outcome, endedAt: last.endedAt, costMicros: last.result?.usage.costMicros ?? 0 },
+    attention: attention.slice(0, 3).map(({ kind, since, say }) => ({ kind, since, say: cut(say, 100) })),
+  };
+  const smaller: (() => void)[] = [
+    () => (view["attention"] = attention.slice(0, 3).map(({ kind, since }) => ({ kind, since }))),
+    () => (view["labels"] = Object.fromEntries(Object.entries(row.labels).slice(0, 2).map(([name, value]) => [cut(name, 20), cut(value, 20)]))), // prettier-ignore
+    () => (view["lastTurn"] = last && { turnId: last.turnId, n: last.n, outcome: last.result?.outcome }),
+    () => (view["attention"] = attention.slice(0, 1).map(({ kind, since }) => ({ kind, since }))),
+    ...[60, 36, 20, 12].map((length) => () => {
+      for (const name of [
+        "launchReason",
+        "actor",
+        "workflowId",
+        "agentHandle",
+        "launcherConfigKey",
+        "branchName",
+        "contextRef",
+        "name",
+        "projectKey",
+        "taskKey",
+        "worktreePath",
+      ])
+        if (typeof view[name] === "string" && sizeOf(view) > rowBytes) view[name] = cut(view[name], name === "worktreePath" ? length * 2 : length);
+    }),
+  ];
+  for (const step of smaller) if (sizeOf(view) > rowBytes) step();
+  return view;
+}
+
+const cut = (text: string, length: number): string => (text.length <= length ? text : `${text.slice(0, length - 1).toWellFormed()}…`);
+
+/** A session as `get` shows it. `turn`: an older one that was asked for. */
+export function fullView(found: SessionWithFacts, extra: { namespace: string; turn?: TurnRow | null }): Record<string, unknown> {
+  const { row, facts, pending } = found;
+  const { since, reason } = sessionState(facts);
+  const current = row.newest && row.newest.state !== "done" ? row.newest : null;
+  const last = extra.turn ?? row.lastDone;
+  const { usage } = row.turns;
   return {
-    ...summaryView(found),
+    ...commonView(found),
     clientRequestId: row.clientRequestId,
     principal: row.principal,
     providerSessionId: row.providerSessionId,
-    model: stored.effective?.model ?? null,
+    model: row.model,
     statusReason: reason,
     statusSince: since,
-    turns: { total: turns.length, completed: turns.filter((turn) => turn.state === "done").length },
+    facets: sessionFacets(facts),
+    turns: { total: row.turns.total, completed: row.turns.completed },
     currentTurn: current && turnView(current, true),
     lastTurn: last && turnView(last, true),
-    queue: pending.map(({ inputId, delivery, state: inputState, source, createdAt }) => ({ inputId, delivery, state: inputState, source, createdAt })),
-    waits: approvals.map(approvalView),
+    queue: pending.map(({ inputId, delivery, state, source, createdAt, configuration }) => ({
+      inputId,
+      delivery,
+      state,
+      source,
+      createdAt,
+      ...(configuration ? { configuration } : {}),
+    })),
+    waits: row.approvals.map(approvalView),
     attention: sessionAttention(row.sessionUlid, facts),
-    usage: totalUsage(turns),
-    limits: stored.effective?.limits ?? {},
-    resumable: { can: resumable, how: row.providerSessionId ? "native" : "fresh", reason: resumable ? null : reason },
+    usage: { ...usage, costSource: usage.costMicros > 0 ? "reported" : "none" },
+    limits: { ...row.limits, used: usedOf(row) },
+    resumable: resumable(found),
+    summary: row.lastDone?.finalMessage ? cut(row.lastDone.finalMessage.trim().split(/\n\s*\n/)[0] ?? "", 300) : null,
     candidate: row.candidate,
     workspace: row.workspace,
     host: row.hostId,
     baseRef: row.baseRef,
     headAtStart: row.headAtStart,
     generation: row.generation,
-    temporal: { namespace: extra.namespace, workflowId: row.workflowId },
+    ...(row.restartedAt ? { restartedAt: row.restartedAt } : {}),
+    cursors: { events: row.lastSeq, deltas: row.lastDelta },
+    temporal: { namespace: extra.namespace, workflowId: row.workflowId, runId: row.runId },
   };
 }
 
-function lastDone(turns: TurnRow[]): TurnRow | null {
-  return turns.reduce<TurnRow | null>((best, turn) => (turn.state === "done" && (best === null || turn.n > best.n) ? turn : best), null);
+/** What of its limits a session has used. */
+function usedOf(row: FactsRow): Record<string, number> {
+  const { usage, total, agentMs } = row.turns;
+  return { wallSeconds: Math.round(agentMs / 1_000), turns: total, tokens: usage.inputTokens + usage.outputTokens, costMicros: usage.costMicros };
+}
+
+/** Can it go on, and how: with the agent's own conversation, with the transcript as context, or with nothing to remember. */
+export function resumable({ row, facts }: SessionWithFacts): { can: boolean; how: "native" | "transcript" | "fresh"; reason: string | null } {
+  const how = row.providerSessionId !== null && row.resumes !== false ? "native" : row.turns.completed > 0 ? "transcript" : "fresh";
+  const can = facts.workspace !== "failed";
+  return { can, how, reason: can ? null : "its workspace could not be made" };
 }
 
 /** A turn; its text (at most 4,000 characters) only `withText`. */
@@ -141,22 +199,6 @@ export function turnView(turn: TurnRow, withText: boolean): Record<string, unkno
     ...(turn.result ? { outcome: turn.result.outcome, usage: turn.result.usage } : {}),
     ...(turn.result?.failure ? { failure: turn.result.failure } : {}),
     ...(withText && turn.result?.candidate ? { candidate: turn.result.candidate } : {}),
-    ...(withText && turn.finalMessage !== null ? { finalMessage: turn.finalMessage.slice(0, 4_000) } : {}),
+    ...(withText && turn.finalMessage ? { finalMessage: turn.finalMessage.slice(0, 4_000) } : {}),
   };
-}
-
-export function approvalView(row: ApprovalRow): Record<string, unknown> {
-  const { approvalId, sessionUlid, chainId, turnId, kind, title, detail, options, askedAt, state } = row;
-  const answer =
-    row.decision === null ? {} : { answer: { decision: row.decision, by: row.answeredBy, actor: row.actor, at: row.answeredAt, reason: row.reason } };
-  return { approvalId, sessionUlid, chainId, turnId, kind, title, detail, options, askedAt, state, onDeadline: "wait", ...answer };
-}
-
-function totalUsage(turns: TurnRow[]): Record<string, number> {
-  const total = { inputTokens: 0, outputTokens: 0, cachedTokens: 0, costMicros: 0 };
-  for (const { result } of turns) {
-    if (!result) continue;
-    for (const name of Object.keys(total) as (keyof typeof total)[]) total[name] += result.usage[name];
-  }
-  return total;
 }

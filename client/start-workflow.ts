@@ -17,13 +17,17 @@ export interface Starter {
   signal(workflowId: string, name: keyof typeof signalNames, body: object): Promise<boolean>;
 }
 
-/** What the door stores in `SessionRow.args` (sessions that a chain opened have `effective` only). `inputId`: the first input; `firstPrompt`: composed, but not asked for yet. */
+/** What the door stores in `SessionRow.args` (sessions that a chain opened have `effective` only). `inputId`: the first input; `firstPrompt`: composed, but not asked for yet; `baseOf`: the session whose tree the workspace begins with. */
 export interface StoredArgs {
   sent?: Record<string, unknown>;
   fingerprint?: string;
   effective: EffectiveLaunch;
   inputId?: string;
   firstPrompt?: string;
+  /** the session whose tree, as it is when the workspace is made, is the base */
+  baseOf?: string;
+  /** what the host does in the fresh workspace: lays a commit's files over it, runs lines for the shell */
+  workspace?: { template?: string; bootstrap?: string[] };
 }
 
 export interface StarterOptions {
@@ -55,7 +59,8 @@ const keyword = (name: string) => defineSearchAttributeKey(name, "KEYWORD");
 export function createStarter(a: { client: Client; getStore: () => Promise<Store>; options: StarterOptions }): Starter {
   const inTurn = atMost(10);
 
-  async function start(s: { type: string; workflowId: string; row: SessionRow; args: SessionArgs | ChainArgs; chainId?: string }): Promise<void> {
+  /** The run's id. */
+  async function start(s: { type: string; workflowId: string; row: SessionRow; args: SessionArgs | ChainArgs; chainId?: string }): Promise<string> {
     const stored = s.row.args as unknown as StoredArgs;
     const attributes = [
       { key: keyword("BatonSession"), value: s.row.sessionUlid },
@@ -64,7 +69,7 @@ export function createStarter(a: { client: Client; getStore: () => Promise<Store
       ...(s.chainId ? [{ key: keyword("BatonChain"), value: s.chainId }] : []),
     ];
     try {
-      await inTurn(() =>
+      const started = await inTurn(() =>
         callTemporal(a.client, () =>
           a.client.workflow.start(s.type, {
             workflowId: s.workflowId,
@@ -79,6 +84,7 @@ export function createStarter(a: { client: Client; getStore: () => Promise<Store
           }),
         ),
       );
+      return started.firstExecutionRunId;
     } catch (error) {
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
       // Our own start whose answer was lost, or another door that saw the same row: success. Anybody else's workflow is not.
@@ -88,6 +94,7 @@ export function createStarter(a: { client: Client; getStore: () => Promise<Store
           field: "clientRequestId",
         });
       }
+      return found.runId;
     }
   }
 
@@ -98,15 +105,21 @@ export function createStarter(a: { client: Client; getStore: () => Promise<Store
         row.generation === 1
           ? sessionArgs(a.options, row, (row.args as unknown as StoredArgs).inputId)
           : { ...sessionArgs(a.options, row, undefined), carried: { queue: await waiting(store, row), seen: [], workspaceReady: false, turns: 0 } };
-      await start({ type: workflowTypes.session, workflowId: row.workflowId, row, args });
-      await store.sessions.markStarted(row.sessionUlid, row.generation);
+      const runId = await start({ type: workflowTypes.session, workflowId: row.workflowId, row, args });
+      await store.sessions.markStarted(row.sessionUlid, row.generation, runId);
     },
     chain: async (chain) => {
       const store = await a.getStore();
       const row = await store.sessions.get(chain.executorUlid);
       if (!row) throw new BatonError("NOT_FOUND", `Chain ${chain.chainId} has lost its executor session.`);
-      await start({ type: workflowTypes.chain, workflowId: chain.workflowId, row, args: chain.config["args"] as ChainArgs, chainId: chain.chainId });
-      await store.chains.markStarted(chain.chainId);
+      const runId = await start({
+        type: workflowTypes.chain,
+        workflowId: chain.workflowId,
+        row,
+        args: chain.config["args"] as ChainArgs,
+        chainId: chain.chainId,
+      });
+      await store.chains.markStarted(chain.chainId, runId);
       await store.sessions.markStarted(row.sessionUlid, row.generation);
     },
     signal: async (workflowId, name, body) => {

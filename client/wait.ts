@@ -1,56 +1,122 @@
 import { BatonError } from "../contracts/failures.ts";
 import { pmStatus, sessionAttention, sessionState } from "../contracts/session-status.ts";
-import type { SessionRow, TurnRow } from "../store/rows.ts";
+import type { Viewer } from "../store/reach.ts";
+import type { ChainRow, FactsRow } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
+import { fitting, mostBytes } from "./bounded.ts";
 import type { Deps } from "./deps.ts";
+import { chainView } from "./read-chains.ts";
 import { longestWaitMs } from "./read-events.ts";
 import { findSession } from "./requests.ts";
-import { loadFacts, turnView } from "./session-view.ts";
-import { chainView } from "./read-chains.ts";
+import { turnView, withFacts } from "./session-view.ts";
+
+/** An agent that waits for its own sessions has nothing else to do. Milliseconds. */
+export const longestAgentWaitMs = 3_600_000;
 
 export type Until = "attention" | "idle" | "turn" | "closed";
 export interface WaitArgs {
   sessionUlids?: string[];
   sessionUlid?: string;
+  rootUlid?: string;
   chainId?: string;
   taskKey?: string;
   until?: Until;
   mode?: "any" | "all";
+  /** by ULID or name; what counts must come after it */
   cursors?: Record<string, number>;
   waitMs?: number;
+  /** whose eyes; set by `authorize` */
+  reach?: Viewer;
 }
 
-/** Waits until sessions (or a chain: until it ended or needs somebody) are where the caller wants them. In time without it: `met: false`, never an error. */
+/** Sessions that one wait may be for. */
+const mostSessions = 50;
+/** Facts that no event tells of (a host's lease, a chain's new session) are looked for so often. */
+const roundMs = 1_000;
+
+/**
+ * Waits until one session (`mode: all`: every one) is where the caller wants it, or a chain has ended or needs somebody. A session that is
+ * closed ends every wait for it. In time without it: `met: false`, never an error.
+ */
 export async function wait(deps: Deps, args: WaitArgs, signal?: AbortSignal): Promise<Record<string, unknown>> {
   const store = await deps.getStore();
-  const deadline = performance.now() + Math.min(args.waitMs ?? longestWaitMs, longestWaitMs);
+  const { find, known } = await targets(store, args);
+  const cursors = await byUlid(store, args.cursors ?? {});
+  const deadline = performance.now() + Math.min(args.waitMs ?? longestWaitMs, args.reach && "session" in args.reach ? longestAgentWaitMs : longestWaitMs);
+  let names = known ?? (await find()).map((row) => row.sessionUlid);
   for (;;) {
-    const rows = await targets(store, args);
-    const looked = await Promise.all(rows.map((row) => look(store, row, args)));
-    const chain = args.chainId === undefined ? null : await mustGetChain(store, args.chainId);
-    const met = chain
-      ? chain.state === "ended" || (args.until !== "closed" && looked.some((one) => one.attention.length > 0))
-      : args.mode === "all"
-        ? looked.every((one) => one.met)
-        : looked.some((one) => one.met);
-    const left = deadline - performance.now();
-    if (met || left <= 0 || signal?.aborted) return { met, sessions: looked, ...(chain ? { chain: await chainView(store, chain) } : {}) };
-    await anyNews(store, looked, Math.min(left, 1_000), signal);
+    // Before the read that decides: what happens after it rings.
+    const bell = store.feed.bell(names, signal);
+    try {
+      const rows = await find();
+      const looked = rows.map((row) => look(row, args.until ?? "attention", cursors.get(row.sessionUlid)));
+      const chain = args.chainId === undefined ? null : await mustGetChain(store, args.chainId);
+      const met = isMet(args, looked, chain);
+      const left = deadline - performance.now();
+      if (met || left <= 0 || signal?.aborted)
+        return { met, ...answer(looked), ...(chain ? { chain: await chainView(store, chain, deps.options.temporalNamespace) } : {}) };
+      names = rows.map((row) => row.sessionUlid);
+      await bell.within(Math.min(left, rows.length === 0 ? 200 : roundMs));
+    } finally {
+      bell.forget();
+    }
   }
 }
 
-async function mustGetChain(store: Store, chainId: string): Promise<NonNullable<Awaited<ReturnType<Store["chains"]["get"]>>>> {
+function isMet(args: WaitArgs, looked: Looked[], chain: ChainRow | null): boolean {
+  if (chain) return chain.state === "ended" || (args.until !== "closed" && looked.some((one) => one.attention.length > 0));
+  return args.mode === "all" ? looked.length > 0 && looked.every((one) => one.met) : looked.some((one) => one.met);
+}
+
+/** Fifty final messages would be too long an answer. */
+function answer(looked: Looked[]): Record<string, unknown> {
+  const { kept, truncated } = fitting(looked, mostBytes / 2);
+  if (!truncated) return { sessions: looked };
+  return {
+    sessions: looked.map(({ lastTurn, ...one }) => ({ ...one, ...(lastTurn ? { lastTurn: { ...lastTurn, finalMessage: undefined } } : {}) })),
+    truncated: kept.length < looked.length,
+  };
+}
+
+async function mustGetChain(store: Store, chainId: string): Promise<ChainRow> {
   const chain = await store.chains.get(chainId);
   if (!chain) throw new BatonError("NOT_FOUND", `There is no chain "${chainId}".`, { field: "chainId" });
   return chain;
 }
 
-async function targets(store: Store, args: WaitArgs): Promise<SessionRow[]> {
+/** What finds the sessions, again at each round: a task, a chain or a tree may get another. Errors: INVALID_ARGUMENT, NOT_FOUND. */
+async function targets(store: Store, args: WaitArgs): Promise<{ find: () => Promise<FactsRow[]>; known?: string[] }> {
+  const { chainId, taskKey, rootUlid } = args;
   const named = [...(args.sessionUlids ?? []), ...(args.sessionUlid === undefined ? [] : [args.sessionUlid])];
-  if (named.length > 0) return Promise.all(named.slice(0, 50).map((reference) => findSession(store, reference)));
-  if (args.chainId !== undefined) return store.sessions.list({ limit: 50, chainId: args.chainId });
-  if (args.taskKey !== undefined) return store.sessions.list({ limit: 50, contextRef: `TASK-${args.taskKey}` });
-  throw new BatonError("INVALID_ARGUMENT", "Say what to wait for: sessionUlids, chainId or taskKey.", { field: "sessionUlids" });
+  const given = [named.length > 0 ? "sessionUlids" : null, chainId && "chainId", taskKey && "taskKey", rootUlid && "rootUlid"].filter(Boolean);
+  if (given.length !== 1)
+    throw new BatonError(
+      "INVALID_ARGUMENT",
+      `Say what to wait for by one of sessionUlids, rootUlid, chainId or taskKey${given.length > 1 ? `, not by ${given.join(" and ")}` : ""}.`,
+      {
+        field: given.length === 0 ? "sessionUlids" : String(given[1]),
+        example: { action: "wait", sessionUlids: ["PROJ-42/executor-1"], until: "idle" },
+      },
+    );
+  if (named.length > mostSessions)
+    throw new BatonError("INVALID_ARGUMENT", `At most ${mostSessions} sessions can be waited for at once: use rootUlid, chainId or taskKey.`, {
+      field: "sessionUlids",
+      allowed: mostSessions,
+    });
+  const limit = mostSessions;
+  const eyes = args.reach ? { reach: args.reach } : {};
+  if (chainId !== undefined) return { find: () => store.facts.list({ limit, chainId, ...eyes }) };
+  if (taskKey !== undefined) return { find: () => store.facts.list({ limit, contextRef: `TASK-${taskKey}`, ...eyes }) };
+  if (rootUlid !== undefined) {
+    const root = (await findSession(store, rootUlid)).sessionUlid;
+    return { find: () => store.facts.list({ limit, rootUlid: root }) };
+  }
+  const sessionUlids = [...new Set((await Promise.all(named.map((reference) => findSession(store, reference)))).map((row) => row.sessionUlid))];
+  return { find: () => store.facts.many(sessionUlids), known: sessionUlids };
+}
+
+async function byUlid(store: Store, cursors: Record<string, number>): Promise<Map<string, number>> {
+  return new Map(await Promise.all(Object.entries(cursors).map(async ([reference, seq]) => [(await findSession(store, reference)).sessionUlid, seq] as const)));
 }
 
 interface Looked {
@@ -59,51 +125,30 @@ interface Looked {
   state: string;
   met: boolean;
   attention: unknown[];
-  lastTurn?: unknown;
+  lastTurn?: Record<string, unknown>;
   cursors: { events: number; deltas: number };
 }
 
-async function look(store: Store, row: SessionRow, args: WaitArgs): Promise<Looked> {
-  // The cursor first: what happens between the two reads is then seen again, never missed.
-  const head = await store.events.head(row.sessionUlid);
-  const current = (await store.sessions.get(row.sessionUlid)) ?? row;
-  const { facts, turns } = await loadFacts(store, current);
+function look(row: FactsRow, until: Until, after: number | undefined): Looked {
+  const { facts, pending } = withFacts(row);
   const { state } = sessionState(facts);
   const attention = sessionAttention(row.sessionUlid, facts);
-  const after = args.cursors?.[row.sessionUlid];
-  const done = turns.filter((turn) => turn.state === "done").sort((a, b) => b.n - a.n)[0];
-  const since = after === undefined || (done !== undefined && (await endedAfter(store, done, after)));
-  const over = state === "closed" || state === "failed";
-  const until = args.until ?? "attention";
+  // Without a cursor everything counts, and a session without a turn is idle, too.
+  const ended = row.endedSeq !== null && row.endedSeq > (after ?? 0);
+  const idle = state === "idle" && pending.length === 0;
   const met =
-    over ||
-    (until === "idle" && state === "idle" && since && (after === undefined || done !== undefined)) ||
-    (until === "turn" && done !== undefined && since) ||
-    (until === "attention" && (attention.length > 0 || (state === "idle" && since)));
+    state === "closed" ||
+    state === "failed" ||
+    (until === "idle" && idle && (ended || after === undefined)) ||
+    (until === "turn" && ended) ||
+    (until === "attention" && (attention.length > 0 || (idle && (ended || after === undefined))));
   return {
     sessionUlid: row.sessionUlid,
     status: pmStatus(state),
     state,
     met,
     attention,
-    ...(done ? { lastTurn: turnView(done, true) } : {}),
-    cursors: { events: head?.lastSeq ?? 0, deltas: head?.lastDelta ?? 0 },
+    ...(row.lastDone ? { lastTurn: turnView(row.lastDone, true) } : {}),
+    cursors: { events: row.lastSeq, deltas: row.lastDelta },
   };
-}
-
-async function endedAfter(store: Store, turn: TurnRow, seq: number): Promise<boolean> {
-  const later = await store.events.read(turn.sessionUlid, { sinceSeq: seq, limit: 1, types: ["turn.completed"] });
-  return later.length > 0;
-}
-
-/** Until any of them may have news. Bounded by `ms`: sessions that a chain opens meanwhile are seen at the next round. */
-async function anyNews(store: Store, looked: Looked[], ms: number, signal: AbortSignal | undefined): Promise<void> {
-  const over = new AbortController();
-  const both = signal ? AbortSignal.any([signal, over.signal]) : over.signal;
-  try {
-    if (looked.length === 0) await new Promise((resolve) => setTimeout(resolve, Math.min(ms, 200)));
-    else await Promise.race(looked.map((one) => store.feed.wait(one.sessionUlid, { seq: one.cursors.events }, ms, both)));
-  } finally {
-    over.abort();
-  }
 }

@@ -9,8 +9,8 @@ export interface EventData {
   "session.workspace_ready": { path: string; branch: string | null; head: string };
   /** The workspace could not be made; the session cannot run. */
   "session.workspace_failed": { message: string };
-  /** The agent's own conversation exists; `resumed` tells whether it is an old one. */
-  "session.agent_ready": { providerSessionId: string; resumed: boolean; agent?: { name: string; version: string } };
+  /** The agent's own conversation exists; `resumed` tells whether it is an old one, `resumable` whether another process could go on with it. */
+  "session.agent_ready": { providerSessionId: string; resumed: boolean; resumable?: boolean; agent?: { name: string; version: string } };
   /** Nobody works in the session any more. */
   "session.closed": { reason: string };
   /** The session cannot go on. */
@@ -18,7 +18,7 @@ export interface EventData {
   /** A closed session goes on as the next generation. */
   "session.woken": { generation: number };
   /** A door or an operator's signal stored an input. */
-  "input.recorded": { inputId: string; delivery: Delivery; source: string; bytes: number };
+  "input.recorded": { inputId: string; delivery: Delivery; source: string; bytes: number; configuration?: Record<string, unknown> };
   /** The workflow has the input in its queue. */
   "input.accepted": { inputId: string };
   /** The agent has the input (the runner's receipt). */

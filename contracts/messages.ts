@@ -18,6 +18,7 @@ export interface AbortSignalBody {
   turnId?: string;
   reason?: string;
   /** inputs accepted before the abort fail as `aborted` */ dropQueue?: boolean;
+  /** which ones: what came later is not dropped by a late or repeated abort. Absent: all that wait */ drop?: string[];
 }
 export interface CloseSignal {
   reason?: string;

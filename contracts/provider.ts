@@ -20,7 +20,20 @@ export interface LaunchSpec {
   outsideWorkspace?: "ask" | "deny";
   /** before the mode, the first that matches */
   permissionRules?: { tool: string; pathGlob?: string; commandPrefix?: string; decision: "allow" | "deny" | "ask" }[];
+  /** kinds or names of the tools that may be used; what the agent asks for beyond them is denied. Absent: all */
+  tools?: string[];
   stallMs: number;
+  /** Baton's own door for the agent; absent: it gets none */
+  gateway?: AgentGateway;
+  /** values that must be written nowhere: the referenced environment and the gateway's token */
+  secrets?: string[];
+}
+
+/** The gateway as an agent's MCP server: over HTTP where the agent can, else through `bridge`, the argv of a stdio server that speaks to `url`. */
+export interface AgentGateway {
+  url: string;
+  token: string;
+  bridge: string[];
 }
 
 export interface ProviderCapabilities {
@@ -30,6 +43,9 @@ export interface ProviderCapabilities {
   deltas: boolean;
   cost: "reported" | "none";
 }
+
+/** What every agent behind the Agent Client Protocol can do. */
+export const acpCapabilities: ProviderCapabilities = { steer: "none", resume: "exact", approvals: true, deltas: true, cost: "reported" };
 
 export interface TurnEnd {
   outcome: TurnOutcome;

@@ -12,6 +12,8 @@ export interface SessionFacts {
   lastActivityAt: string;
   /** the newest turn */
   turn: TurnFact | null;
+  /** `seq` of its end */
+  endedSeq?: number | null;
   /** open approvals, oldest first */
   approvals: ApprovalFact[];
   /** inputs that no turn has taken to its end */
@@ -33,6 +35,8 @@ export interface ApprovalFact {
   title: string;
   askedAt: string;
   options: { id: string; label: string }[];
+  /** of the event that asked */
+  seq?: number | null;
 }
 
 export type SessionState = "starting" | "running" | "idle" | "waiting" | "closed" | "failed";
@@ -47,6 +51,8 @@ export interface StateView {
 export interface Attention {
   kind: "approval" | "question" | "plan" | "gate" | "rounds" | "budget" | "outcome_unknown" | "failed" | "host_lost" | "workspace";
   since: string;
+  /** of the event that caused it, or the newest */
+  seq: number;
   say: string;
   approvalId?: string;
   next: { tool: string; args: Record<string, unknown>; why: string }[];
@@ -91,20 +97,24 @@ export function sessionActivity(facts: SessionFacts): SessionActivity {
 
 /** What waits for somebody, with calls that can be sent as they are. */
 export function sessionAttention(sessionUlid: string, facts: SessionFacts): Attention[] {
-  const found: Attention[] = facts.closedAt === null ? facts.approvals.map((approval) => approvalAttention(approval)) : [];
+  const found: Attention[] = facts.closedAt === null ? facts.approvals.map((approval) => approvalAttention(approval, facts.lastSeq)) : [];
   const { state, since } = sessionState(facts);
   const get = { tool: "pm_session", args: { action: "get", sessionUlid }, why: "what happened" };
   const turn = facts.turn;
-  if (facts.workspace === "failed") found.push({ kind: "workspace", since: facts.lastActivityAt, say: "The workspace could not be made.", next: [get] });
-  else if (state === "failed") found.push({ kind: "failed", since, say: `The session failed: ${facts.closeReason ?? "see its events"}.`, next: [get] });
+  const seq = facts.endedSeq ?? facts.lastSeq;
+  if (facts.workspace === "failed")
+    found.push({ kind: "workspace", since: facts.lastActivityAt, seq: facts.lastSeq, say: "The workspace could not be made.", next: [get] });
+  else if (state === "failed")
+    found.push({ kind: "failed", since, seq: facts.lastSeq, say: `The session failed: ${facts.closeReason ?? "see its events"}.`, next: [get] });
   else if (state === "idle" && turn?.outcome === "unknown")
-    found.push({ kind: "outcome_unknown", since, say: "Nobody can tell whether the agent got the last prompt.", next: [get, again(sessionUlid)] });
+    found.push({ kind: "outcome_unknown", since, seq, say: "Nobody can tell whether the agent got the last prompt.", next: [get, again(sessionUlid)] });
   else if (state === "idle" && turn?.outcome === "failed")
-    found.push({ kind: "failed", since, say: turn.failure?.message ?? "The last turn failed.", next: [get, again(sessionUlid)] });
+    found.push({ kind: "failed", since, seq, say: turn.failure?.message ?? "The last turn failed.", next: [get, again(sessionUlid)] });
   if (turn && turn.state !== "done" && facts.hostAlive === false)
     found.push({
       kind: "host_lost",
       since: facts.lastActivityAt,
+      seq: facts.lastSeq,
       say: "The turn waits for its host to come back.",
       next: [{ tool: "pm_health", args: {}, why: "which hosts are up" }],
     });
@@ -115,9 +125,23 @@ function again(sessionUlid: string): Attention["next"][number] {
   return { tool: "pm_session", args: { action: "input", sessionUlid, prompt: "Continue." }, why: "let the agent go on" };
 }
 
-function approvalAttention(approval: ApprovalFact): Attention {
+function approvalAttention(approval: ApprovalFact, lastSeq: number): Attention {
   const kind = approval.kind === "permission" ? "approval" : approval.kind;
   const decisions = approval.kind === "permission" ? ["allow", "deny"] : approval.options.map((option) => option.id);
   const next = decisions.map((decision) => ({ tool: "pm_session", args: { action: "respond", approvalId: approval.approvalId, decision }, why: decision }));
-  return { kind, since: approval.askedAt, say: approval.title, approvalId: approval.approvalId, next };
+  return { kind, since: approval.askedAt, seq: approval.seq ?? lastSeq, say: approval.title, approvalId: approval.approvalId, next };
+}
+
+/** The facts that every status is made of, each by itself. */
+export function sessionFacets(facts: SessionFacts): Record<string, unknown> {
+  return {
+    provision: facts.workspace,
+    started: facts.startedAt !== null,
+    host: facts.hostAlive === null ? "unknown" : facts.hostAlive ? "alive" : "lost",
+    turn: facts.turn?.state ?? "none",
+    outcome: facts.turn?.outcome ?? null,
+    waits: facts.approvals.map((approval) => approval.kind),
+    queued: facts.pendingInputs.length,
+    closed: facts.closedAt !== null,
+  };
 }

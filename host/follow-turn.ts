@@ -3,6 +3,7 @@ import type { ApprovalDecision, TurnEnd } from "../contracts/provider.ts";
 import { AttemptLost, Fenced, type HostDeps } from "./deps.ts";
 import { type HeldTurn, interrupted } from "./held-turn.ts";
 import { closeRunner, type Obtained } from "./obtain-runner.ts";
+import { pause, resume } from "./pause.ts";
 import type { SpoolTail, TailRecord } from "./spool-tail.ts";
 
 const pollMs = 250;
@@ -65,7 +66,7 @@ function wallClock(held: HeldTurn, wallMs: number, stop: () => void): NodeJS.Tim
   let last = performance.now();
   const timer = setInterval(() => {
     const now = performance.now();
-    if (held.waiting === 0) used += now - last;
+    if (held.hasSlot) used += now - last;
     last = now;
     if (used < wallMs || held.limitReached) return;
     held.limitReached = true;
@@ -85,7 +86,7 @@ async function notice(deps: HostDeps, held: HeldTurn, runner: Obtained, record: 
     await deps.store.approvals.delivered(same.approvalId);
     return;
   }
-  holdForAnswer(deps, held);
+  pause(deps, held, approvalId);
 }
 
 /** Answers given while no worker was there. */
@@ -95,20 +96,11 @@ async function answerAgain(deps: HostDeps, held: HeldTurn, runner: Obtained): Pr
   }
 }
 
-/** The agent waits for somebody: its slot goes to another turn. */
-function holdForAnswer(deps: HostDeps, held: HeldTurn): void {
-  held.waiting += 1;
-  if (held.waiting === 1) deps.slots.release();
-}
-
 /** Gives an answer to the agent; true when the runner had such a request open. */
 export async function answer(deps: HostDeps, held: HeldTurn, approvalId: string, decision: ApprovalDecision, runner?: Obtained): Promise<boolean> {
   const connection = runner?.connection ?? held.connection;
   if (!connection) return false;
-  if (held.waiting > 0) {
-    if (held.waiting === 1) await deps.slots.acquire(held.drop.signal);
-    held.waiting -= 1;
-  }
+  if (held.waiting.has(approvalId)) await resume(deps, held, approvalId, held.drop.signal);
   const reply = await connection.request({ cmd: "respond", approvalId, decision });
   if (!reply.ok || reply.applied === false) return false;
   await deps.store.approvals.delivered(approvalId);

@@ -17,8 +17,11 @@ export interface HeldTurn {
   readonly drop: AbortController;
   /** wall limit reached */
   limitReached: boolean;
-  /** the agent waits for an approval: no slot, no wall clock */
-  waiting: number;
+  /** approvals and waits for its own sessions that the agent waits for: no slot, no wall clock (host/pause.ts) */
+  readonly waiting: Set<string>;
+  hasSlot: boolean;
+  takingSlot: Promise<void> | null;
+  slotOver: boolean;
   connection: RunnerConnection | null;
   /** monotonic ms when Temporal first said that the token is unknown */
   tokenGoneSince: number | null;

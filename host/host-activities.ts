@@ -23,7 +23,7 @@ export function createHostActivities(deps: HostDeps, keeper: Keeper, workspaces:
     try {
       for (;;) {
         try {
-          return await keeper.accept(args, context.info.base64TaskToken);
+          return await keeper.accept({ ...args, runId: context.info.workflowExecution?.runId }, context.info.base64TaskToken);
         } catch (error) {
           if (!(error instanceof BatonError) || error.code !== "UNAVAILABLE") throw error;
           deps.log.warn({ sessionUlid: args.sessionUlid, turnId: args.turnId, error: error.message }, "a turn cannot be claimed; repeating");

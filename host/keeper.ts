@@ -2,9 +2,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { noUsage } from "../contracts/event.ts";
 import type { RunTurnArgs, TurnResult } from "../contracts/messages.ts";
 import type { TurnEnd } from "../contracts/provider.ts";
+import { worksInRepository } from "../contracts/workspaces.ts";
 import type { StoredResult, TurnRow } from "../store/rows.ts";
 import { AttemptLost, Fenced, type HostDeps } from "./deps.ts";
 import { type HeldTurn, interrupted } from "./held-turn.ts";
+import { leaveSlot, takeSlot } from "./pause.ts";
 import { reportAttemptLost, reportResult, turnResult } from "./report.ts";
 import { workTurn } from "./turn.ts";
 import { workspacePlan } from "./workspace-plan.ts";
@@ -12,7 +14,7 @@ import { workspacePlan } from "./workspace-plan.ts";
 /** Owns this host's running turns: claims them, lets them work, stores and reports their results. */
 export interface Keeper {
   /** Claims a turn that Temporal handed out; the stored result if there is one, else null: the keeper completes it by its token. */
-  accept(args: RunTurnArgs, taskToken: string): Promise<TurnResult | null | "gone">;
+  accept(args: RunTurnArgs & { runId?: string | undefined }, taskToken: string): Promise<TurnResult | null | "gone">;
   /** Takes over every open turn of this host that a dead worker left. */
   adoptAll(): Promise<number>;
   readonly held: ReadonlyMap<string, HeldTurn>;
@@ -23,7 +25,7 @@ export interface Keeper {
 export function createKeeper(deps: HostDeps): Keeper {
   const held = new Map<string, HeldTurn>();
 
-  async function claim(a: RunTurnArgs, taskToken: string | null): Promise<HeldTurn | TurnResult | "gone"> {
+  async function claim(a: RunTurnArgs & { runId?: string | undefined }, taskToken: string | null): Promise<HeldTurn | TurnResult | "gone"> {
     const former = held.get(a.sessionUlid);
     if (former) {
       former.drop.abort();
@@ -43,7 +45,10 @@ export function createKeeper(deps: HostDeps): Keeper {
       abort: new AbortController(),
       drop: new AbortController(),
       limitReached: false,
-      waiting: 0,
+      waiting: new Set(),
+      hasSlot: false,
+      takingSlot: null,
+      slotOver: false,
       connection: null,
       tokenGoneSince: null,
       workflowGoneSince: null,
@@ -132,7 +137,7 @@ export function createKeeper(deps: HostDeps): Keeper {
 /** A slot for as long as the agent works; an abort while waiting for one ends the turn without an agent. */
 async function withSlot(deps: HostDeps, held: HeldTurn, work: () => Promise<TurnEnd>): Promise<TurnEnd> {
   try {
-    await deps.slots.acquire(AbortSignal.any([held.abort.signal, held.drop.signal]));
+    await takeSlot(deps, held, AbortSignal.any([held.abort.signal, held.drop.signal]));
   } catch {
     if (held.drop.signal.aborted) throw new Fenced("slot");
     return interrupted();
@@ -140,8 +145,7 @@ async function withSlot(deps: HostDeps, held: HeldTurn, work: () => Promise<Turn
   try {
     return await work();
   } finally {
-    // While it waits for an answer the slot has already been given back.
-    if (held.waiting === 0) deps.slots.release();
+    leaveSlot(deps, held);
   }
 }
 
@@ -178,7 +182,7 @@ async function finish(deps: HostDeps, held: HeldTurn, end: TurnEnd): Promise<voi
 
 async function captureCandidate(deps: HostDeps, held: HeldTurn) {
   const { session, turn, input } = held;
-  if (session.branchName === null || session.headAtStart === null) return null;
+  if ((session.branchName === null && !worksInRepository(session)) || session.headAtStart === null) return null;
   try {
     const { stable, ...candidate } = await deps.workspaces.capture({
       plan: workspacePlan(session),

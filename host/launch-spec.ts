@@ -3,19 +3,26 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { EffectiveLaunch } from "../contracts/preset.ts";
 import type { LaunchSpec } from "../contracts/provider.ts";
-import type { SessionRow } from "../store/rows.ts";
+import type { SessionRow, TurnConfiguration } from "../store/rows.ts";
 import type { HostDeps } from "./deps.ts";
 
 const scriptedAgent = join(import.meta.dirname, "..", "scripted-agent", "main.ts");
 
-/** What the session's stored launch settings come to on this host. `hash` changes when an agent must be started anew. */
-export async function launchSpec(deps: HostDeps, session: SessionRow, runnerId: string): Promise<{ launch: LaunchSpec; hash: string }> {
+/** What the session's stored launch settings, and those of one turn, come to on this host. `hash` changes when an agent must be started anew. */
+export async function launchSpec(
+  deps: HostDeps,
+  session: SessionRow,
+  runnerId: string,
+  configuration?: TurnConfiguration | null,
+): Promise<{ launch: LaunchSpec; hash: string }> {
   const effective = session.args["effective"] as EffectiveLaunch;
   const home = join(deps.config.home, "agents", session.sessionUlid);
   const scripted = effective.providerType === "scripted";
   if (scripted) await mkdir(home, { recursive: true, mode: 0o700 });
-  const env: Record<string, string> = { ...deps.agentEnv, ...referencedEnv(effective, deps.resolveSecret) };
+  const referenced = referencedEnv(effective, deps.resolveSecret);
+  const env: Record<string, string> = { ...deps.agentEnv, ...referenced };
   if (scripted) Object.assign(env, { HOME: home }, scenarioEnv(effective.scenario));
+  const model = configuration?.model ?? effective.model;
   const command = scripted ? [process.execPath, scriptedAgent] : [...(effective.command ?? [])];
   const launch: LaunchSpec = {
     sessionUlid: session.sessionUlid,
@@ -24,16 +31,19 @@ export async function launchSpec(deps: HostDeps, session: SessionRow, runnerId: 
     command: [...(effective.wrapper ?? []), ...command],
     cwd: session.worktreePath,
     env,
-    ...(effective.model ? { model: effective.model } : {}),
+    ...(model ? { model } : {}),
     ...(session.systemPrompt ? { systemPrompt: session.systemPrompt } : {}),
     ...(session.providerSessionId ? { resume: session.providerSessionId } : {}),
-    permissionMode: effective.permissions.mode,
+    permissionMode: configuration?.mode ?? effective.permissions.mode,
     ...(effective.permissions.outsideWorkspace ? { outsideWorkspace: effective.permissions.outsideWorkspace } : {}),
     ...(effective.permissions.rules ? { permissionRules: effective.permissions.rules } : {}),
+    ...(effective.tools ? { tools: effective.tools } : {}),
     stallMs: deps.config.stallMs,
+    secrets: Object.values(referenced),
   };
   const rules = launch.permissionRules || launch.outsideWorkspace ? [launch.permissionRules ?? [], launch.outsideWorkspace ?? ""] : [];
-  const identity = [launch.command, launch.model ?? "", launch.permissionMode, effective.env ?? [], session.presetRevision, ...rules];
+  const tools = effective.tools ? [effective.tools] : [];
+  const identity = [launch.command, launch.model ?? "", launch.permissionMode, effective.env ?? [], session.presetRevision, ...rules, ...tools];
   return { launch, hash: createHash("sha256").update(JSON.stringify(identity)).digest("hex") };
 }
 

@@ -1,7 +1,7 @@
 import type { TurnEnd } from "../contracts/provider.ts";
 import { noUsage } from "../contracts/event.ts";
 import type { EffectiveLaunch } from "../contracts/preset.ts";
-import type { SessionRow } from "../store/rows.ts";
+import { ensureWorkspace, forgetConversation, withTranscript } from "./begin-anew.ts";
 import { AttemptLost, Fenced, type HostDeps } from "./deps.ts";
 import { followTurn, isEndOf } from "./follow-turn.ts";
 import { type HeldTurn, interrupted } from "./held-turn.ts";
@@ -15,9 +15,20 @@ import { workspacePlan } from "./workspace-plan.ts";
  * Throws Fenced, AttemptLost, or a store error (then the turn is claimed again).
  */
 export async function workTurn(deps: HostDeps, held: HeldTurn): Promise<TurnEnd> {
-  const { turn, head } = held;
-  const claim = { session: held.session, epoch: head.epoch };
-  const fence = { sessionUlid: turn.sessionUlid, epoch: head.epoch, turnId: turn.turnId, attempt: turn.attempt };
+  const end = await workOnce(deps, held, { anew: false });
+  if (end.failure?.class !== "session_not_found") return end;
+  // The agent does not know its conversation any more. A prompt that it had there is not sent a second time.
+  await forgetConversation(deps, held, end.failure.message);
+  if (await promptWritten(deps, held)) return unknownOutcome();
+  return workOnce(deps, held, { anew: true });
+}
+
+/** `anew`: the former runner's spool says that this turn has ended, and is not to be believed. */
+async function workOnce(deps: HostDeps, held: HeldTurn, { anew }: { anew: boolean }): Promise<TurnEnd> {
+  const { turn } = held;
+  const head = anew ? ((await deps.store.events.head(turn.sessionUlid)) ?? held.head) : held.head;
+  const claim = { session: held.session, epoch: held.head.epoch, configuration: held.input.configuration };
+  const fence = { sessionUlid: turn.sessionUlid, epoch: held.head.epoch, turnId: turn.turnId, attempt: turn.attempt };
 
   let living = await attachLiving(deps, claim);
   // Its agent is at a turn that was given up while no worker was here: what it still does is nobody's.
@@ -30,7 +41,7 @@ export async function workTurn(deps: HostDeps, held: HeldTurn): Promise<TurnEnd>
     const rest = spoolTail(deps, fence, head.spoolId, head.spoolOffset);
     for (let before = -1; before !== rest.offset;) {
       before = rest.offset;
-      const { stopped } = await rest.advance((record) => isEndOf(record, turn.turnId));
+      const { stopped } = await rest.advance((record) => !anew && isEndOf(record, turn.turnId));
       if (stopped && isEndOf(stopped, turn.turnId)) return stopped.end;
     }
   }
@@ -39,18 +50,33 @@ export async function workTurn(deps: HostDeps, held: HeldTurn): Promise<TurnEnd>
   if (knowsTurn && living) return follow(deps, held, living, fence, await takeSpool(deps, held, living, fence));
   if (held.abort.signal.aborted) return interrupted();
   // The drained spool may have told us of the agent's own conversation.
-  const session = (await deps.store.sessions.get(turn.sessionUlid)) ?? held.session;
-  if (written) {
+  let session = (await deps.store.sessions.get(turn.sessionUlid)) ?? held.session;
+  if (written && held.adopted) {
     living?.connection.detach();
-    if (held.adopted) throw new AttemptLost("the agent's process ended while no worker looked", !(await wasStopped(deps, held)));
-    if (!session.providerSessionId) return unknownOutcome();
-  } else {
-    await checkoutCandidate(deps, held);
+    throw new AttemptLost("the agent's process ended while no worker looked", !(await wasStopped(deps, held)));
   }
-  const runner = await obtainRunner(deps, { session, epoch: head.epoch });
+  if (living === null && session.providerSessionId !== null && (await deps.store.sessions.conversation(turn.sessionUlid)).resumable === false) {
+    await forgetConversation(deps, held, "the agent cannot open an old one");
+    session = { ...session, providerSessionId: null };
+  }
+  if (written) {
+    if (!session.providerSessionId) {
+      living?.connection.detach();
+      return unknownOutcome();
+    }
+  } else if (living === null) await ensureWorkspace(deps, held, session);
+  if (!written && held.input.checkout) {
+    // It may take long enough for an idle runner to go.
+    living?.connection.detach();
+    await checkoutCandidate(deps, held);
+    living = await attachLiving(deps, claim);
+  }
+  const runner = await obtainRunner(deps, { ...claim, session }, living);
   // Before the prompt: if we and then the runner die behind it, the next owner must find in this spool that it was written.
   const offset = await takeSpool(deps, held, runner, fence);
-  await sendPrompt(deps, held, runner, written ? continuation(held.input.prompt) : held.input.prompt);
+  const isFresh = runner.spawned || held.adopted || turn.attempt > 1;
+  const prompt = written ? continuation(held.input.prompt) : isFresh ? await withTranscript(deps, held, session, held.input.prompt) : held.input.prompt;
+  await sendPrompt(deps, held, runner, prompt);
   return follow(deps, held, runner, fence, offset);
 }
 
@@ -70,7 +96,7 @@ async function takeSpool(deps: HostDeps, held: HeldTurn, runner: Obtained, fence
 async function follow(deps: HostDeps, held: HeldTurn, runner: Obtained, fence: Fence, offset: number): Promise<TurnEnd> {
   held.connection = runner.connection;
   try {
-    const end = await followTurn(deps, held, runner, spoolTail(deps, fence, runner.status.runnerId, offset), wallLimitMs(held.session));
+    const end = await followTurn(deps, held, runner, spoolTail(deps, fence, runner.status.runnerId, offset), wallLimitMs(held));
     // After an abort no process of the agent's tree may stay, also none that it hid in another session of the system.
     if (held.abort.signal.aborted) await closeRunner(deps, runner, "abort");
     return end;
@@ -84,14 +110,16 @@ async function follow(deps: HostDeps, held: HeldTurn, runner: Obtained, fence: F
 
 async function sendPrompt(deps: HostDeps, held: HeldTurn, runner: Obtained, text: string): Promise<void> {
   const { turn, head, input } = held;
-  const fence = { sessionUlid: turn.sessionUlid, epoch: head.epoch, owner: deps.owner, turnId: turn.turnId };
   const started = await deps.store.turns.start({
-    ...fence,
+    sessionUlid: turn.sessionUlid,
+    epoch: head.epoch,
+    owner: deps.owner,
+    turnId: turn.turnId,
     runnerId: runner.status.runnerId,
     pid: runner.status.pid,
     ...(input.checkout ? { candidate: input.checkout.commit } : {}),
   });
-  if (!started || !(await deps.store.turns.promptSent(fence))) throw new Fenced("prompt");
+  if (!started) throw new Fenced("prompt");
   await deps.stopPoint("prompt.sent");
   // The reply waits for the agent's handshake. An abort meanwhile is not to wait for it.
   const stop = () => void runner.connection.request({ cmd: "interrupt", turnId: turn.turnId }).catch(() => undefined);
@@ -125,9 +153,9 @@ async function checkoutCandidate(deps: HostDeps, held: HeldTurn): Promise<void> 
   await deps.store.events.append(held.turn.sessionUlid, [{ key: `checkout:${held.turn.turnId}.${held.turn.attempt}`, event }]);
 }
 
-const wallLimitMs = (session: SessionRow): number | null => {
-  const seconds = (session.args["effective"] as EffectiveLaunch).limits?.wallSeconds;
-  return seconds === undefined ? null : seconds * 1_000;
+const wallLimitMs = ({ session, input }: HeldTurn): number | null => {
+  const seconds = Math.min((session.args["effective"] as EffectiveLaunch).limits?.wallSeconds ?? Infinity, input.configuration?.maxRuntimeSeconds ?? Infinity);
+  return Number.isFinite(seconds) ? seconds * 1_000 : null;
 };
 
 const continuation = (prompt: string): string =>

@@ -3,6 +3,7 @@ import { ProviderOpenError } from "../contracts/provider.ts";
 import type { LaunchSpec } from "../contracts/provider.ts";
 import { failureOf } from "./acp-failure.ts";
 import { objectOf, textOf } from "./acp-tools.ts";
+import { mcpServers } from "./acp-mcp-servers.ts";
 import { shown } from "./bounded.ts";
 import type { Json } from "./acp-tools.ts";
 import type { RpcPeer } from "./json-rpc-peer.ts";
@@ -10,6 +11,7 @@ import type { RpcPeer } from "./json-rpc-peer.ts";
 export interface Conversation {
   providerSessionId: string;
   resumed: boolean;
+  resumable: boolean;
   agent?: { name: string; version: string };
   notices: string[];
 }
@@ -40,9 +42,11 @@ export async function openConversation(peer: RpcPeer, spec: LaunchSpec, quiet: (
     });
   const info = objectOf(answer["agentInfo"]);
   const agent = textOf(info["name"]) ? { agent: { name: textOf(info["name"]).slice(0, 200), version: textOf(info["version"]).slice(0, 200) } } : {};
-  const place = { cwd: spec.cwd, mcpServers: [] };
+  const place = { cwd: spec.cwd, mcpServers: mcpServers(spec, objectOf(answer["agentCapabilities"])) };
   const notices: string[] = [];
 
+  const can = objectOf(answer["agentCapabilities"]);
+  const how = "resume" in objectOf(can["sessionCapabilities"]) ? "session/resume" : can["loadSession"] === true ? "session/load" : null;
   if (spec.resume === undefined) {
     const made = await ask(peer, "session/new", place, "handshake");
     const providerSessionId = textOf(made["sessionId"]);
@@ -51,17 +55,15 @@ export async function openConversation(peer: RpcPeer, spec: LaunchSpec, quiet: (
     if (providerSessionId.length > 1_000 || providerSessionId.includes("\0") || !providerSessionId.isWellFormed())
       throw new ProviderOpenError({ class: "handshake", message: "session/new gave a session id that cannot be kept", retryable: false });
     await chooseModel(peer, spec, providerSessionId, made, notices);
-    return { providerSessionId, resumed: false, ...agent, notices };
+    return { providerSessionId, resumed: false, resumable: how !== null, ...agent, notices };
   }
 
-  const can = objectOf(answer["agentCapabilities"]);
-  const how = "resume" in objectOf(can["sessionCapabilities"]) ? "session/resume" : can["loadSession"] === true ? "session/load" : null;
   if (how === null) throw new ProviderOpenError({ class: "session_not_found", message: "the agent cannot go on with an old conversation", retryable: false });
   const loaded = await ask(peer, how, { ...place, sessionId: spec.resume }, "session_not_found");
   // A replay may come after the answer: one agent mixes it into the next prompt, where it would be taken for new work.
   if (how === "session/load") for (const end = performance.now() + 3_000; performance.now() < end && performance.now() - quiet() < 300;) await sleep(50);
   await chooseModel(peer, spec, spec.resume, loaded, notices);
-  return { providerSessionId: spec.resume, resumed: true, ...agent, notices };
+  return { providerSessionId: spec.resume, resumed: true, resumable: true, ...agent, notices };
 }
 
 async function chooseModel(peer: RpcPeer, spec: LaunchSpec, sessionId: string, opened: Json, notices: string[]): Promise<void> {

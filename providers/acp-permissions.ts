@@ -39,9 +39,10 @@ function optionFor(options: Json[], decision: ApprovalDecision): string | null {
   return null;
 }
 
-/** Answers by the session's permissions; where they say `ask` it records an approval and waits for `respond`. */
-export function acpPermissions(permissions: Permissions): AcpPermissions {
+/** Answers by the session's permissions; where they say `ask` it records an approval and waits for `respond`. A tool that is not among `tools` is denied unasked. */
+export function acpPermissions(permissions: Permissions, tools?: string[]): AcpPermissions {
   const pending = new Map<string, Pending>();
+  const open = (call: Json): boolean => tools === undefined || tools.includes(textOf(call["kind"]) || "other") || tools.includes(textOf(call["name"]));
 
   return {
     ask({ turnId, itemId, params, denied, stop, write }) {
@@ -54,6 +55,7 @@ export function acpPermissions(permissions: Permissions): AcpPermissions {
         const optionId = optionFor(options, decision);
         return optionId === null ? cancelled : { outcome: { outcome: "selected", optionId } };
       };
+      if (!open(call)) return Promise.resolve(finish("deny"));
       const { decision: said, why } = decide(permissions, call);
       if (said !== "ask") return Promise.resolve(finish(said));
       const approvalId = newUlid();

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { noUsage } from "../contracts/event.ts";
 import type { TurnFailure } from "../contracts/event.ts";
-import { ProviderOpenError } from "../contracts/provider.ts";
+import { acpCapabilities, ProviderOpenError } from "../contracts/provider.ts";
 import type { LaunchSpec, ProviderDriver, ProviderSession, Sink, TurnEnd } from "../contracts/provider.ts";
 import type { SpoolRecord } from "../contracts/runner-protocol.ts";
 import { errorSaidAsMessage, failureOf } from "./acp-failure.ts";
@@ -28,7 +28,7 @@ interface OpenTurn {
 /** Drives any agent that speaks ACP version 1 over stdio. */
 export const acpDriver: ProviderDriver = {
   kind: "acp",
-  capabilities: () => ({ steer: "none", resume: "exact", approvals: true, deltas: true, cost: "reported" }),
+  capabilities: () => acpCapabilities,
   open,
 };
 
@@ -39,7 +39,7 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
   let rawRef: { file: string; offset: number; bytes: number } | undefined;
   /** Of the whole conversation, as the agent counts it; a turn costs the difference. */
   let cost = 0;
-  const permissions = acpPermissions(spec);
+  const permissions = acpPermissions(spec, spec.tools);
   const out = deltaCoalescer((record) => sink.write(record));
 
   /** Where the fact came from goes with it, so that it can be mapped again. */

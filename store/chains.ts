@@ -9,7 +9,7 @@ import type { KeyedEvent, Store, Tx } from "./store.ts";
 const verdictColumns = "verdict_id, chain_id, session_ulid, turn_id, role, round, decision, score, summary, findings, tree, created_at";
 
 const chainColumns =
-  "chain_id, workflow_id, task_key, principal, config, round, state, reason, why, executor_ulid, candidate, created_at, started_at, ended_at, gates";
+  "chain_id, workflow_id, task_key, principal, config, round, state, reason, why, executor_ulid, candidate, created_at, started_at, ended_at, gates, run_id";
 
 /** Chains and verdicts. A chain's own events are in its executor's log. */
 export function chainStore(db: Database): Store["chains"] {
@@ -38,8 +38,11 @@ export function chainStore(db: Database): Store["chains"] {
       ]);
     },
     get: (chainId) => db.row<ChainRow>(`select ${chainColumns} from chain where chain_id = $1`, [chainId]),
-    async markStarted(chainId) {
-      await db.rows("update chain set started_at = coalesce(started_at, clock_timestamp()) where chain_id = $1", [chainId]);
+    async markStarted(chainId, runId) {
+      await db.rows("update chain set started_at = coalesce(started_at, clock_timestamp()), run_id = coalesce(run_id, $2) where chain_id = $1", [
+        chainId,
+        runId ?? null,
+      ]);
     },
     unstarted: (minAgeMs, maxAgeMs) =>
       db.rows<ChainRow>(

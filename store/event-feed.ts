@@ -67,7 +67,7 @@ export function openFeed(db: Database, databaseUrl: string): EventFeed {
       const deadline = performance.now() + timeoutMs;
       for (;;) {
         // registered before it looks: news between the look and the wait is not missed
-        const news = nudge(sessions, sessionUlid, signal);
+        const news = nudge(sessions, [sessionUlid], signal);
         try {
           const head = await db.row<HeadRow>(`select ${headColumns} from head where session_ulid = $1`, [sessionUlid]);
           const left = deadline - performance.now();
@@ -82,7 +82,7 @@ export function openFeed(db: Database, databaseUrl: string): EventFeed {
       void listen();
       const deadline = performance.now() + timeoutMs;
       for (;;) {
-        const bell = nudge(sessions, cursor.sessionUlid, signal);
+        const bell = nudge(sessions, [cursor.sessionUlid], signal);
         try {
           const news = await reads.read(cursor);
           const left = deadline - performance.now();
@@ -92,6 +92,10 @@ export function openFeed(db: Database, databaseUrl: string): EventFeed {
           bell.forget();
         }
       }
+    },
+    bell(sessionUlids, signal) {
+      void listen();
+      return nudge(sessions, sessionUlids, signal);
     },
     onInbox(hostId, listener) {
       void listen();
@@ -111,13 +115,13 @@ function isNews(head: HeadRow, after: { seq?: number; delta?: number }): boolean
   return (after.seq !== undefined && head.lastSeq > after.seq) || (after.delta !== undefined && head.lastDelta > after.delta);
 }
 
-/** A promise-like bell for one session: rings at a notification, a poll, an abort; `within` also ends by time. */
-function nudge(bells: Map<string, Set<() => void>>, name: string, signal: AbortSignal | undefined) {
+/** A promise-like bell for some sessions: rings at a notification, a poll, an abort; `within` also ends by time. */
+function nudge(bells: Map<string, Set<() => void>>, names: string[], signal: AbortSignal | undefined) {
   let ring = () => {};
   const rung = new Promise<void>((resolve) => {
     ring = resolve;
   });
-  add(bells, name, ring);
+  for (const name of names) add(bells, name, ring);
   signal?.addEventListener("abort", ring);
   let timer: NodeJS.Timeout | undefined;
   return {
@@ -127,7 +131,7 @@ function nudge(bells: Map<string, Set<() => void>>, name: string, signal: AbortS
     },
     forget() {
       clearTimeout(timer);
-      remove(bells, name, ring);
+      for (const name of names) remove(bells, name, ring);
       signal?.removeEventListener("abort", ring);
     },
   };

@@ -7,7 +7,8 @@ import { storableText } from "./storable.ts";
 import type { InputRow } from "./rows.ts";
 import type { Store } from "./store.ts";
 
-export const inputColumns = "input_id, session_ulid, generation, prompt, delivery, source, request_id, state, reason, turn_id, checkout, created_at";
+export const inputColumns =
+  "input_id, session_ulid, generation, prompt, delivery, source, request_id, state, reason, turn_id, checkout, configuration, created_at";
 
 /** Messages to sessions. */
 export function inputStore(db: Database): Store["inputs"] {
@@ -38,14 +39,32 @@ export function inputStore(db: Database): Store["inputs"] {
         });
       const row = await txRow<InputRow>(
         tx,
-        `insert into input (input_id, session_ulid, generation, prompt, delivery, source, request_id, checkout)
-        select $1, session_ulid, generation, $3, $4, $5, $6, $7 from session where session_ulid = $2 returning ${inputColumns}`,
-        [a.inputId, a.sessionUlid, storableText(a.prompt), a.delivery, a.source, a.requestId, a.checkout ? JSON.stringify(a.checkout) : null],
+        `insert into input (input_id, session_ulid, generation, prompt, delivery, source, request_id, checkout, configuration)
+        select $1, session_ulid, generation, $3, $4, $5, $6, $7, $8 from session where session_ulid = $2 returning ${inputColumns}`,
+        [
+          a.inputId,
+          a.sessionUlid,
+          storableText(a.prompt),
+          a.delivery,
+          a.source,
+          a.requestId,
+          a.checkout ? JSON.stringify(a.checkout) : null,
+          a.configuration ? JSON.stringify(a.configuration) : null,
+        ],
       );
       await appendEvents(db, tx, a.sessionUlid, [
         {
           key: `input.recorded:${a.inputId}`,
-          event: { type: "input.recorded", data: { inputId: a.inputId, delivery: a.delivery, source: a.source, bytes: Buffer.byteLength(a.prompt) } },
+          event: {
+            type: "input.recorded",
+            data: {
+              inputId: a.inputId,
+              delivery: a.delivery,
+              source: a.source,
+              bytes: Buffer.byteLength(a.prompt),
+              ...(a.configuration ? { configuration: { ...a.configuration } } : {}),
+            },
+          },
         },
       ]);
       return { row: row!, position: waiting.length };

@@ -3,15 +3,21 @@ import { approvalStore } from "./approvals.ts";
 import { chainStore } from "./chains.ts";
 import { openDatabase } from "./database.ts";
 import { openFeed } from "./event-feed.ts";
+import { eventPages } from "./event-pages.ts";
 import { eventStore } from "./events.ts";
 import { healthStore } from "./health.ts";
 import { hostStore } from "./hosts.ts";
 import { inputStore } from "./inputs.ts";
-import { lockName, requestStore } from "./requests.ts";
+import { launchStore } from "./launches.ts";
+import { reachStore } from "./reach.ts";
+import { lockName, recordRefusal, requestStore } from "./requests.ts";
 import { runnerStore } from "./runners.ts";
+import { factsStore } from "./session-facts.ts";
 import { sessionStore } from "./sessions.ts";
 import type { Store } from "./store.ts";
 import { taskStore } from "./tasks.ts";
+import { tokenStore } from "./tokens.ts";
+import { turnWaitStore } from "./turn-waits.ts";
 import { turnStore } from "./turns.ts";
 
 /** Opens the store on a migrated database; connects at the first use. Default 10 connections and one that listens. `instance` (BATON_INSTANCE) names the notification channel. */
@@ -34,15 +40,22 @@ export async function openStore(options: { databaseUrl: string; instance: string
     health: healthStore(db),
     recordRequest: requestStore(db),
     lockName,
+    recordRefusal: (audit) => recordRefusal(db, audit),
     sessions: sessionStore(db),
+    facts: factsStore(db),
     inputs: inputStore(db),
     turns: turnStore(db),
     events: eventStore(db),
+    pages: eventPages(db),
     runners: runnerStore(db),
     hosts: hostStore(db),
     approvals: approvalStore(db),
     tasks: taskStore(db),
     chains: chainStore(db),
+    tokens: tokenStore(db),
+    reach: reachStore(db),
+    waits: turnWaitStore(db),
+    launches: launchStore(db),
     lane,
     feed,
   };

@@ -32,6 +32,10 @@ export interface SessionRow {
   labels: Record<string, string>;
   launchReason: string;
   parentUlid: string | null;
+  /** the session at the top of the tree, how far above it is, and whose the tree is; the database sets them */
+  rootUlid: string;
+  depth: number;
+  owner: string;
   chainId: string | null;
   providerSessionId: string | null;
   createdAt: string;
@@ -42,9 +46,15 @@ export interface SessionRow {
   lastSeq: number;
   lastActivityAt: string;
   candidate: Candidate | null;
+  /** asked to be purged: what was to go, who said so; its records go while this is set and `purgedAt` is not */
+  purge: Purge | null;
+  purgedAt: string | null;
 }
 export type NewSession = Omit<
   SessionRow,
+  | "rootUlid"
+  | "depth"
+  | "owner"
   | "createdAt"
   | "startedAt"
   | "closedAt"
@@ -57,7 +67,42 @@ export type NewSession = Omit<
   | "headAtStart"
   | "providerSessionId"
   | "generation"
+  | "purge"
+  | "purgedAt"
 >;
+
+/** What is left of a purged session, beside its names and ids. Sizes in bytes. */
+export interface Purge {
+  at: string;
+  by: string;
+  actor: string;
+  deleteFiles: boolean;
+  counts: Record<string, number>;
+  bytes: Record<string, number>;
+  worktreePath: string;
+  branchName: string | null;
+  /** where what was in no commit of the base is kept */ snapshot?: string | null;
+  /** with `deleteFiles: false` */ transcriptPath?: string;
+}
+
+/** A session with all that its status and views are computed from; without prompts and arguments. */
+export interface FactsRow extends Omit<SessionRow, "systemPrompt" | "args" | "presetRevision" | "presetSha256"> {
+  model: string | null;
+  limits: Record<string, number> | null;
+  lastDelta: number;
+  rootUlid: string;
+  /** Temporal's run of the current generation, as far as it is known */ runId: string | null;
+  /** when the current generation began, if it is not the first */ restartedAt: string | null;
+  hostAlive: boolean | null;
+  /** `seq` of the newest turn's end */ endedSeq: number | null;
+  /** can the agent go on with its conversation in another process; null: it did not say */ resumes: boolean | null;
+  turns: { total: number; completed: number; agentMs: number; usage: Usage };
+  /** without its final message */ newest: TurnRow | null;
+  /** with at most 4,000 characters of it */ lastDone: TurnRow | null;
+  /** inputs that no agent has taken to its end, with that of the open turn; oldest first, without prompts */
+  pending: InputRow[];
+  /** the open ones, newest first */ approvals: (ApprovalRow & { seq: number | null })[];
+}
 
 export interface InputRow {
   inputId: string;
@@ -72,7 +117,15 @@ export interface InputRow {
   turnId: string | null;
   /** move the (detached) worktree to this commit before the turn */
   checkout: Candidate | null;
+  /** what holds for this input's turn only */
+  configuration: TurnConfiguration | null;
   createdAt: string;
+}
+/** What `run` may change for one turn. */
+export interface TurnConfiguration {
+  model?: string;
+  mode?: "deny-all" | "approve-reads" | "ask" | "approve-all";
+  maxRuntimeSeconds?: number;
 }
 
 /** A turn's id is the id of the input that opened it. */
@@ -177,6 +230,7 @@ export interface ChainRow {
   startedAt: string | null;
   endedAt: string | null;
   gates: GateView[];
+  runId: string | null;
 }
 export interface VerdictRow {
   verdictId: string;
@@ -203,7 +257,7 @@ export interface HostInboxRow {
   id: number;
   hostId: string;
   /** `prepare`: a session was launched, its workspace will be wanted */
-  kind: "poke" | "respond" | "close_runner" | "prepare";
+  kind: "poke" | "respond" | "close_runner" | "prepare" | "inspect" | "purge";
   sessionUlid: string;
   body: Record<string, unknown>;
   createdAt: string;

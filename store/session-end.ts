@@ -42,16 +42,24 @@ export async function endGeneration(
 export async function endIfIdle(db: Database, tx: Tx, a: { sessionUlid: string; generation: number; reason: string }): Promise<boolean> {
   if (!(await lockHead(tx, a.sessionUlid))) return false;
   // Under the lock: an input or a turn that comes now waits for it, and then finds the session closed.
-  const busy = await txRow(
+  const held = await txRow(
     tx,
-    `select 1 as one from session s where s.session_ulid = $1 and (s.workspace <> 'ready'
-      or exists (select 1 from turn t where t.session_ulid = s.session_ulid and t.state <> 'done')
-      or exists (select 1 from input i where i.session_ulid = s.session_ulid and i.state in ('recorded', 'accepted', 'delivering'))
-      or exists (select 1 from approval a where a.session_ulid = s.session_ulid and a.state = 'open')
-      or exists (select 1 from chain c where c.chain_id = s.chain_id and c.state = 'open'))`,
+    `select 1 as one from session s where s.session_ulid = $1 and (s.workspace <> 'ready' or exists (select 1 from chain c where c.chain_id = s.chain_id and c.state = 'open'))`,
     [a.sessionUlid],
   );
-  return busy === null && endGeneration(db, tx, { ...a, state: "closed" });
+  return held === null && !(await isBusy(tx, a.sessionUlid)) && endGeneration(db, tx, { ...a, state: "closed" });
+}
+
+/** Does something run, wait or ask in the session? */
+export async function isBusy(tx: Tx, sessionUlid: string): Promise<boolean> {
+  const busy = await txRow(
+    tx,
+    `select 1 as one where exists (select 1 from turn t where t.session_ulid = $1 and t.state <> 'done')
+      or exists (select 1 from input i where i.session_ulid = $1 and i.state in ('recorded', 'accepted', 'delivering'))
+      or exists (select 1 from approval a where a.session_ulid = $1 and a.state = 'open')`,
+    [sessionUlid],
+  );
+  return busy !== null;
 }
 
 /** Ends what was recorded but never started within `olderThanMs`, with its inputs; returns the ULIDs. */

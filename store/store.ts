@@ -1,11 +1,16 @@
 import type { Pool, PoolClient } from "pg";
 import type { BatonEvent, Candidate, Delivery, Delta, NewEvent } from "../contracts/event.ts";
 import type { ChainReason, EndOfSession, GateView } from "../contracts/messages.ts";
+import type { PagedEvent } from "./event-pages.ts";
 import type { AppendLane, EventFeed } from "./lane.ts";
+import type { LaunchStore } from "./launches.ts";
+import type { Lineage } from "./lineage.ts";
+import type { ReachStore, Viewer } from "./reach.ts";
 import type {
   ApprovalRow,
   AuditEntry,
   ChainRow,
+  FactsRow,
   HeadRow,
   HostInboxRow,
   InputRow,
@@ -15,9 +20,12 @@ import type {
   SessionRow,
   StoredResult,
   TaskRow,
+  TurnConfiguration,
   TurnRow,
   VerdictRow,
 } from "./rows.ts";
+import type { TokenStore } from "./tokens.ts";
+import type { TurnWaitStore } from "./turn-waits.ts";
 
 /** A transaction's connection. */
 export type Tx = PoolClient;
@@ -26,6 +34,25 @@ export type Tx = PoolClient;
 export interface KeyedEvent {
   key: string;
   event: NewEvent;
+}
+
+/** Which sessions; `rootUlid` is it and all that it launched, and they. */
+export interface FactsFilter {
+  limit: number;
+  contextRef?: string;
+  role?: string;
+  agentHandle?: string;
+  projectKey?: string;
+  parentUlid?: string;
+  rootUlid?: string;
+  chainId?: string;
+  /** the label of this name is there */ label?: string;
+  /** labels of these values are there */ labels?: Record<string, string>;
+  open?: boolean;
+  attention?: boolean;
+  oldestFirst?: boolean;
+  /** the last session of the page before */ cursor?: string;
+  /** whose eyes; absent: everybody's sessions */ reach?: Viewer;
 }
 
 export interface RequestKey {
@@ -61,6 +88,8 @@ export interface Store {
   recordRequest<T extends Record<string, unknown>>(key: RequestKey, audit: AuditEntry, effect: (tx: Tx) => Promise<T>): Promise<{ ids: T; replayed: boolean }>;
   /** Until the transaction ends, nobody else holds `name`: for what is kept outside Postgres. */
   lockName(tx: Tx, name: string): Promise<void>;
+  /** an audit row of a call that had no effect */
+  recordRefusal(audit: AuditEntry & { outcome: string }): Promise<void>;
 
   sessions: {
     /** Inserts session, generation 1, head; appends `session.created`. Reserves `branchName` (collision in the repository's reserved names: `-1`, `-2`…) and returns the row. */
@@ -79,15 +108,22 @@ export interface Store {
       chainId?: string;
       before?: string;
       open?: boolean;
+      /** only what these eyes reach */
+      reach?: Viewer;
     }): Promise<SessionRow[]>;
+    /** what a session has launched, under the tree's lock; null: it is gone */
+    lineage(tx: Tx, sessionUlid: string): Promise<Lineage | null>;
     /** next `n` for `<context>/<role>-<n>` */
     nextOrdinal(tx: Tx, contextRef: string, role: string): Promise<number>;
     /** closes the generation if nothing runs, waits or is asked in it and no open chain has it; false: left as it is */
     endIfIdle(tx: Tx, a: { sessionUlid: string; generation: number; reason: string }): Promise<boolean>;
+    /** something runs, waits or is asked in it; under its lock */
+    isBusy(tx: Tx, sessionUlid: string): Promise<boolean>;
     /** closed as superseded within the last `maxAgeMs`: their workflows may not have heard of it */
     superseded(maxAgeMs: number): Promise<SessionRow[]>;
     openFor(tx: Tx, a: { contextRef: string; role: string; agentHandle: string }): Promise<SessionRow | null>;
-    markStarted(sessionUlid: string, generation: number): Promise<void>;
+    /** `runId`: of its workflow, if it was started here */
+    markStarted(sessionUlid: string, generation: number, runId?: string): Promise<void>;
     /** `started_at` null and created between minAge and maxAge ms ago, newest generation */
     unstarted(minAgeMs: number, maxAgeMs: number): Promise<SessionRow[]>;
     failNeverStarted(olderThanMs: number): Promise<string[]>;
@@ -98,8 +134,23 @@ export interface Store {
     workspaceFailed(sessionUlid: string, message: string): Promise<void>;
     /** closes the generation: columns, event, open turns are given up, waiting inputs stay recorded; inbox `close_runner`. Idempotent; only if `generation` is current. */
     end(a: EndOfSession): Promise<void>;
+    /** what the log says of the agent's conversations: their first and their newest new one, the newest input an agent got, whether the newest can be gone on with elsewhere */
+    conversation(sessionUlid: string): Promise<{ firstSeq: number | null; freshSeq: number | null; deliveredSeq: number | null; resumable: boolean | null }>;
+    /** the agent cannot go on with its conversation: the next one begins anew, and a notice says so. False when fenced */
+    forgetConversation(a: { sessionUlid: string; epoch: number; owner: string; turnId: string; why: string }): Promise<boolean>;
     /** a closed session goes on as its next generation, with `session.woken`; null: it is not closed. Of several wakers one finds it so. */
     wake(tx: Tx, sessionUlid: string): Promise<SessionRow | null>;
+  };
+
+  /** Sessions with what their views are computed from, one statement each. Purged ones: only by `get` and `byName`. */
+  facts: {
+    get(sessionUlid: string): Promise<FactsRow | null>;
+    byName(name: string): Promise<FactsRow | null>;
+    /** the newest session that has this conversation of its agent's */
+    byThread(providerSessionId: string): Promise<FactsRow | null>;
+    many(sessionUlids: string[]): Promise<FactsRow[]>;
+    /** newest first, or `oldestFirst`. `contextRef`: exact, or with `TASK-` before it; `attention`: only where somebody may be needed */
+    list(filter: FactsFilter): Promise<FactsRow[]>;
   };
 
   inputs: {
@@ -114,6 +165,7 @@ export interface Store {
         source: string;
         requestId: string | null;
         checkout?: Candidate | null;
+        configuration?: TurnConfiguration | null;
         limit: number;
       },
     ): Promise<{ row: InputRow; position: number }>;
@@ -137,6 +189,8 @@ export interface Store {
       taskToken: string | null;
       owner: string;
       minEpoch: number;
+      /** the run of the workflow that asks */
+      runId?: string | undefined;
     }): Promise<
       | { kind: "done"; turn: TurnRow; lastSeq: number; session: SessionRow }
       | { kind: "claimed"; turn: TurnRow; session: SessionRow; input: InputRow; head: HeadRow }
@@ -148,9 +202,8 @@ export interface Store {
     unreported(hostId: string): Promise<TurnRow[]>;
     /** which of these (session, epoch) this owner still holds */
     owned(owner: string, claims: { sessionUlid: string; epoch: number }[]): Promise<{ sessionUlid: string; epoch: number }[]>;
-    /** fenced by (epoch, owner); false when fenced */
+    /** The turn runs, and its prompt may be with the agent from now on: one commit before it is told. Fenced by (epoch, owner); false when fenced. */
     start(a: { sessionUlid: string; epoch: number; owner: string; turnId: string; runnerId: string; pid: number; candidate?: string }): Promise<boolean>;
-    promptSent(a: { sessionUlid: string; epoch: number; owner: string; turnId: string }): Promise<boolean>;
     /** points the head at a new runner's spool at offset 0; false when fenced */
     switchSpool(a: { sessionUlid: string; epoch: number; owner: string; spoolId: string }): Promise<boolean>;
     /** result, `turn.completed`, `candidate.captured`, `input.consumed`, open items settled as interrupted, open approvals of the turn expired: one transaction. Idempotent. null when fenced */
@@ -163,6 +216,11 @@ export interface Store {
       finalMessage: string;
       stopReason?: string;
     }): Promise<{ lastSeq: number; result: StoredResult } | null>;
+    /** what was asked and answered before turn `before`, newest first, texts cut at `most` characters */
+    told(
+      sessionUlid: string,
+      a: { before: number; limit: number; most: number },
+    ): Promise<{ n: number; outcome: string | null; prompt: string; answer: string }[]>;
     markReported(sessionUlid: string, turnId: string): Promise<void>;
   };
 
@@ -174,6 +232,17 @@ export interface Store {
     /** allocates seqs under the head's row lock */
     append(sessionUlid: string, events: KeyedEvent[]): Promise<number>;
     appendTx(tx: Tx, sessionUlid: string, events: KeyedEvent[]): Promise<number>;
+  };
+
+  /** Reads of the log that are bounded, and say where the log stands. Null: no such session. */
+  pages: {
+    /** Up to `limit` events after `sinceSeq` (`newest`: the last ones), oldest first; texts cut at `textMost` characters */
+    read(
+      session: { sessionUlid?: string; name?: string },
+      a: { sinceSeq: number; limit: number; textMost: number; types?: string[]; turnId?: string; newest?: boolean },
+    ): Promise<{ sessionUlid: string; lastSeq: number; closed: boolean; purged: boolean; events: PagedEvent[] } | null>;
+    /** inputs' texts by id, cut at `most` characters */
+    prompts(inputIds: string[], most: number): Promise<Map<string, string>>;
   };
 
   runners: {
@@ -204,7 +273,7 @@ export interface Store {
 
   approvals: {
     get(approvalId: string): Promise<ApprovalRow | null>;
-    list(filter: { sessionUlid?: string; chainId?: string; state?: string; limit: number }): Promise<ApprovalRow[]>;
+    list(filter: { sessionUlid?: string; chainId?: string; state?: string; before?: string; limit: number; reach?: Viewer }): Promise<ApprovalRow[]>;
     /** first answer wins (`applied`); writes `approval.resolved` and the inbox row `respond {approvalId, decision}` in the transaction */
     answer(tx: Tx, a: { approvalId: string; decision: string; by: string; actor: string; reason?: string }): Promise<{ row: ApprovalRow; applied: boolean }>;
     /** answered but not delivered, for a takeover */
@@ -214,10 +283,10 @@ export interface Store {
 
   tasks: {
     project(projectKey: string): Promise<ProjectRow | null>;
-    /** sets projectKey → repository at the first task; another path: BatonError CONFLICT_STATE */
-    insert(tx: Tx, task: Omit<TaskRow, "createdAt" | "updatedAt" | "status"> & { repositoryPath: string | null }): Promise<TaskRow>;
+    /** sets projectKey → repository at the first task; another path: BatonError CONFLICT_STATE. `principal` (default: the local operator): whose task it is */
+    insert(tx: Tx, task: Omit<TaskRow, "createdAt" | "updatedAt" | "status"> & { repositoryPath: string | null }, principal?: string): Promise<TaskRow>;
     get(taskKey: string): Promise<TaskRow | null>;
-    list(filter: { projectKey?: string; status?: string; assigneeHandle?: string; limit: number; after?: string }): Promise<TaskRow[]>;
+    list(filter: { projectKey?: string; status?: string; assigneeHandle?: string; limit: number; after?: string; reach?: Viewer }): Promise<TaskRow[]>;
     setStatus(tx: Tx, a: { taskKey: string; to: string; reason: string; actor: string }): Promise<TaskRow>;
   };
 
@@ -227,7 +296,7 @@ export interface Store {
       a: { chainId: string; workflowId: string; taskKey: string; principal: string; config: Record<string, unknown>; executorUlid: string },
     ): Promise<void>;
     get(chainId: string): Promise<ChainRow | null>;
-    markStarted(chainId: string): Promise<void>;
+    markStarted(chainId: string, runId?: string): Promise<void>;
     unstarted(minAgeMs: number, maxAgeMs: number): Promise<ChainRow[]>;
     /** started and not ended, by id, behind `after` ("": from the first) */
     startedAndOpen(a: { after: string; limit: number }): Promise<ChainRow[]>;
@@ -239,6 +308,14 @@ export interface Store {
     recordVerdict(v: Omit<VerdictRow, "verdictId" | "createdAt">): Promise<VerdictRow>;
     verdicts(chainId: string): Promise<VerdictRow[]>;
   };
+
+  /** Credentials (store/tokens.ts). */
+  tokens: TokenStore;
+  /** Who reaches what (store/reach.ts). */
+  reach: ReachStore;
+  /** Agents that wait for what they launched (store/turn-waits.ts). */
+  waits: TurnWaitStore;
+  launches: LaunchStore;
 
   /** The append lane (store/append-lane.ts): one per worker process. */
   lane: AppendLane;

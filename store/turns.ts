@@ -31,7 +31,7 @@ export function turnStore(db: Database): Store["turns"] {
         if (!holds(await lockHead(tx, a.sessionUlid), a)) return false;
         const turn = await txRow<{ attempt: number }>(
           tx,
-          "update turn set state = 'running', started_at = coalesce(started_at, clock_timestamp()) where session_ulid = $1 and turn_id = $2 and state <> 'done' returning attempt",
+          "update turn set state = 'running', started_at = coalesce(started_at, clock_timestamp()), prompt_sent_at = coalesce(prompt_sent_at, clock_timestamp()) where session_ulid = $1 and turn_id = $2 and state <> 'done' returning attempt",
           [a.sessionUlid, a.turnId],
         );
         if (!turn) return false;
@@ -49,18 +49,6 @@ export function turnStore(db: Database): Store["turns"] {
         ]);
         return true;
       }),
-    promptSent: (a) =>
-      db.transaction(async (tx) => {
-        if (!holds(await lockHead(tx, a.sessionUlid), a)) return false;
-        return (
-          (
-            await tx.query(
-              "update turn set prompt_sent_at = coalesce(prompt_sent_at, clock_timestamp()) where session_ulid = $1 and turn_id = $2 and state <> 'done'",
-              [a.sessionUlid, a.turnId],
-            )
-          ).rowCount === 1
-        );
-      }),
     async switchSpool(a) {
       // A repeat after a lost reply must not set the offset back: the same spool keeps its offset.
       const done = await db.row(
@@ -70,6 +58,12 @@ export function turnStore(db: Database): Store["turns"] {
       return done !== null;
     },
     complete: (a) => db.transaction((tx) => completeTurn(db, tx, a)),
+    told: (sessionUlid, a) =>
+      db.rows(
+        `select t.n, t.result->>'outcome' as outcome, left(i.prompt, $4) as prompt, left(coalesce(t.final_message, ''), $4) as answer
+        from turn t join input i on i.input_id = t.input_id where t.session_ulid = $1 and t.n < $2 and t.state = 'done' order by t.n desc limit $3`,
+        [sessionUlid, a.before, a.limit, a.most],
+      ),
     async markReported(sessionUlid, turnId) {
       await db.rows(
         "update turn set reported_at = coalesce(reported_at, clock_timestamp()), task_token = null where session_ulid = $1 and turn_id = $2 and state = 'done'",
@@ -132,6 +126,13 @@ async function openTurn(db: Database, tx: Tx, a: ClaimArgs): Promise<void> {
     a.inputId,
     a.turnId,
   ]);
+  // A workflow that continued as new, or that a chain started, tells its run here first.
+  if (a.runId !== undefined)
+    await tx.query("update generation set run_id = $3 where session_ulid = $1 and generation = $2 and run_id is distinct from $3", [
+      a.sessionUlid,
+      a.generation,
+      a.runId,
+    ]);
   await appendEvents(db, tx, a.sessionUlid, [
     { key: `input.accepted:${a.inputId}`, event: { type: "input.accepted", turnId: a.turnId, data: { inputId: a.inputId } } },
     { key: `turn.queued:${a.turnId}`, event: { type: "turn.queued", turnId: a.turnId, attempt: a.attempt, data: { inputId: a.inputId, n: made?.n ?? 1 } } },

@@ -45,6 +45,14 @@ export function removeFrom(queue: InputQueue, inputIds: readonly string[]): stri
   return removed;
 }
 
+/** Takes out the named inputs, also those whose own Signal is still to come; returns all that have had no turn. */
+export function discard(queue: InputQueue, inputIds: readonly string[]): string[] {
+  const early = inputIds.filter((id) => !queue.waiting.includes(id) && !queue.seen.includes(id));
+  const removed = removeFrom(queue, inputIds);
+  for (const id of early) remember(queue, id);
+  return [...removed, ...early];
+}
+
 function remember(queue: InputQueue, inputId: string): void {
   queue.seen.push(inputId);
   if (queue.seen.length > rememberedIds) queue.seen.splice(0, queue.seen.length - rememberedIds);

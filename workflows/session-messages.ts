@@ -1,7 +1,7 @@
 import { ApplicationFailure, CancellationScope, defineQuery, defineSignal, defineUpdate, log, setHandler, uuid4 } from "@temporalio/workflow";
 import { queryNames, signalNames, updateNames } from "../contracts/messages.ts";
 import type { AbortSignalBody, CloseSignal, InputSignal } from "../contracts/messages.ts";
-import { enqueue, readInputSignal, removeFrom } from "./input-queue.ts";
+import { discard, enqueue, readInputSignal, removeFrom } from "./input-queue.ts";
 import { messageBytes, maxMessageBytes } from "./message-size.ts";
 import { engine } from "./session-activities.ts";
 import type { SessionState } from "./session-state.ts";
@@ -97,11 +97,14 @@ function refuseNonsense(state: SessionState, body: unknown): void {
 }
 
 /** Cancels one turn and returns the inputs that leave the queue. An abort of a turn that is over does nothing at all. */
-function abort(state: SessionState, { turnId, dropQueue }: AbortSignalBody): string[] {
+function abort(state: SessionState, { turnId, dropQueue, drop }: AbortSignalBody): string[] {
   const { current, queue } = state;
-  if (turnId !== undefined && turnId !== current?.turnId) return removeFrom(queue, [turnId]);
+  const named = Array.isArray(drop) ? drop.filter((id) => typeof id === "string") : null;
+  // Of a turn that is over, or none yet: a late repeat. What has waited since the first is not in its list.
+  if (turnId !== undefined && turnId !== current?.turnId) return named === null ? removeFrom(queue, [turnId]) : discard(queue, [turnId, ...named]);
   current?.scope.cancel();
-  return dropQueue === false ? [] : removeFrom(queue, queue.waiting);
+  if (dropQueue === false) return [];
+  return named === null ? removeFrom(queue, queue.waiting) : discard(queue, named);
 }
 
 function view(state: SessionState): SessionView {

@@ -7,13 +7,13 @@ import { readBaseline } from "./baseline.ts";
 import { makeCandidate } from "./candidate.ts";
 import { changedFiles, unifiedDiff } from "./diff.ts";
 import { openGit } from "./git.ts";
-import { checkObjectId, checkPlan, checkRefPart, checkRevision, checkTreePath } from "./names.ts";
+import { checkObjectId, checkPlan, checkRefPart, checkRevision, checkTreePath, inPlace } from "./names.ts";
 import { createSerialize } from "./repository-lock.ts";
-import { findRepository, inRepository, resolveCommit, treeOf, type Repository } from "./repository.ts";
+import { findRepository, gitDirOf, inRepository, resolveCommit, treeOf, type Repository } from "./repository.ts";
 import { snapshotIfDirty } from "./snapshot.ts";
 import { readTree } from "./tree.ts";
 import { sweepViews, withView, type View } from "./view.ts";
-import { addWorktree, dropWorktree, findWorktree, forgetStart, headOf, isReady, populate, reserveStart } from "./worktree.ts";
+import { addWorktree, dropWorktree, findWorktree, forgetStart, headOf, isReady, populate, reserveStart, treeToRestore } from "./worktree.ts";
 
 export interface WorkspacesOptions {
   /** Baton's home, absolute: worktrees must lie below it */
@@ -39,8 +39,9 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
     return withView(home, repository, await readBaseline(git, home, repository.commonDir), workTree, body);
   }
 
-  /** The session's finished worktree. Error: CONFLICT_STATE when it is not there. */
+  /** The git directory of the session's finished worktree. Error: CONFLICT_STATE when it is not there. */
   async function finished(repository: Repository, plan: WorkspacePlan): Promise<string> {
+    if (inPlace(plan)) return gitDirOf(git, repository);
     const dir = await findWorktree(repository, plan.path);
     if (!dir || !(await isReady(dir, plan))) throw new BatonError("CONFLICT_STATE", `The worktree ${plan.path} is not there. It must be prepared first.`);
     return dir;
@@ -64,6 +65,10 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
 
     async prepare(plan) {
       const repository = await repositoryOf(plan);
+      if (inPlace(plan)) {
+        await readBaseline(git, home, repository.commonDir);
+        return { path: plan.path, head: await resolveCommit(git, repository, "baseRef", plan.baseRef) };
+      }
       // Per worktree: two tries of one session must not see each other's half. Per repository, inside: only the `add`.
       return serialize(plan.path, async () => {
         const known = await findWorktree(repository, plan.path);
@@ -75,7 +80,8 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
           throw error;
         });
         const head = await headOf(git, repository, dir, start);
-        await viewOf(repository, plan.path, (view) => populate(git, view, dir, head));
+        const restored = await treeToRestore(git, repository, plan, head);
+        await viewOf(repository, plan.path, (view) => populate(git, view, dir, head, { restored, template: plan.template ?? null }));
         return { path: plan.path, head: start };
       });
     },
@@ -96,10 +102,14 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
 
     async checkout({ plan, commit }) {
       checkObjectId("commit", commit);
-      if (plan.branch !== null)
-        throw new BatonError("INVALID_ARGUMENT", `The worktree of ${plan.sessionUlid} is on the branch ${plan.branch}; only a detached one is moved.`, {
-          field: "branch",
-        });
+      if (plan.branch !== null || inPlace(plan))
+        throw new BatonError(
+          "INVALID_ARGUMENT",
+          `The worktree of ${plan.sessionUlid} is ${plan.branch === null ? "the repository itself" : `on the branch ${plan.branch}`}; only a detached one is moved.`,
+          {
+            field: "branch",
+          },
+        );
       const repository = await repositoryOf(plan);
       return serialize(plan.path, async () => {
         const dir = await finished(repository, plan);
@@ -136,6 +146,8 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
 
     async remove(plan) {
       const repository = await repositoryOf(plan);
+      // Not ours: nothing in it is ever deleted.
+      if (inPlace(plan)) return { snapshot: null };
       return serialize(plan.path, async () => {
         const dir = await findWorktree(repository, plan.path);
         let snapshot: string | null = null;

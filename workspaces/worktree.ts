@@ -3,7 +3,8 @@ import { dirname, join } from "node:path";
 import { BatonError } from "../contracts/failures.ts";
 import type { WorkspacePlan } from "../contracts/workspaces.ts";
 import type { Git } from "./git.ts";
-import { createRef, inRepository, readRef, resolveCommit, worktreesDir, type Repository } from "./repository.ts";
+import { checkObjectId } from "./names.ts";
+import { createRef, inRepository, readRef, resolveCommit, treeOf, worktreesDir, type Repository } from "./repository.ts";
 import type { View } from "./view.ts";
 
 /** Written into the worktree's administrative directory after its files are complete; before that no agent has run in it. */
@@ -77,10 +78,35 @@ export async function addWorktree(git: Git, repository: Repository, plan: Worksp
   return dir;
 }
 
-/** Writes the files of the worktree's commit and marks it complete. A repeat starts over. */
-export async function populate(git: Git, view: View, worktreeGitDir: string, head: string): Promise<void> {
+/** The tree that a worktree made again is to hold beside its commit; null: only that. */
+export async function treeToRestore(git: Git, repository: Repository, plan: WorkspacePlan, head: string): Promise<string | null> {
+  if (!plan.restore) return null;
+  const { commit, until } = plan.restore;
+  checkObjectId("restore.commit", commit);
+  // Somebody has gone on with the branch: over its files the older candidate would be a change back.
+  const committed = await git.run(["show", "--no-patch", "--no-notes", "--no-show-signature", "--format=%ct", head, "--"], inRepository(repository));
+  if (Number(committed) * 1_000 > Date.parse(until)) return null;
+  return treeOf(git, repository, commit);
+}
+
+/** Writes the files of the worktree's commit, as uncommitted changes those of `restored` instead or `template`'s over them, and marks it complete. A repeat starts over. */
+export async function populate(
+  git: Git,
+  view: View,
+  worktreeGitDir: string,
+  head: string,
+  { restored = null, template = null }: { restored?: string | null; template?: string | null } = {},
+): Promise<void> {
   const index = join(worktreeGitDir, "index");
   await git.run(["read-tree", "--reset", "-u", head], view.on(index));
+  if (restored !== null) {
+    await git.run(["read-tree", "--reset", "-u", restored], view.on(index));
+    await git.run(["read-tree", head], view.on(index));
+  } else if (template !== null) {
+    // Through an index of the view's own: for the worktree's they are changes that nobody has committed.
+    await git.run(["read-tree", template], view.on());
+    await git.run(["checkout-index", "--all", "--force", "--quiet"], view.on());
+  }
   await writeFile(join(worktreeGitDir, readyMark), `${head}\n`, { flush: true });
 }
 

@@ -5,6 +5,7 @@ import { providers } from "./providers.ts";
 import { sessionControls } from "./session-control.ts";
 import { sessionLaunches } from "./session-launch.ts";
 import { sessionReads } from "./session-reads.ts";
+import { sessionViews } from "./session-views.ts";
 import { tasks } from "./tasks.ts";
 
 /** A tool as it is published. `actions` of a tool without an `action` parameter: its own one. */
@@ -17,7 +18,7 @@ export interface Tool {
   actions: Action[];
 }
 
-const session = [...sessionReads, ...sessionLaunches, ...sessionControls];
+const session = [...sessionReads, ...sessionViews, ...sessionLaunches, ...sessionControls];
 
 /** Every tool, in the order of publication. */
 export const tools: Tool[] = [
@@ -33,7 +34,7 @@ export const tools: Tool[] = [
     title: "Agent sessions (read)",
     lead: "Read coding agents' sessions: the actions of pm_session that change nothing.",
     readOnly: true,
-    actions: sessionReads,
+    actions: [...sessionReads, ...sessionViews],
   }),
   tool({ name: "pm_task", title: "Tasks", lead: "The tasks that agents work on.", readOnly: false, actions: tasks }),
   tool({
@@ -52,6 +53,12 @@ export const tools: Tool[] = [
     actions: [a],
   })),
 ];
+
+/** What BATON_READ_ONLY publishes: of each tool the actions that change nothing. pm_session has its read-only twin. */
+export const readOnlyTools: Tool[] = tools
+  .filter((one) => one.name !== "pm_session")
+  .map((one) => ({ ...one, readOnly: true, actions: one.actions.filter(({ scope }) => scope === "session:read") }))
+  .filter((one) => one.actions.length > 0);
 
 /** A tool with actions, `help` among them. */
 function tool(a: Pick<Tool, "name" | "title" | "lead" | "readOnly" | "actions">): Tool {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { RunArgs } from "../../client/input.ts";
 import { action, type Action } from "./action.ts";
 import { fields as f } from "./fields.ts";
 import { given } from "./session-reads.ts";
@@ -31,8 +32,20 @@ export const sessionControls: Action[] = [
     scope: "session:control",
     description: "ask for a turn now",
     example: { action: "run", sessionUlid: "PROJ-42/executor-1" },
-    schema: z.strictObject({ sessionUlid: f.sessionUlid, prompt: f.prompt.optional(), ...key }),
-    handle: (baton, caller, args) => baton.sessions.run(caller, given(args)),
+    schema: z.strictObject({
+      sessionUlid: f.sessionUlid,
+      prompt: f.prompt.optional(),
+      configuration: z
+        .strictObject({
+          model: z.string().min(1).max(200).optional(),
+          mode: z.enum(["deny-all", "approve-reads", "ask", "approve-all"]).optional(),
+          maxRuntimeSeconds: z.number().int().min(1).max(86_400).optional(),
+        })
+        .optional()
+        .describe("For this turn: model, mode (permissions, narrower only), maxRuntimeSeconds"),
+      ...key,
+    }),
+    handle: (baton, caller, args) => baton.sessions.run(caller, given(args) as RunArgs),
   }),
   action({
     tool,
@@ -44,6 +57,7 @@ export const sessionControls: Action[] = [
       sessionUlid: f.sessionUlid,
       ...key,
       reason: f.reason.optional(),
+      cascade: z.boolean().optional().describe("Also its children, deepest first"),
       dropQueue: z.boolean().optional().describe("What becomes of the inputs that wait: false keeps them, else they fail as aborted"),
     }),
     handle: async (baton, caller, args) => ({ data: await baton.sessions.abort(caller, given(args)) }),
@@ -56,6 +70,22 @@ export const sessionControls: Action[] = [
     example: { action: "close", sessionUlid: "PROJ-42/executor-1" },
     schema: z.strictObject({ sessionUlid: f.sessionUlid, ...key, reason: f.reason.optional() }),
     handle: async (baton, caller, args) => ({ data: await baton.sessions.close(caller, given(args)) }),
+  }),
+  action({
+    tool,
+    action: "restart",
+    scope: "session:control",
+    description: "let a closed session go on: same workspace and conversation, next generation",
+    example: { action: "restart", clientRequestId: "my-key-3", actor: "@me", sessionUlid: "PROJ-42/executor-1" },
+    schema: z.strictObject({
+      clientRequestId: f.clientRequestId,
+      actor: f.actor,
+      sessionUlid: f.sessionUlid.optional(),
+      providerSessionId: z.string().min(1).max(1_000).optional().describe("The agent's own thread; must agree with sessionUlid"),
+      prompt: f.prompt.optional(),
+      run: z.boolean().optional().describe("false: no turn until run or input"),
+    }),
+    handle: async (baton, caller, args) => ({ data: await baton.sessions.restart(caller, given(args)) }),
   }),
   action({
     tool,

@@ -19,7 +19,9 @@ export const sessionReads: Action[] = [
       role: z.string().optional().describe("Role, like executor"),
       agentHandle: f.handle.optional().describe("Name of the agent"),
       projectKey: z.string().optional().describe("Project"),
+      label: z.string().optional().describe("A label: name, or name=value"),
       parentUlid: z.string().optional().describe("Session that launched it"),
+      rootUlid: f.rootUlid.optional(),
       chainId: f.chainId.optional(),
       attention: z.boolean().optional().describe("Only what waits for somebody"),
       cursor: z.string().optional().describe("page.nextCursor of the last answer"),
@@ -76,8 +78,9 @@ export const sessionReads: Action[] = [
       sessionUlid: f.sessionUlid.optional(),
       chainId: f.chainId.optional(),
       state: z.enum(["open", "answered", "delivered", "expired"]).optional().describe("State of the approvals (default open)"),
+      cursor: z.string().optional().describe("page.nextCursor of the last answer"),
     }),
-    handle: async (baton, _, args) => ({ data: await baton.sessions.approvals(given(args)) }),
+    handle: (baton, _, args) => baton.sessions.approvals(given(args)),
   }),
   action({
     tool,
@@ -88,6 +91,7 @@ export const sessionReads: Action[] = [
     schema: z.strictObject({
       sessionUlids: z.array(z.string()).max(50).optional().describe("ULIDs or names"),
       sessionUlid: f.sessionUlid.optional(),
+      rootUlid: f.rootUlid.optional(),
       chainId: f.chainId.optional(),
       taskKey: f.taskKey.optional(),
       until: z.enum(["attention", "idle", "turn", "closed"]).optional().describe("What for (default attention)"),
@@ -96,6 +100,15 @@ export const sessionReads: Action[] = [
       waitMs: f.waitMs.optional(),
     }),
     handle: async (baton, _, args, signal) => ({ data: await baton.sessions.wait(given(args), signal) }),
+  }),
+  action({
+    tool,
+    action: "tree",
+    scope: "session:read",
+    description: "who launched whom, with status, reason and cost",
+    example: { action: "tree", rootUlid: "PROJ-42/executor-1" },
+    schema: z.strictObject({ rootUlid: f.rootUlid.optional(), sessionUlid: f.sessionUlid.optional() }),
+    handle: async (baton, _, args) => ({ data: await baton.sessions.tree(given(args)) }),
   }),
 ];
 

@@ -72,7 +72,11 @@ export async function openTestBaton(stack: Stack): Promise<TestBaton> {
 }
 
 /** Launches a scripted agent with any steps in one turn after the other. */
-export async function launchScripted(baton: TestBaton, stack: Stack, a: { key: string; turns: unknown[]; prompt?: string }): Promise<string> {
+export async function launchScripted(
+  baton: TestBaton,
+  stack: Stack,
+  a: { key: string; turns: unknown[]; prompt?: string; scenario?: Record<string, unknown> },
+): Promise<string> {
   const taskKey = a.key.replaceAll(/[^A-Za-z0-9._-]/g, "-");
   const { data } = await baton.sdk.sessions.launch(caller, {
     clientRequestId: a.key,
@@ -81,7 +85,7 @@ export async function launchScripted(baton: TestBaton, stack: Stack, a: { key: s
     launcherConfigKey: "demo-executor",
     agentHandle: "executor",
     prompt: a.prompt ?? "go",
-    config: { scenario: { turns: a.turns } },
+    config: { scenario: { ...a.scenario, turns: a.turns } },
     task: { title: taskKey, repositoryPath: stack.repository, projectKey: "FAULTS" },
   });
   return String(data["sessionUlid"]);

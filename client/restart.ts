@@ -1,0 +1,121 @@
+import { ulid } from "ulid";
+import { BatonError } from "../contracts/failures.ts";
+import { pmStatus, sessionState } from "../contracts/session-status.ts";
+import type { SessionRow } from "../store/rows.ts";
+import type { Store } from "../store/store.ts";
+import type { Caller } from "./caller.ts";
+import type { Deps } from "./deps.ts";
+import { busy, deliver, isBusy, nextPrompt, refuseSleep } from "./input.ts";
+import { checkPrompt } from "./launch-plan.ts";
+import { actorOf, findSession, record, requestKey, storedAnswer } from "./requests.ts";
+import { loadFacts, resumable } from "./session-view.ts";
+
+export interface RestartArgs {
+  clientRequestId: string;
+  actor: string;
+  sessionUlid?: string;
+  /** the agent's own conversation */
+  providerSessionId?: string;
+  prompt?: string;
+  /** default true */
+  run?: boolean;
+}
+
+type RestartIds = { sessionUlid: string; inputId: string | null; generation: number; resumed: "native" | "transcript" };
+
+/**
+ * Lets a session go on: a closed one as its next generation in the same workspace and conversation, an idle one as `run` does.
+ * Errors: CONFLICT_STATE while a turn runs, NOT_FOUND for an unknown conversation, INVALID_ARGUMENT when both are given and do not agree.
+ */
+export async function restart(deps: Deps, caller: Caller, args: RestartArgs): Promise<Record<string, unknown>> {
+  const store = await deps.getStore();
+  const row = await asked(store, args);
+  const before = await loadFacts(store, row);
+  const prompt = args.prompt ?? nextPrompt(row, before);
+  checkPrompt(prompt);
+  const repeated = await storedAnswer(store, requestKey(caller, "restart", { ...args }));
+  if (!repeated) {
+    // Of a closed session the inputs that wait are taken up by the generation that now begins.
+    if (row.closedAt === null ? isBusy(before) || before.facts.approvals.length > 0 : false) throw busy(row, before, prompt);
+    await refuseSleep(store, row);
+  }
+  const { ids, replayed } = await record<RestartIds>(store, caller, { action: "restart", args: { ...args }, target: row.sessionUlid }, async (tx) => {
+    const woken = await store.sessions.wake(tx, row.sessionUlid);
+    // Under the session's lock: another restart, or an input, may have been faster.
+    if (!woken && (await store.sessions.isBusy(tx, row.sessionUlid))) throw busy(row, before, prompt);
+    const inputId = args.run === false ? null : ulid();
+    if (inputId !== null) {
+      const source = actorOf(caller, { ...args });
+      await store.inputs.insert(tx, {
+        inputId,
+        sessionUlid: row.sessionUlid,
+        prompt,
+        delivery: "queue",
+        source,
+        requestId: null,
+        limit: deps.options.inputQueue,
+      });
+    }
+    return {
+      sessionUlid: row.sessionUlid,
+      inputId,
+      generation: woken?.generation ?? row.generation,
+      resumed: resumable(before).how === "native" ? "native" : "transcript",
+    };
+  });
+  if (ids.inputId !== null) await deliver(deps, store, ids.inputId);
+  else await startWoken(deps, store, ids.sessionUlid);
+  return answer(store, ids, replayed);
+}
+
+/** The session that both references mean. */
+async function asked(store: Store, args: RestartArgs): Promise<SessionRow> {
+  if (args.sessionUlid === undefined && args.providerSessionId === undefined)
+    throw new BatonError("INVALID_ARGUMENT", "Give sessionUlid or providerSessionId.", {
+      field: "sessionUlid",
+      example: { action: "restart", sessionUlid: "PROJ-42/executor-1" },
+    });
+  const named = args.sessionUlid === undefined ? null : await findSession(store, args.sessionUlid);
+  if (args.providerSessionId === undefined) return named!;
+  if (named && named.providerSessionId === args.providerSessionId) return named;
+  const found = await store.facts.byThread(args.providerSessionId);
+  if (!found) throw new BatonError("NOT_FOUND", `No session has the conversation "${args.providerSessionId}".`, { field: "providerSessionId" });
+  if (named && named.sessionUlid !== found.sessionUlid)
+    throw new BatonError("INVALID_ARGUMENT", `Conversation "${args.providerSessionId}" is session ${found.name}'s, not ${named.name}'s: give one of the two.`, {
+      field: "providerSessionId",
+      allowed: named.providerSessionId,
+    });
+  return named ?? findSession(store, found.sessionUlid);
+}
+
+/** Without an input nobody else would start the generation. */
+async function startWoken(deps: Deps, store: Store, sessionUlid: string): Promise<void> {
+  const row = await findSession(store, sessionUlid);
+  if (row.closedAt === null && row.startedAt === null && row.generation > 1) await deps.starter.session(row);
+}
+
+async function answer(store: Store, ids: RestartIds, replayed: boolean): Promise<Record<string, unknown>> {
+  const { row, facts } = await loadFacts(store, ids);
+  const { state } = sessionState(facts);
+  return {
+    sessionUlid: row.sessionUlid,
+    name: row.name,
+    workflowId: row.workflowId,
+    contextRef: row.contextRef,
+    taskKey: row.taskKey,
+    providerType: row.provider,
+    targetAgentHandle: row.agentHandle,
+    worktreePath: row.worktreePath,
+    branchName: row.branchName,
+    workspace: row.workspace,
+    status: pmStatus(state),
+    state,
+    generation: ids.generation,
+    resumed: ids.resumed,
+    providerSessionId: row.providerSessionId,
+    ...(ids.inputId === null ? {} : { inputId: ids.inputId, turnId: ids.inputId }),
+    cursors: { events: row.lastSeq, deltas: row.lastDelta },
+    nextSeq: row.lastSeq,
+    ...(replayed ? { replayed: true } : {}),
+  };
+}

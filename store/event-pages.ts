@@ -1,0 +1,61 @@
+import type { BatonEvent } from "../contracts/event.ts";
+import type { Database } from "./database.ts";
+import { toEvent } from "./events.ts";
+import type { Store } from "./store.ts";
+
+const plain = "seq, at, session_ulid, type, turn_id, attempt, item_id, parent_item_id, synthetic, raw_ref";
+/** Of events as they are stored (texts are compressed there): no page makes Postgres or us hold more. */
+const storedBytes = 8_388_608;
+
+/** Some events and where the log stands, in one statement. Ordered by the index, so that the running sum stops with the page. */
+const pageOf = (
+  order: "asc" | "desc",
+  session: string,
+) => `select h.last_seq as log_seq, s.closed_at is not null as closed, s.purge is not null as purged, s.session_ulid as log_of, e.*
+from session s join head h using (session_ulid) left join lateral (
+  select ${plain}, case when bytes > $4 then cut_event(data, $4) else data end as data, case when bytes > $4 then bytes end as bytes from (
+    select x.*, octet_length(x.data::text) as bytes from (
+      select ${plain}, data, sum(pg_column_size(data)) over (order by seq ${order} rows between unbounded preceding and current row) - pg_column_size(data) as before
+      from event where session_ulid = s.session_ulid and seq > $2 and ($5::text[] is null or type = any($5)) and ($6::text is null or turn_id = $6) order by seq ${order} limit $3
+    ) x where x.before < ${storedBytes}
+  ) y) e on true
+where s.${session} = $1 order by e.seq`;
+
+/** Reads of the log that stay small, however long it is. */
+export function eventPages(db: Database): Store["pages"] {
+  return {
+    async read(session, a) {
+      const rows = await db.rows<Row>(pageOf(a.newest ? "desc" : "asc", session.name === undefined ? "session_ulid" : "name"), [
+        session.name ?? session.sessionUlid,
+        a.sinceSeq,
+        a.limit,
+        a.textMost,
+        a.types ?? null,
+        a.turnId ?? null,
+      ]);
+      const first = rows[0];
+      if (!first) return null;
+      return {
+        sessionUlid: first.logOf,
+        lastSeq: first.logSeq,
+        closed: first.closed,
+        purged: first.purged,
+        events: rows
+          .filter((row) => row["seq"] !== null)
+          .map(({ logSeq: _seq, logOf: _of, closed: _closed, purged: _purged, bytes, ...row }) => ({ ...toEvent(row), ...(bytes === null ? {} : { bytes }) })),
+      };
+    },
+    async prompts(inputIds, most) {
+      const rows = await db.rows<{ inputId: string; prompt: string }>("select input_id, left(prompt, $2) as prompt from input where input_id = any($1)", [
+        inputIds,
+        most,
+      ]);
+      return new Map(rows.map((row) => [row.inputId, row.prompt]));
+    },
+  };
+}
+
+type Row = Record<string, unknown> & { logSeq: number; logOf: string; closed: boolean; purged: boolean; bytes: number | null };
+
+/** `bytes`: of its data's JSON, when that was above the longest text that was asked for. */
+export type PagedEvent = BatonEvent & { bytes?: number };

@@ -1,0 +1,123 @@
+import { launchScripted } from "../faults/support/launch.ts";
+import { type McpDoor, openMcpDoor } from "../faults/support/mcp-door.ts";
+import { onStack } from "../faults/support/on-stack.ts";
+
+const caller = { principal: "local", actor: "@test" };
+const on = onStack({ start: ["engine", "host"] });
+const key = (name: string) => `${on.stack.env["BATON_INSTANCE"]}-${name}`;
+const sessions = () => on.baton.sdk.sessions;
+let door: McpDoor;
+beforeAll(async () => {
+  door = await openMcpDoor(on.stack);
+}, 60_000);
+afterAll(() => door.close());
+
+const working = (session: string) =>
+  on.baton.eventually(
+    `${session} works`,
+    async () => (await on.baton.query("select 1 from turn where session_ulid = $1 and prompt_sent_at is not null and state <> 'done'", [session])).length === 1,
+    30_000,
+  );
+const inputs = (session: string) =>
+  on.baton.query<{ input_id: string; prompt: string; state: string }>("select input_id, prompt, state from input where session_ulid = $1 order by input_id", [
+    session,
+  ]);
+
+describe("abort", () => {
+  test("a repeated abort drops what waited at the first call, and nothing that came between the calls", async () => {
+    const session = await launchScripted(on.baton, on.stack, { key: key("repeat"), turns: [["ignoreSignals", "hang"], ["hang"], [{ say: "later" }]] });
+    await working(session);
+    await sessions().input(caller, { sessionUlid: session, prompt: "waited" });
+    const args = { sessionUlid: session, clientRequestId: key("abort-1") };
+    // The repeat is under way while the turn still ends: the agent does not listen.
+    const first = sessions().abort(caller, args);
+    expect(await first).toMatchObject({ aborted: true });
+    await sessions().input(caller, { sessionUlid: session, prompt: "between" });
+    const again = await sessions().abort(caller, args);
+    expect(again).toMatchObject({ aborted: true, turnId: (await first)["turnId"] });
+    await on.baton.eventually("the later input has its turn", async () => (await inputs(session))[2]?.state === "delivered", 40_000);
+    expect((await inputs(session)).map(({ prompt, state }) => [prompt, state])).toEqual([
+      ["go", "consumed"],
+      ["waited", "failed"],
+      ["between", "delivered"],
+    ]);
+    // An hour later the same call still means the first turn only.
+    expect(await sessions().abort(caller, args)).toMatchObject({ turnId: (await first)["turnId"] });
+    expect((await inputs(session))[2]?.state).toBe("delivered");
+    expect(await sessions().abort(caller, { sessionUlid: session })).toMatchObject({ aborted: true });
+    await on.baton.turnsEnded(session, 2, 30_000);
+    expect(await sessions().abort(caller, { sessionUlid: session })).toMatchObject({ aborted: false });
+  }, 120_000);
+
+  test("cascade: a session and all below it, the deepest first; dropQueue false keeps what waits", async () => {
+    const tree: string[] = [];
+    for (const name of ["top", "middle", "bottom"]) {
+      tree.push(await launchScripted(on.baton, on.stack, { key: key(name), turns: [["hang"], [{ say: "well" }]] }));
+      if (tree.length > 1) await on.baton.query("update session set parent_ulid = $2 where session_ulid = $1", [tree.at(-1), tree.at(-2)]);
+    }
+    const [top = "", middle = "", bottom = ""] = tree;
+    for (const session of tree) await working(session);
+    expect((await sessions().get({ sessionUlid: bottom }))["rootUlid"]).toBe(top);
+    const { sessions: nodes, totals } = (await sessions().tree({ sessionUlid: bottom })) as { sessions: { sessionUlid: string }[]; totals: object };
+    expect([nodes.map((node) => node.sessionUlid), totals]).toEqual([[bottom], { sessions: 1, running: 1, costMicros: 0 }]);
+    expect(await sessions().tree({ rootUlid: top })).toMatchObject({
+      sessions: [
+        { sessionUlid: top, depth: 0, parentUlid: null, children: 1, status: "RUNNING", reason: "turn" },
+        { sessionUlid: middle, depth: 1, parentUlid: top, children: 1 },
+        { sessionUlid: bottom, depth: 2, parentUlid: middle, children: 0 },
+      ],
+      totals: { sessions: 3, running: 3 },
+    });
+    const listed = async (filter: Record<string, unknown>) =>
+      ((await sessions().list(filter)).data["sessions"] as { sessionUlid: string }[]).map((row) => row.sessionUlid).toSorted();
+    expect(await listed({ rootUlid: middle })).toEqual([middle, bottom].toSorted());
+    expect(await listed({ parentUlid: top })).toEqual([middle]);
+    await sessions().input(caller, { sessionUlid: middle, prompt: "kept" });
+    const { data } = await door.call({ action: "abort", sessionUlid: top, cascade: true, dropQueue: false, clientRequestId: key("cascade") });
+    expect(data).toMatchObject({ aborted: true, cascade: [{ sessionUlid: bottom }, { sessionUlid: middle }] });
+    for (const session of tree) await on.baton.turnsEnded(session, 1, 30_000);
+    for (const session of tree) expect((await on.baton.outcomes(session))[0]).toBe("interrupted");
+    await on.baton.turnsEnded(middle, 2, 30_000);
+    const { data: repeated } = await door.call({ action: "abort", sessionUlid: top, cascade: true, dropQueue: false, clientRequestId: key("cascade") });
+    expect(repeated).toMatchObject({ aborted: true, cascade: [{ sessionUlid: bottom }, { sessionUlid: middle }] });
+    expect((await sessions().tree({ rootUlid: top }))["totals"]).toEqual({ sessions: 3, running: 0, costMicros: 1_000 });
+  }, 120_000);
+});
+
+describe("run", () => {
+  test("a configuration holds for one turn, is recorded, and cannot widen permissions; dbPath is refused", async () => {
+    const session = await launchScripted(on.baton, on.stack, {
+      key: key("configuration"),
+      turns: [[{ say: "one" }], [{ ask: { title: "May I?", kind: "edit" } }, { say: "asked" }], [{ ask: { title: "May I?", kind: "edit" } }, { say: "asked" }]],
+    });
+    await on.baton.turnsEnded(session, 1, 30_000);
+    const refused = async (more: Record<string, unknown>) =>
+      (await door.call({ action: "run", sessionUlid: session, clientRequestId: key("run"), ...more })).error;
+    expect(await refused({ dbPath: "/tmp/x.db" })).toMatchObject({ code: "INVALID_ARGUMENT", field: "dbPath" });
+    expect(await refused({ configuration: { command: ["sh"] } })).toMatchObject({ code: "INVALID_ARGUMENT", field: "configuration.command" });
+    const before = await sessions().get({ sessionUlid: session });
+    expect(before).toMatchObject({ status: "IDLE", turns: { total: 1 } });
+    const { data, ok } = await door.call({
+      action: "run",
+      sessionUlid: session,
+      clientRequestId: key("run"),
+      configuration: { mode: "deny-all", maxRuntimeSeconds: 60 },
+    });
+    expect([ok, data]).toMatchObject([true, { status: "RUNNING" }]);
+    await on.baton.turnsEnded(session, 2, 30_000);
+    const recorded = (await sessions().events({ sessionUlid: session, types: ["input.recorded"] }))["events"] as { data: Record<string, unknown> }[];
+    expect(recorded.at(-1)?.data).toMatchObject({ inputId: data?.["turnId"], configuration: { mode: "deny-all", maxRuntimeSeconds: 60 } });
+    const decisions = async () => (await on.baton.query("select 1 from approval where session_ulid = $1", [session])).length;
+    expect(await decisions()).toBe(0);
+    // The next turn is the preset's again.
+    await on.baton.query("update session set args = jsonb_set(args, '{effective,permissions,mode}', '\"ask\"') where session_ulid = $1", [session]);
+    expect(await refused({ clientRequestId: key("run-2"), configuration: { mode: "approve-all" } })).toMatchObject({
+      code: "INVALID_ARGUMENT",
+      field: "configuration.mode",
+      allowed: ["ask", "deny-all"],
+    });
+    await door.call({ action: "run", sessionUlid: session, clientRequestId: key("run-2") });
+    await on.baton.eventually("it asks", async () => (await decisions()) === 1, 30_000);
+    await sessions().abort(caller, { sessionUlid: session });
+  }, 120_000);
+});
