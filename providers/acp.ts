@@ -23,6 +23,7 @@ interface OpenTurn {
   mapping: TurnMapping;
   interrupted: boolean;
   stalled: boolean;
+  costBefore: number;
 }
 
 /** Drives any agent that speaks ACP version 1 over stdio. */
@@ -60,7 +61,9 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
       }
       if (foreign(params)) return unparsed(jsonOf(params) ?? "[nested too deep]", "an update of another conversation");
       const update = objectOf(params["update"]);
+      const before = cost;
       cost = costOf(update) ?? cost;
+      if (spec.reportCost && turn && cost > before) write(event("usage.reported", { costMicros: cost - turn.costBefore }, { turnId: turn.turnId }));
       // Outside a turn there is only the replay of an old conversation: it was recorded when it happened.
       turn?.mapping.update(update).forEach(write);
     },
@@ -151,10 +154,8 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
   }
 
   async function prompt(turnId: string, _inputId: string, text: string): Promise<TurnEnd> {
-    silenceExpected = false;
-    const current: OpenTurn = { turnId, mapping: turnMapping(turnId), interrupted: false, stalled: false };
+    const current: OpenTurn = { turnId, mapping: turnMapping(turnId), interrupted: false, stalled: false, costBefore: cost };
     turn = current;
-    const costBefore = cost;
     lastHeard = performance.now();
     const watch = stallWatch({
       stallMs: spec.stallMs,
@@ -180,7 +181,7 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
     current.mapping.end().forEach(write);
     turn = null;
     const tokens = usageOf(answer);
-    const usage = { ...noUsage, ...tokens, costMicros: Math.max(0, cost - costBefore) };
+    const usage = { ...noUsage, ...tokens, costMicros: Math.max(0, cost - current.costBefore) };
     if (tokens || usage.costMicros > 0) write(event("usage.reported", usage, { turnId }));
     out.flush();
     return turnEnd({ answer, failure, finalMessage: current.mapping.finalMessage(), usage, interrupted: current.interrupted, stalled: current.stalled });
