@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 // Makes a bare clone runnable. Plain JavaScript: any Node from 20 reads it; everything behind it runs on the Node 24 of node_modules.
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -13,12 +14,22 @@ const commands = {
   start: { script: "local/main.ts", what: "Baton and all it needs, until Ctrl-C" },
   demo: { script: "local/demo.ts", what: "the main job, once, in a scratch repository" },
   mcp: { script: "mcp-gateway/stdio-main.ts", what: "an MCP server on stdin and stdout, for an MCP host's configuration" },
+  status: { script: "cli/main.ts", args: ["status"], what: "what runs, what waits for whom; --watch, --json" },
+  call: { script: "cli/main.ts", args: ["call"], what: 'one call of a tool: call pm_session \'{"action":"list"}\'' },
+  answer: { script: "cli/main.ts", args: ["answer"], what: "answer what an agent waits for: answer <approvalId | session> <decision | text>" },
+  token: { script: "cli/main.ts", args: ["token"], what: "create, list or revoke credentials" },
+  connect: { script: "cli/main.ts", args: ["connect"], what: "an MCP host's configuration: claude, codex, cursor, vscode, opencode, gemini; --write" },
   test: {
     flags: ["--experimental-vm-modules", "--disable-warning=ExperimentalWarning"],
     script: "node_modules/jest/bin/jest.js",
     what: "all tests, or those whose path is given",
   },
   "test:faults": { script: "test/faults/suite.ts", what: "the fault suite at full length, and its table docs/faults.md; --times n, --switched-off" },
+  "test:conformance": {
+    script: "test/conformance/suite.ts",
+    what: "the official MCP suite for both revisions, the inspector and both SDKs against a real Baton",
+  },
+  docs: { script: "mcp-gateway/docs-main.ts", what: "docs/tools/*.md from the registry; --check" },
   check: { script: "local/check.ts", what: "types, lint, format, dead code" },
   bench: { script: "bench/main.ts", what: "benchmarks with their floors; --list, --compare, --json file" },
   bundle: { script: "workers/bundle.ts", what: "the workflow bundle, ahead of time" },
@@ -27,7 +38,7 @@ const commands = {
 const [name = "start", ...rest] = process.argv.slice(2);
 const command = commands[name];
 if (command === undefined) {
-  const lines = Object.entries(commands).map(([key, { what }]) => `  node start.mjs ${key.padEnd(13)}${what}`);
+  const lines = Object.entries(commands).map(([key, { what }]) => `  node start.mjs ${key.padEnd(17)}${what}`);
   console.error(`There is no command ${JSON.stringify(name)}. There are:\n${lines.join("\n")}`);
   process.exit(2);
 }
@@ -127,14 +138,24 @@ function pause(ms) {
   });
 }
 
+/** How a person calls this again from where they are. */
+function ownName() {
+  return process.cwd() === checkout ? "npx baton" : `node ${at("start.mjs")}`;
+}
+
 /** Runs the command under Node 24 and ends as it ends. */
 function runUnderOwnNode() {
   const node = at("node_modules/.bin/node");
-  const child = spawn(node, [...(command.flags ?? []), at(command.script), ...rest], {
+  const child = spawn(node, [...(command.flags ?? []), at(command.script), ...(command.args ?? []), ...rest], {
     stdio: "inherit",
-    cwd: name === "mcp" ? process.cwd() : checkout,
+    cwd: command.args || name === "mcp" ? process.cwd() : checkout,
     // Node keeps what it makes of each .ts file: a process of ours starts in a third of the time and half the memory
-    env: { NODE_COMPILE_CACHE: at(".baton/compile-cache"), ...process.env },
+    env: {
+      NODE_COMPILE_CACHE: at(".baton/compile-cache"),
+      BATON_NODE: process.env.npm_node_execpath || process.execPath,
+      BATON_COMMAND: ownName(),
+      ...process.env,
+    },
   });
   // the terminal sends Ctrl-C to the child too: passing it on would make one into two, and two mean "now"
   process.on("SIGINT", () => {});

@@ -50,16 +50,23 @@ export interface Result {
 const noise = 0.25;
 
 /** Floor, product, floor, product …; repeated as a whole while the floors differ too much to compare with anything. */
-export async function measure(benchmark: Benchmark, ground: Ground, a: { rounds?: number; say(line: string): void }): Promise<Result> {
+export async function measure(benchmark: Benchmark, ground: Ground, a: { rounds?: number; say(line: string): void; stop: AbortSignal }): Promise<Result> {
   const trial = await benchmark.open(ground);
+  /** What was begun is left behind at a stop, and what it started is closed with the trial. */
+  const unlessStopped = <T>(body: Promise<T>): Promise<T> =>
+    new Promise((resolve, reject) => {
+      body.then(resolve, reject);
+      if (a.stop.aborted) reject(a.stop.reason as Error);
+      else a.stop.addEventListener("abort", () => reject(a.stop.reason as Error), { once: true });
+    });
   try {
     for (let attempt = 1; ; attempt += 1) {
       const floor: Figures[] = [];
       const product: Figures[] = [];
       const rounds = a.rounds ?? benchmark.rounds ?? 5;
       for (let round = 1; round <= rounds; round += 1) {
-        if (trial.floor) floor.push(await trial.floor());
-        product.push(await trial.product());
+        if (trial.floor) floor.push(await unlessStopped(trial.floor()));
+        product.push(await unlessStopped(trial.product()));
         a.say(`${benchmark.name} ${round}/${rounds}${floor.length ? `  floor ${figuresLine(floor.at(-1))}` : ""}  product ${figuresLine(product.at(-1))}`);
       }
       const noisy = benchmark.steady !== undefined && spread(floor.map((one) => one[benchmark.steady!] ?? NaN)) > noise;

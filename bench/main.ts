@@ -31,17 +31,40 @@ async function main(): Promise<number> {
   const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
   if (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0)) throw new BadArguments(`--rounds must be a whole number above 0.\n${usage}`);
   const say = (line: string): void => console.error(line);
+  const stop = stopSignal();
   const ground = await openGround(say);
   const results: Result[] = [];
+  let failed = 0;
   try {
-    for (const benchmark of chosen) results.push(await measure(benchmark, ground, { say, ...(rounds === undefined ? {} : { rounds }) }));
+    for (const benchmark of chosen) {
+      if (stop.aborted) break;
+      try {
+        results.push(await measure(benchmark, ground, { say, stop, ...(rounds === undefined ? {} : { rounds }) }));
+      } catch (error) {
+        // What the others measured is not lost with it.
+        failed += 1;
+        say(`${benchmark.name}: ${stop.aborted ? String((error as Error).message) : String((error as Error).stack)}`);
+      }
+    }
   } finally {
     await ground.close();
   }
   const report: Report = { at: new Date().toISOString(), commit: commit(), machine: machine(), results };
   if (values.json) writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`);
   console.log(table(report));
+  if (failed > 0 || stop.aborted) return 1;
   return results.every((result) => result.targets.every((target) => target.met)) ? 0 : 2;
+}
+
+/** Ctrl-C ends what runs and still closes what it started; a second one means now. */
+function stopSignal(): AbortSignal {
+  const controller = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM"] as const)
+    process.once(name, () => {
+      process.once(name, () => process.exit(130));
+      controller.abort(new Error(`stopped by ${name}; closing what runs`));
+    });
+  return controller.signal;
 }
 
 function choose(names: string[]): Benchmark[] {

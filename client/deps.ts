@@ -17,6 +17,10 @@ export interface BatonOptions {
   inspectRepository: InspectRepository;
   /** directories, separated by `:`, where an agent's program is looked for */
   searchPath: string;
+  /** levels of launches below a session that a person launched (3); sessions that one agent's session may have open at once (8) and launch in all (50) */
+  agentDepth?: number;
+  agentChildren?: number;
+  agentLaunches?: number;
 }
 
 /** What every family of the SDK is built from. `getStore` rejects with UNAVAILABLE while Postgres is away. */

@@ -1,8 +1,7 @@
-import { constants } from "node:fs";
-import { access } from "node:fs/promises";
-import { isAbsolute, join } from "node:path";
 import { BatonError } from "../contracts/failures.ts";
-import type { EffectiveLaunch, Preset } from "../contracts/preset.ts";
+import type { EffectiveLaunch, Limits, Preset } from "../contracts/preset.ts";
+import { findProgram } from "./find-program.ts";
+import { installHint } from "./known-agents.ts";
 
 /** What a caller may set beside a preset, for one launch. Permissions are the preset's alone: nobody widens them by a call. */
 export interface LaunchOverrides {
@@ -11,7 +10,8 @@ export interface LaunchOverrides {
   model?: string;
   scenario?: unknown;
   env?: { name: string; valueRef: string }[];
-  wallSeconds?: number;
+  tools?: string[];
+  limits?: Limits;
 }
 
 /** The preset with overrides, as the host will launch it. Errors: BatonError PROVIDER_UNAVAILABLE, with what to install or set. */
@@ -31,7 +31,7 @@ export async function effectiveLaunch(preset: Preset, over: LaunchOverrides, sea
     );
   }
   if (preset.providerType !== "scripted") await mustBeThere(preset, wrapper?.[0] ?? command?.[0], searchPath);
-  const wallSeconds = Math.min(over.wallSeconds ?? Infinity, preset.limits?.wallSeconds ?? Infinity);
+  const tools = over.tools ?? preset.tools;
   return {
     providerType: own ? "acp" : preset.providerType,
     ...(command ? { command } : {}),
@@ -39,9 +39,18 @@ export async function effectiveLaunch(preset: Preset, over: LaunchOverrides, sea
     ...(model ? { model } : {}),
     ...(scenario === undefined ? {} : { scenario }),
     ...(env.length > 0 ? { env } : {}),
+    ...(tools ? { tools } : {}),
     permissions: preset.permissions,
-    limits: Number.isFinite(wallSeconds) ? { wallSeconds } : {},
+    ...(preset.agentScopes ? { agentScopes: preset.agentScopes } : {}),
+    limits: smaller(preset.limits ?? {}, over.limits ?? {}),
   };
+}
+
+/** Of each limit the smaller one: nobody widens a preset's by a call. */
+export function smaller(a: Limits, b: Limits): Limits {
+  const names = ["wallSeconds", "idleSeconds", "turns", "tokens", "costMicros"] as const;
+  const least = names.map((name) => [name, Math.min(a[name] ?? Infinity, b[name] ?? Infinity)] as const);
+  return Object.fromEntries(least.filter(([, value]) => Number.isFinite(value)));
 }
 
 async function mustBeThere(preset: Preset, program: string | undefined, searchPath: string): Promise<void> {
@@ -49,24 +58,17 @@ async function mustBeThere(preset: Preset, program: string | undefined, searchPa
     throw new BatonError("INVALID_ARGUMENT", `Preset "${preset.key}" names no agent: give config.command, the argv of an ACP agent.`, {
       field: "config.command",
     });
-  const candidates = isAbsolute(program)
-    ? [program]
-    : searchPath
-        .split(":")
-        .filter(Boolean)
-        .map((directory) => join(directory, program));
-  for (const candidate of candidates) {
-    if (
-      await access(candidate, constants.X_OK).then(
-        () => true,
-        () => false,
-      )
-    )
-      return;
-  }
+  if ((await findProgram(program, searchPath)) !== null) return;
+  const install = program === preset.config.command?.[0] ? installHint(preset.providerType) : null;
   throw new BatonError(
     "PROVIDER_UNAVAILABLE",
-    `"${program}" is not installed on this machine (not on PATH): install it, or use another preset than "${preset.key}".`,
-    { field: "launcherConfigKey" },
+    `"${program}" is not installed on this machine (not on PATH): ${install ? `run "${install}"` : "install it"}, or use another preset than "${preset.key}".`,
+    {
+      field: "launcherConfigKey",
+      next: [
+        { tool: "pm_provider", args: { action: "list_providers" }, why: "which agents are here, and what to install" },
+        { tool: "pm_provider", args: { action: "test_preset", key: preset.key }, why: "try it again after that" },
+      ],
+    },
   );
 }

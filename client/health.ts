@@ -1,4 +1,10 @@
+import { ulid } from "ulid";
+import { batonVersion } from "../contracts/version.ts";
+import type { Store } from "../store/store.ts";
 import type { Deps } from "./deps.ts";
+import { findProgram } from "./find-program.ts";
+import { knownAgents } from "./known-agents.ts";
+import { listProcesses } from "./list-processes.ts";
 import { loadPresets } from "./presets.ts";
 import { callTemporal } from "./temporal.ts";
 
@@ -7,26 +13,55 @@ export interface Health {
   [part: string]: unknown;
 }
 
-/** What is up. Never throws: a part that is away is part of the answer. */
-export async function health(deps: Deps): Promise<Health> {
-  const [postgres, temporal, hosts, presets] = await Promise.all([
-    timed(async () => (await deps.getStore()).ping()),
-    timed(() => callTemporal(deps.client, () => deps.client.workflowService.getSystemInfo({}))),
-    deps
-      .getStore()
-      .then((store) => store.hosts.all())
-      .catch(() => []),
+/** This process's, since it opened the SDK: a caller that sees another one knows that the door was restarted. */
+const runtimeId = ulid();
+const startTs = new Date(Date.now() - Math.round(performance.now())).toISOString();
+
+/** What is up, in which versions, and how much waits; with `detail` the processes too. Never throws: a part that is away is part of the answer. */
+export async function health(deps: Deps, args: { detail?: boolean } = {}): Promise<Health> {
+  const store = deps.getStore();
+  const maybe = <T>(read: (from: Store) => Promise<T>): Promise<T | null> => store.then(read).catch(() => null);
+  let temporalVersion: string | null = null;
+  const [postgres, temporal, hosts, presets, versions, queues, agents] = await Promise.all([
+    timed(async () => (await store).ping()),
+    timed(async () => {
+      temporalVersion = (await callTemporal(deps.client, () => deps.client.workflowService.getSystemInfo({}))).serverVersion ?? null;
+    }),
+    maybe((from) => from.hosts.all()),
     loadPresets(deps.options.home),
+    maybe((from) => from.health.versions()),
+    maybe((from) => from.health.depths()),
+    installed(deps.options.searchPath),
   ]);
-  const ok = postgres.status === "ok" && temporal.status === "ok" && hosts.some((host) => host.alive);
+  const ok = postgres.status === "ok" && temporal.status === "ok" && (hosts ?? []).some((host) => host.alive);
   return {
     status: ok ? "ok" : "degraded",
+    name: "baton",
+    version: batonVersion,
+    startTs,
+    runtimeId,
     postgres,
     temporal: { ...temporal, namespace: deps.options.temporalNamespace },
-    hosts: hosts.map(({ hostId, alive, pid, leaseUntil }) => ({ hostId, alive, pid, leaseUntil })),
+    hosts: (hosts ?? []).map(({ hostId, alive, pid, leaseUntil }) => ({
+      hostId,
+      alive,
+      pid,
+      leaseUntil,
+      ...(hostId === deps.options.hostId ? { agents } : {}),
+    })),
+    versions: { baton: batonVersion, node: process.version, postgres: versions?.postgres ?? null, schema: versions?.schema ?? null, temporal: temporalVersion },
+    queues,
     instance: deps.options.instance,
     problems: presets.problems,
+    ...(args.detail ? { processes: await listProcesses(deps, hosts ?? [], (await maybe((from) => from.health.runners())) ?? []) } : {}),
   };
+}
+
+/** The agents of this machine that a preset could start. */
+async function installed(searchPath: string): Promise<{ provider: string; available: boolean }[]> {
+  return Promise.all(
+    knownAgents.map(async ({ providerType, command }) => ({ provider: providerType, available: (await findProgram(command[0], searchPath)) !== null })),
+  );
 }
 
 async function timed(call: () => Promise<unknown>): Promise<{ status: "ok" | "down"; ms: number; say?: string }> {

@@ -7,7 +7,7 @@ import type { Store } from "../store/store.ts";
 import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import { checkPrompt } from "./launch-plan.ts";
-import { actorOf, type Args, findSession, record, requestKey, storedAnswer } from "./requests.ts";
+import { actorOf, type Args, findSession, record, requestKey, sourceOf, storedAnswer } from "./requests.ts";
 import { loadFacts, type SessionWithFacts } from "./session-view.ts";
 import type { StoredArgs } from "./start-workflow.ts";
 import { checkConfiguration } from "./turn-configuration.ts";
@@ -85,7 +85,7 @@ export async function input(
       sessionUlid: row.sessionUlid,
       prompt: args.prompt,
       delivery,
-      source: actor,
+      source: sourceOf(caller, { ...args }),
       requestId: null,
       configuration: args.configuration ?? null,
       limit: deps.options.inputQueue,
@@ -138,7 +138,7 @@ export async function refuseSleep(store: Store, row: SessionRow): Promise<void> 
 }
 
 /** Tells the workflow of a recorded input; starts the generation when nobody has. Repeating it is harmless: the workflow dedupes. */
-export async function deliver(deps: Deps, store: Store, inputId: string): Promise<void> {
+export async function deliver(deps: Pick<Deps, "starter">, store: Store, inputId: string): Promise<void> {
   const given = await store.inputs.get(inputId);
   if (!given || given.state !== "recorded") return;
   const row = await store.sessions.get(given.sessionUlid);
@@ -154,7 +154,11 @@ async function answer(store: Store, sessionUlid: string, ids: InputIds, delivery
   const waits = ids.approvalId === null && open.length > 0;
   const cursors = { events: now.lastSeq, deltas: now.lastDelta };
   const next = waits
-    ? open.map((a) => ({ tool: "pm_session", args: { action: "respond", approvalId: a.approvalId, decision: a.options[0]?.id ?? "allow" }, why: a.title }))
+    ? open.map((a) => ({
+        tool: "pm_session",
+        args: { action: "respond", approvalId: a.approvalId, decision: a.options[0]?.id ?? "allow", ...(a.options[0]?.add ? { add: a.options[0].add } : {}) },
+        why: a.title,
+      }))
     : [];
   const data = {
     sessionUlid,

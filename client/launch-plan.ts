@@ -1,13 +1,20 @@
-import { taskKeyPattern, branchPattern } from "../contracts/workspaces.ts";
+import { taskKeyPattern } from "../contracts/workspaces.ts";
 import { nearest } from "../contracts/did-you-mean.ts";
 import { BatonError } from "../contracts/failures.ts";
-import type { EffectiveLaunch, Preset } from "../contracts/preset.ts";
-import type { TaskRow } from "../store/rows.ts";
+import type { EffectiveLaunch, Limits, Override, Preset } from "../contracts/preset.ts";
+import type { SessionRow, TaskRow } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
-import { minimalSystemPrompt, taskPrompt } from "./compose-prompt.ts";
+import { type Capability, definitionPlaces, findAgent, findCapabilities } from "./agents.ts";
+import type { Caller } from "./caller.ts";
+import { type ComposedPrompt, composePrompt } from "./compose-prompt.ts";
 import type { Deps } from "./deps.ts";
-import { effectiveLaunch, type LaunchOverrides } from "./effective-launch.ts";
+import { effectiveLaunch, type LaunchOverrides, smaller } from "./effective-launch.ts";
+import { mustBeOperator } from "./launch-authority.ts";
+import { overridesOf } from "./launch-overrides.ts";
+import { checkTools } from "./launch-tools.ts";
+import { type PlannedWorkspace, planWorkspace, type WorktreeArgs } from "./launch-workspace.ts";
 import { loadPresets } from "./presets.ts";
+import { actorOf, findSession } from "./requests.ts";
 
 export interface NewTask {
   title?: string;
@@ -46,12 +53,20 @@ export interface LaunchArgs {
   systemPrompt?: string;
   additionalInstructions?: string;
   capabilityKeys?: string[];
-  worktree?: { baseRef?: string; branchPrefix?: string; disabled?: boolean; templateRef?: string };
-  config?: Omit<LaunchOverrides, "wallSeconds">;
+  sessionUlidToAudit?: string;
+  worktree?: WorktreeArgs;
+  config?: Omit<LaunchOverrides, "limits" | "tools">;
+  tools?: string[];
+  env?: { name: string; valueRef: string }[];
+  bootstrapCommands?: string[];
   maxRuntimeSeconds?: number;
-  limits?: { wallSeconds?: number };
+  limits?: Limits;
   labels?: Record<string, string>;
+  parentUlid?: string;
   run?: boolean;
+  dryRun?: boolean;
+  /** `input`: the launching session is told each time this one has settled */
+  onSettled?: "input";
   task?: NewTask;
   chain?: ChainRequest;
   /** `start`: what the session is about, when it is not a task */
@@ -64,78 +79,131 @@ export interface LaunchPlan {
   task: TaskRow | null;
   /** the task to make with the session; its repository, resolved */
   newTask: (Omit<TaskRow, "createdAt" | "updatedAt" | "status"> & { repositoryPath: string | null }) | null;
+  projectKey: string | null;
   contextRef: string;
   role: string;
   agentHandle: string;
+  parent: SessionRow | null;
   preset: Preset;
   effective: EffectiveLaunch;
-  repositoryPath: string;
-  baseRef: string;
-  branch: string;
-  prompt: string;
-  systemPrompt: string;
+  overrides: Override[];
+  workspace: PlannedWorkspace;
+  /** lines for the shell before the first turn: the preset's, then the caller's */
+  bootstrap: string[];
+  prompt: ComposedPrompt;
   warnings: string[];
 }
 
 const promptLimit = 262_144;
 
-/** Checks a launch against presets, task, repository and machine, and composes its prompts. Makes nothing. Errors: BatonError. */
-export async function planLaunch(deps: Deps, store: Store, args: LaunchArgs): Promise<LaunchPlan> {
+/** Checks a launch against presets, agents, task, repository and machine, and composes its prompts. Makes nothing. Errors: BatonError. */
+export async function planLaunch(deps: Deps, store: Store, caller: Caller, args: LaunchArgs): Promise<LaunchPlan> {
   if (args.contextRef === undefined && !taskKeyPattern.test(args.taskKey))
     throw invalid("taskKey", `"${args.taskKey}" is no task key: letters, digits, ".", "_" and "-", at most 64, beginning with a letter or digit.`);
-  const warnings = ignored(args);
+  checkLabels(args.labels ?? {});
+  if (args.bootstrapCommands?.length) mustBeOperator(caller, "bootstrapCommands");
   const preset = await findPreset(deps, args.launcherConfigKey);
   if (args.provider !== undefined && args.provider !== preset.providerType)
     throw invalid("provider", `Preset "${preset.key}" is for ${preset.providerType}, not ${args.provider}: leave provider out or take another preset.`, [
       preset.providerType,
     ]);
-  const task = await store.tasks.get(args.taskKey);
-  const newTask = task ? null : await taskToMake(store, args);
-  if (task && args.task) warnings.push(`Task ${task.taskKey} exists: "task" was ignored.`);
-  const asked = args.repositoryPath ?? (task ? (await store.tasks.project(task.projectKey))?.repositoryPath : newTask?.repositoryPath);
-  if (!asked) throw invalid("task.repositoryPath", "Give the absolute path of the git repository to work in.");
-  const base = args.worktree?.baseRef ?? task?.baseRef ?? newTask?.baseRef ?? undefined;
-  const repository = await deps.options.inspectRepository(asked, base);
-  const wall = Math.min(args.maxRuntimeSeconds ?? Infinity, args.limits?.wallSeconds ?? Infinity);
-  const effective = await effectiveLaunch(preset, { ...args.config, ...(Number.isFinite(wall) ? { wallSeconds: wall } : {}) }, deps.options.searchPath);
-  const role = args.role ?? "executor";
-  if (!/^[a-z][a-z0-9-]{0,31}$/.test(role)) throw invalid("role", `"${role}" is no role: lower-case letters, digits and dashes.`);
-  const agentHandle = (args.agentHandle ?? args.agentId ?? preset.key).replace(/^@/, "");
+  checkTools(preset, args.tools);
+  const over = launchOverrides(args);
+  const overrides = overridesOf(preset, over, actorOf(caller, { ...args }));
+
+  const { task, newTask, warnings } = await taskOf(store, args);
+  const audited = args.sessionUlidToAudit === undefined ? null : await findSession(store, args.sessionUlidToAudit);
+  const parent = args.parentUlid === undefined ? null : await findSession(store, args.parentUlid);
   // A bare contextRef that is a task's key means the task.
   const contextRef = task ? `TASK-${task.taskKey}` : (args.contextRef ?? `TASK-${args.taskKey}`);
-  const branch = `${args.worktree?.branchPrefix ?? "baton/"}${args.contextRef === undefined ? args.taskKey : args.contextRef.replace(/[^A-Za-z0-9._-]+/g, "-")}`;
-  if (!branchPattern.test(branch)) throw invalid("worktree.branchPrefix", `"${branch}" is no branch name that Baton makes.`);
-  if (args.worktree?.disabled)
-    throw new BatonError("UNSUPPORTED_BY_PROVIDER", "Working in the repository itself is not part of this version: leave worktree.disabled out.", {
-      field: "worktree.disabled",
-    });
+  const known = task ? (await store.tasks.project(task.projectKey))?.repositoryPath : newTask?.repositoryPath;
+  const workspace = await planWorkspace(deps, store, {
+    caller,
+    worktree: args.worktree ?? {},
+    repositoryPath: args.repositoryPath ?? known ?? undefined,
+    base: task?.baseRef ?? newTask?.baseRef ?? undefined,
+    audited,
+    about: args.contextRef ?? args.taskKey,
+  });
+  const effective = await effectiveLaunch(preset, over, deps.options.searchPath);
+
+  const places = definitionPlaces(deps.options.home, workspace.repositoryPath);
+  const { agent, problems } = await findAgent(places, { ...args, fallback: preset.key });
+  const role = args.role ?? agent.role ?? "executor";
+  if (!/^[a-z][a-z0-9-]{0,31}$/.test(role)) throw invalid("role", `"${role}" is no role: lower-case letters, digits and dashes.`);
+  const attached = await findCapabilities(places, [...agent.capabilityKeys, ...(args.capabilityKeys ?? [])]);
   const about = task ?? (newTask && ({ ...newTask, status: "", createdAt: "", updatedAt: "" } satisfies TaskRow & { repositoryPath: unknown }));
-  const prompt = args.prompt ?? (about ? taskPrompt(about, args.additionalInstructions) : "");
-  checkPrompt(prompt);
-  const systemPrompt = args.systemPrompt ?? minimalSystemPrompt({ agentHandle, role, contextRef });
+  const prompt = composePrompt({
+    agent,
+    role,
+    contextRef,
+    inRepository: workspace.branch === null,
+    task: about,
+    capabilities: attached.capabilities,
+    prompt: args.prompt,
+    systemPrompt: args.systemPrompt,
+    additionalInstructions: args.additionalInstructions,
+    audited,
+  });
+  checkPrompt(prompt.firstPrompt);
+  checkPrompt(prompt.systemPrompt, "systemPrompt");
   return {
     task,
-    newTask: newTask && { ...newTask, repositoryPath: repository.path },
+    newTask: newTask && { ...newTask, repositoryPath: workspace.repositoryPath },
+    projectKey: task?.projectKey ?? newTask?.projectKey ?? args.worktree?.projectKey ?? null,
     contextRef,
     role,
-    agentHandle,
+    agentHandle: agent.handle,
+    parent,
     preset,
     effective,
-    repositoryPath: repository.path,
-    baseRef: base ?? repository.headBranch ?? repository.head,
-    branch,
+    overrides,
+    workspace,
+    bootstrap: [...(preset.bootstrapCommands ?? []), ...(args.bootstrapCommands ?? [])],
     prompt,
-    systemPrompt,
-    warnings,
+    warnings: [...warnings, ...problems, ...attached.problems, ...promptWarnings(args, attached.capabilities)],
   };
 }
 
-/** Error: INVALID_ARGUMENT above 256 KB. */
-export function checkPrompt(prompt: string): void {
+/** What a launch asks for over its preset, from wherever in the arguments it stands. */
+function launchOverrides(args: LaunchArgs): LaunchOverrides {
+  const env = [...(args.config?.env ?? []), ...(args.env ?? [])];
+  const limits = smaller(args.limits ?? {}, args.maxRuntimeSeconds === undefined ? {} : { wallSeconds: args.maxRuntimeSeconds });
+  return { ...args.config, ...(env.length > 0 ? { env } : {}), ...(args.tools ? { tools: args.tools } : {}), limits };
+}
+
+/** The task a launch is about, or the one to make with it. Errors: NOT_FOUND, INVALID_ARGUMENT. */
+async function taskOf(store: Store, args: LaunchArgs): Promise<Pick<LaunchPlan, "task" | "newTask" | "warnings">> {
+  const task = await store.tasks.get(args.taskKey);
+  const projectKey = args.worktree?.projectKey;
+  if (task && projectKey !== undefined && projectKey !== task.projectKey)
+    throw invalid("worktree.projectKey", `Task ${task.taskKey} belongs to project ${task.projectKey}: leave projectKey out.`, [task.projectKey]);
+  const made = args.task && projectKey !== undefined ? { projectKey, ...args.task } : args.task;
+  const newTask = task ? null : await taskToMake(store, { ...args, ...(made ? { task: made } : {}) });
+  return { task, newTask, warnings: task && args.task ? [`Task ${task.taskKey} exists: "task" was ignored.`] : [] };
+}
+
+function promptWarnings(args: LaunchArgs, capabilities: Capability[]): string[] {
+  if (args.prompt === undefined && args.systemPrompt === undefined)
+    return capabilities
+      .filter((capability) => capability.text === null)
+      .map(({ key }) => `Capability "${key}" is not known here: its section of the prompt is missing.`);
+  const unused = (["capabilityKeys", "additionalInstructions"] as const).filter((name) => args[name]?.length);
+  return unused.length === 0 || args.prompt === undefined ? [] : [`A prompt was given: ${unused.join(" and ")} are not part of it.`];
+}
+
+function checkLabels(labels: Record<string, string>): void {
+  const wrong = Object.entries(labels).find(([name, value]) => name.length < 1 || name.length > 63 || value.length > 200);
+  if (wrong || Object.keys(labels).length > 16)
+    throw invalid("labels", wrong ? `Label "${wrong[0].slice(0, 63)}" is too long: names have at most 63 characters, values 200.` : "At most 16 labels.");
+}
+
+/** Error: LIMIT_EXCEEDED above 256 KB. */
+export function checkPrompt(prompt: string, field = "prompt"): void {
   const bytes = Buffer.byteLength(prompt);
   if (bytes > promptLimit)
     throw new BatonError("LIMIT_EXCEEDED", `The prompt has ${bytes} bytes, ${promptLimit} are allowed: put long material in a file of the repository.`, {
-      field: "prompt",
+      field,
       allowed: promptLimit,
     });
 }
@@ -182,12 +250,6 @@ export async function newTaskRow(store: Store, taskKey: string, task: NewTask): 
     metadata: {},
     repositoryPath: task.repositoryPath ?? project?.repositoryPath ?? null,
   };
-}
-
-function ignored(args: LaunchArgs): string[] {
-  const found = (args.capabilityKeys ?? []).map((key) => `Capability "${key}" is not known here: its section of the prompt is missing.`);
-  if (args.worktree?.templateRef !== undefined) found.push("worktree.templateRef is not part of this version and was ignored.");
-  return found;
 }
 
 function invalid(field: string, message: string, allowed?: unknown): BatonError {

@@ -3,6 +3,8 @@ import { BatonError } from "../contracts/failures.ts";
 import { openStore } from "../store/open-store.ts";
 import type { Store } from "../store/store.ts";
 import { abort, type AbortArgs } from "./abort.ts";
+import { agentWait } from "./agent-wait.ts";
+import { auditRefusal, authorize, type Called } from "./authorize.ts";
 import type { Caller } from "./caller.ts";
 import { close, type CloseArgs, respond, type RespondArgs } from "./control.ts";
 import type { BatonOptions, Deps } from "./deps.ts";
@@ -12,7 +14,9 @@ import { type Health, health } from "./health.ts";
 import { input, type InputAnswer, type InputArgs, run, type RunArgs } from "./input.ts";
 import { launch, type Launched } from "./launch.ts";
 import type { LaunchArgs } from "./launch-plan.ts";
-import { loadPresets } from "./presets.ts";
+import { configView, promptView, specView, type ViewArgs } from "./launch-views.ts";
+import { createPreset, deletePreset, getPreset, listPresets, type PresetArgs, updatePreset } from "./preset-changes.ts";
+import { listProviders, testPreset } from "./providers.ts";
 import { purge, type PurgeArgs } from "./purge.ts";
 import { getChain } from "./read-chains.ts";
 import { type DeltasArgs, liveDeltas } from "./read-deltas.ts";
@@ -22,9 +26,10 @@ import { restart, type RestartArgs } from "./restart.ts";
 import { createStarter } from "./start-workflow.ts";
 import { changeStatus, type ChangeStatusArgs, createTask, type CreateTaskArgs, getTask, listTasks, type ListTasksArgs } from "./tasks.ts";
 import { lazyTemporal } from "./temporal.ts";
+import { callerOf, createToken, type CreateTokenArgs, listTokens, revokeToken, type TokenView } from "./tokens.ts";
 import { tree, type TreeArgs } from "./tree.ts";
 import { unlessPurged } from "./unless-purged.ts";
-import { wait, type WaitArgs } from "./wait.ts";
+import type { WaitArgs } from "./wait.ts";
 
 export type { BatonOptions } from "./deps.ts";
 export type { Caller } from "./caller.ts";
@@ -42,6 +47,9 @@ export interface Baton {
     restart(caller: Caller, args: RestartArgs): Promise<Data>;
     purge(caller: Caller, args: PurgeArgs): Promise<Data>;
     respond(caller: Caller, args: RespondArgs): Promise<Data>;
+    prompt(args: ViewArgs): Promise<Data>;
+    config(args: ViewArgs): Promise<Data>;
+    spec(args: ViewArgs): Promise<Data>;
     get(args: { sessionUlid?: string; chainId?: string; turnId?: string }): Promise<Data>;
     list(args: ListArgs): Promise<Page>;
     approvals(args: ApprovalsArgs): Promise<Page>;
@@ -62,8 +70,27 @@ export interface Baton {
     changeStatus(caller: Caller, args: ChangeStatusArgs): Promise<Data>;
   };
   chains: { get(chainId: string): Promise<Data> };
-  presets: { list(): ReturnType<typeof loadPresets> };
-  health(): Promise<Health>;
+  presets: {
+    list(args?: { includeProviderDefaults?: boolean }): Promise<Data>;
+    get(key: string): Promise<Data>;
+    create(caller: Caller, args: PresetArgs): Promise<Data>;
+    update(caller: Caller, args: PresetArgs): Promise<Data>;
+    delete(caller: Caller, args: { key: string; clientRequestId?: string; actor?: string }): Promise<Data>;
+    test(key: string): Promise<Data>;
+  };
+  providers: { list(): Promise<Data> };
+  tokens: {
+    create(caller: Caller, args: CreateTokenArgs): Promise<{ token: TokenView; secret: string }>;
+    list(caller: Caller): Promise<TokenView[]>;
+    revoke(caller: Caller, args: { tokenId: string }): Promise<TokenView>;
+    /** who shows this secret; null: nobody */
+    caller(secret: string): Promise<Caller | null>;
+  };
+  /** what doors ask before every action (client/authorize.ts) */
+  authorize(caller: Caller, called: Called, args: Data): Promise<Data>;
+  /** what doors tell when an action was refused */
+  auditRefusal(caller: Caller, called: Called, args: unknown, error: unknown): Promise<void>;
+  health(args?: { detail?: boolean }): Promise<Health>;
   close(): Promise<void>;
 }
 
@@ -130,6 +157,9 @@ export function openBaton(options: BatonOptions): Promise<Baton> {
         ),
       purge: (caller, args) => purge(deps, caller, args),
       respond: (caller, args) => respond(deps, caller, args),
+      prompt: (args) => promptView(deps, args),
+      config: (args) => configView(deps, args),
+      spec: (args) => specView(deps, args),
       get: (args) => getSession(deps, args),
       list: (args) => listSessions(deps, args),
       approvals: (args) => listApprovals(deps, args),
@@ -137,7 +167,7 @@ export function openBaton(options: BatonOptions): Promise<Baton> {
       liveDeltas: (args, signal) => liveDeltas(deps, args, signal),
       event: (args) => wholeEvent(deps, args),
       follow: (args, signal) => follow(deps, args, signal),
-      wait: (args, signal) => wait(deps, args, signal),
+      wait: (args, signal) => agentWait(deps, args, signal),
       tree: (args) => tree(deps, args),
       diff: (args) => diff(deps, args),
     },
@@ -148,8 +178,24 @@ export function openBaton(options: BatonOptions): Promise<Baton> {
       changeStatus: (caller, args) => changeStatus(deps, caller, args),
     },
     chains: { get: (chainId) => getChain(deps, chainId) },
-    presets: { list: () => loadPresets(options.home) },
-    health: () => health(deps),
+    presets: {
+      list: (args) => listPresets(deps, args ?? {}),
+      get: (key) => getPreset(deps, key),
+      create: (caller, args) => createPreset(deps, caller, args),
+      update: (caller, args) => updatePreset(deps, caller, args),
+      delete: (caller, args) => deletePreset(deps, caller, args),
+      test: (key) => testPreset(deps, key),
+    },
+    providers: { list: () => listProviders(deps) },
+    tokens: {
+      create: (caller, args) => createToken(deps, caller, args),
+      list: (caller) => listTokens(deps, caller),
+      revoke: (caller, args) => revokeToken(deps, caller, args),
+      caller: (secret) => callerOf(deps, secret),
+    },
+    authorize: (caller, called, args) => authorize(deps, caller, called, args),
+    auditRefusal: (caller, called, args, error) => auditRefusal(deps, caller, called, args, error),
+    health: (args) => health(deps, args),
     close: async () => {
       await postgres.close();
       await temporal.close();

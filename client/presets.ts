@@ -1,44 +1,34 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
-import { demoScenarios } from "../contracts/demo-scenarios.ts";
+import type { z } from "zod";
 import type { Preset } from "../contracts/preset.ts";
+import { presetFile } from "../contracts/preset.schema.ts";
+import { builtInPresets } from "./built-in-presets.ts";
+import { knownAgents } from "./known-agents.ts";
 
-const presetFile = z.strictObject({
-  key: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,159}$/),
-  displayName: z.string().min(1).max(200).optional(),
-  providerType: z.enum(["claude", "codex", "opencode", "gemini", "acp", "scripted"]),
-  description: z.string().max(2_000).optional(),
-  config: z
-    .strictObject({
-      command: z.array(z.string().min(1)).min(1).optional(),
-      wrapper: z.array(z.string().min(1)).optional(),
-      model: z.string().min(1).optional(),
-      scenario: z.unknown().optional(),
-      env: z.array(z.strictObject({ name: z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), valueRef: z.string().min(1) })).optional(),
-    })
-    .default({}),
-  permissions: z.strictObject({ mode: z.enum(["deny-all", "approve-reads", "ask", "approve-all"]) }).default({ mode: "ask" }),
-  limits: z.strictObject({ wallSeconds: z.number().int().min(1).max(86_400).optional() }).optional(),
-  revision: z.number().int().min(1).default(1),
-});
-
-/** All presets: the built-in ones and `<home>/presets/*.json`, which replace built-in ones of the same key. A wrong file is a problem (a sentence), never an error: the others still work. */
+/**
+ * All presets: the built-in ones and `<home>/presets/*.json`, which replace built-in ones of the same key. The files are this installation's: a
+ * gateway and a host on two machines read each their own home. A wrong file is a problem (a sentence), never an error: the others still work.
+ */
 export async function loadPresets(home: string): Promise<{ presets: Preset[]; problems: string[] }> {
-  const found = new Map(builtIn().map((preset) => [preset.key, preset]));
+  const found = new Map(builtInPresets().map((preset) => [preset.key, finished(presetFile.parse(preset))]));
   const problems: string[] = [];
-  const directory = join(home, "presets");
+  const directory = presetDirectory(home);
   const names = await readdir(directory).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== "ENOENT") problems.push(`${directory}: ${error.message}`);
     return [];
   });
-  for (const name of names.filter((n) => n.endsWith(".json")).sort()) {
+  for (const name of names.filter((n) => n.endsWith(".json") && !n.startsWith(".")).sort()) {
     const preset = await readPreset(join(directory, name), name.slice(0, -".json".length));
     if (typeof preset === "string") problems.push(preset);
     else found.set(preset.key, preset);
   }
   return { presets: [...found.values()].sort((a, b) => (a.key < b.key ? -1 : 1)), problems };
+}
+
+export function presetDirectory(home: string): string {
+  return join(home, "presets");
 }
 
 async function readPreset(path: string, key: string): Promise<Preset | string> {
@@ -52,30 +42,11 @@ async function readPreset(path: string, key: string): Promise<Preset | string> {
   }
 }
 
-function finished(parsed: z.infer<typeof presetFile>): Preset {
+/** A parsed file as the rest of Baton sees it: named, with its hash, its environment in one place, and the command of an agent that Baton knows. */
+export function finished({ env, ...parsed }: z.output<typeof presetFile>): Preset {
+  const command = parsed.config.command ?? knownAgents.find((agent) => agent.providerType === parsed.providerType)?.command;
+  const config = { ...parsed.config, command, ...(env === undefined ? {} : { env: [...(parsed.config.env ?? []), ...env] }) };
   // Through JSON: what zod marks as `undefined` is left out, so that the hash is of what is there.
-  const plain = JSON.parse(JSON.stringify({ ...parsed, displayName: parsed.displayName ?? parsed.key })) as Omit<Preset, "sha256">;
+  const plain = JSON.parse(JSON.stringify({ ...parsed, config, displayName: parsed.displayName ?? parsed.key })) as Omit<Preset, "sha256">;
   return { ...plain, sha256: createHash("sha256").update(JSON.stringify(plain)).digest("hex") };
-}
-
-type Launcher = Pick<Preset, "providerType" | "config">;
-const launchers: Record<string, Launcher> = {
-  opencode: { providerType: "opencode", config: { command: ["opencode", "acp"] } },
-  gemini: { providerType: "gemini", config: { command: ["gemini", "--acp"] } },
-  claude: { providerType: "claude", config: {} },
-  codex: { providerType: "codex", config: {} },
-};
-const roles = { coder: "approve-all", reviewer: "approve-reads", auditor: "approve-reads" } as const;
-
-function builtIn(): Preset[] {
-  const real = Object.entries(roles).flatMap(([role, mode]) => Object.entries(launchers).map(([name, launcher]) => make(`${role}-${name}`, launcher, mode)));
-  const demo = (["executor", "reviewer", "auditor"] as const).map((role) => {
-    const mode = role === "executor" ? "approve-all" : "approve-reads";
-    return make(`demo-${role}`, { providerType: "scripted", config: { scenario: demoScenarios[role] } }, mode);
-  });
-  return [...real, ...demo];
-}
-
-function make(key: string, launcher: Launcher, mode: Preset["permissions"]["mode"]): Preset {
-  return finished(presetFile.parse({ key, ...launcher, permissions: { mode } }));
 }

@@ -1,5 +1,6 @@
 import { BatonError } from "../contracts/failures.ts";
 import { pmStatus, sessionAttention, sessionState } from "../contracts/session-status.ts";
+import type { Viewer } from "../store/reach.ts";
 import type { FactsRow } from "../store/rows.ts";
 import type { FactsFilter, Store } from "../store/store.ts";
 import { approvalView } from "./approval-view.ts";
@@ -24,6 +25,8 @@ export interface ListArgs {
   chainId?: string;
   attention?: boolean;
   cursor?: string;
+  /** whose eyes; set by `authorize` */
+  reach?: Viewer;
 }
 export interface ApprovalsArgs {
   sessionUlid?: string;
@@ -31,6 +34,8 @@ export interface ApprovalsArgs {
   state?: string;
   limit?: number;
   cursor?: string;
+  /** whose eyes; set by `authorize` */
+  reach?: Viewer;
 }
 export interface Page {
   data: Record<string, unknown>;
@@ -71,7 +76,7 @@ export async function listSessions(deps: Deps, args: ListArgs): Promise<Page> {
 }
 
 function filterOf(args: ListArgs, wanted: string | undefined): Omit<FactsFilter, "limit"> {
-  const { contextRef, role, agentHandle, projectKey, parentUlid, rootUlid, chainId, label, attention } = args;
+  const { contextRef, role, agentHandle, projectKey, parentUlid, rootUlid, chainId, label, attention, reach } = args;
   const at = label?.indexOf("=") ?? -1;
   const given = {
     contextRef,
@@ -81,6 +86,7 @@ function filterOf(args: ListArgs, wanted: string | undefined): Omit<FactsFilter,
     parentUlid,
     rootUlid,
     chainId,
+    reach,
     ...(label === undefined ? {} : at < 0 ? { label } : { labels: { [label.slice(0, at)]: label.slice(at + 1) } }),
     ...(attention ? { attention, oldestFirst: true } : {}),
     open: wanted === undefined || wanted === "FAILED" ? undefined : wanted !== "CLOSED",
@@ -131,6 +137,7 @@ export async function listApprovals(deps: Deps, args: ApprovalsArgs): Promise<Pa
     ...(sessionUlid ? { sessionUlid } : {}),
     ...(args.chainId ? { chainId: args.chainId } : {}),
     ...(args.cursor ? { before: args.cursor } : {}),
+    ...(args.reach ? { reach: args.reach } : {}),
     state: args.state ?? "open",
     limit,
   });

@@ -1,5 +1,6 @@
 import { ulid } from "ulid";
 import { BatonError } from "../contracts/failures.ts";
+import { sessionPrincipal } from "../contracts/scopes.ts";
 import type { SessionRow } from "../store/rows.ts";
 import type { RequestKey, Store, Tx } from "../store/store.ts";
 import type { Caller } from "./caller.ts";
@@ -47,10 +48,18 @@ export function record<T extends Record<string, unknown>>(
   return store.recordRequest(requestKey(caller, a.scope ?? a.action, a.args), audit, effect);
 }
 
-/** Whom the caller claims to act as; a leading `@` means nothing. */
+/** Whom the caller claims to act as; a leading `@` means nothing. Error: PERMISSION_DENIED when a session's agent claims to be somebody else. */
 export function actorOf(caller: Caller, args: Args): string {
-  const claimed = args["actor"] ?? args["actorHandle"] ?? caller.actor ?? caller.principal;
-  return String(claimed).replace(/^@/, "");
+  const own = String(caller.actor ?? caller.principal).replace(/^@/, "");
+  const field = args["actor"] === undefined ? "actorHandle" : "actor";
+  const claimed = String(args[field] ?? own).replace(/^@/, "");
+  if (caller.session === undefined || claimed === own) return claimed;
+  throw new BatonError("PERMISSION_DENIED", `This session's agent is "${own}" and acts as nobody else: leave ${field} out.`, { field, allowed: [own] });
+}
+
+/** Where an input comes from: an agent's session by its ULID, whatever handle it has; else the actor. */
+export function sourceOf(caller: Caller, args: Args): string {
+  return caller.session === undefined ? actorOf(caller, args) : sessionPrincipal(caller.session);
 }
 
 export const isUlid = (text: string): boolean => /^[0-9A-HJKMNP-TV-Z]{26}$/i.test(text);
@@ -69,10 +78,10 @@ export async function findAnySession(store: Store, reference: string): Promise<S
   throw noSession(reference);
 }
 
-/** NOT_FOUND, with the call that shows which there are. */
-export function noSession(reference: string): BatonError {
+/** NOT_FOUND, with the call that shows which there are. The same words for what is not there and for what the caller does not reach. */
+export function noSession(reference: string, field = "sessionUlid"): BatonError {
   return new BatonError("NOT_FOUND", `There is no session "${reference}".`, {
-    field: "sessionUlid",
+    field,
     next: [{ tool: "pm_session", args: { action: "list" }, why: "the sessions there are" }],
   });
 }

@@ -17,13 +17,16 @@ export interface Starter {
   signal(workflowId: string, name: keyof typeof signalNames, body: object): Promise<boolean>;
 }
 
-/** What the door stores in `SessionRow.args` (sessions that a chain opened have `effective` only). `inputId`: the first input; `firstPrompt`: composed, but not asked for yet. */
+/** What the door stores in `SessionRow.args` (sessions that a chain opened have `effective` only). `inputId`: the first input; `firstPrompt`: composed, but not asked for yet; `baseOf`: the session whose tree the workspace begins with. */
 export interface StoredArgs {
   sent?: Record<string, unknown>;
   fingerprint?: string;
   effective: EffectiveLaunch;
   inputId?: string;
   firstPrompt?: string;
+  /** what the host does in the fresh workspace: lays a commit's files over it, runs lines for the shell */
+  workspace?: { template?: string; bootstrap?: string[] };
+  baseOf?: string;
 }
 
 export interface StarterOptions {

@@ -1,5 +1,6 @@
 import { BatonError } from "../contracts/failures.ts";
 import { taskKeyPattern } from "../contracts/workspaces.ts";
+import type { Viewer } from "../store/reach.ts";
 import type { TaskRow } from "../store/rows.ts";
 import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
@@ -17,6 +18,8 @@ export interface ListTasksArgs {
   assigneeHandle?: string;
   limit?: number;
   cursor?: string;
+  /** whose eyes; set by `authorize` */
+  reach?: Viewer;
 }
 export interface ChangeStatusArgs {
   taskKey: string;
@@ -50,7 +53,7 @@ export async function createTask(deps: Deps, caller: Caller, args: CreateTaskArg
       next: [{ tool: "pm_task", args: { action: "get", taskKey: args.taskKey }, why: "the task that is there" }],
     });
   const { replayed } = await record(store, caller, { action: "task.create", args: { ...args }, target: args.taskKey }, async (tx) => {
-    await store.tasks.insert(tx, { ...row, repositoryPath: repository.path });
+    await store.tasks.insert(tx, { ...row, repositoryPath: repository.path }, caller.principal);
     return { taskKey: args.taskKey };
   });
   return { task: await mustGetTask(deps, args.taskKey), ...(replayed ? { replayed: true } : {}) };

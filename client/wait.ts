@@ -1,5 +1,6 @@
 import { BatonError } from "../contracts/failures.ts";
 import { pmStatus, sessionAttention, sessionState } from "../contracts/session-status.ts";
+import type { Viewer } from "../store/reach.ts";
 import type { ChainRow, FactsRow } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
 import { fitting, mostBytes } from "./bounded.ts";
@@ -8,6 +9,9 @@ import { chainView } from "./read-chains.ts";
 import { longestWaitMs } from "./read-events.ts";
 import { findSession } from "./requests.ts";
 import { turnView, withFacts } from "./session-view.ts";
+
+/** An agent that waits for its own sessions has nothing else to do. Milliseconds. */
+export const longestAgentWaitMs = 3_600_000;
 
 export type Until = "attention" | "idle" | "turn" | "closed";
 export interface WaitArgs {
@@ -21,6 +25,8 @@ export interface WaitArgs {
   /** by ULID or name; what counts must come after it */
   cursors?: Record<string, number>;
   waitMs?: number;
+  /** whose eyes; set by `authorize` */
+  reach?: Viewer;
 }
 
 /** Sessions that one wait may be for. */
@@ -32,11 +38,11 @@ const roundMs = 1_000;
  * Waits until one session (`mode: all`: every one) is where the caller wants it, or a chain has ended or needs somebody. A session that is
  * closed ends every wait for it. In time without it: `met: false`, never an error.
  */
-export async function wait(deps: Deps, args: WaitArgs, signal?: AbortSignal, longestMs = longestWaitMs): Promise<Record<string, unknown>> {
+export async function wait(deps: Deps, args: WaitArgs, signal?: AbortSignal): Promise<Record<string, unknown>> {
   const store = await deps.getStore();
   const { find, known } = await targets(store, args);
   const cursors = await byUlid(store, args.cursors ?? {});
-  const deadline = performance.now() + Math.min(args.waitMs ?? longestWaitMs, longestMs);
+  const deadline = performance.now() + Math.min(args.waitMs ?? longestWaitMs, args.reach && "session" in args.reach ? longestAgentWaitMs : longestWaitMs);
   let names = known ?? (await find()).map((row) => row.sessionUlid);
   for (;;) {
     // Before the read that decides: what happens after it rings.
@@ -98,8 +104,9 @@ async function targets(store: Store, args: WaitArgs): Promise<{ find: () => Prom
       allowed: mostSessions,
     });
   const limit = mostSessions;
-  if (chainId !== undefined) return { find: () => store.facts.list({ limit, chainId }) };
-  if (taskKey !== undefined) return { find: () => store.facts.list({ limit, contextRef: `TASK-${taskKey}` }) };
+  const eyes = args.reach ? { reach: args.reach } : {};
+  if (chainId !== undefined) return { find: () => store.facts.list({ limit, chainId, ...eyes }) };
+  if (taskKey !== undefined) return { find: () => store.facts.list({ limit, contextRef: `TASK-${taskKey}`, ...eyes }) };
   if (rootUlid !== undefined) {
     const root = (await findSession(store, rootUlid)).sessionUlid;
     return { find: () => store.facts.list({ limit, rootUlid: root }) };

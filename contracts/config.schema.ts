@@ -34,6 +34,14 @@ const variables = {
   BATON_TOKEN_GRACE_MS: ms(60_000),
   BATON_RECONCILE_MS: ms(30_000),
   BATON_SOCKET_IDLE_MS: ms(60_000),
+  BATON_READ_ONLY: z.enum(["0", "1", "false", "true"]).default("0"),
+  BATON_TOKEN: z.string().min(1).optional(),
+  BATON_GATEWAY_URL: z.url({ protocol: /^https?$/ }).optional(),
+  BATON_AGENT_DEPTH: z.coerce.number().int().min(0).default(3),
+  BATON_AGENT_CHILDREN: z.coerce.number().int().min(0).default(8),
+  BATON_AGENT_LAUNCHES: z.coerce.number().int().min(0).default(50),
+  BATON_PROGRESS_MS: ms(10_000),
+  BATON_WAITS: z.coerce.number().int().min(1).default(64),
 } as const;
 
 function ms(value: number) {
@@ -68,6 +76,21 @@ export interface Config {
   reconcileMs: number;
   /** a connection to the gateway on which nothing moves for this long is closed; above the longest wait of a call (25 s) */
   socketIdleMs: number;
+  /** doors publish and serve only what changes nothing */
+  readOnly: boolean;
+  /** the token with which the stdio door calls; without one it is the local operator */
+  token: string | undefined;
+  /** where agents reach the gateway (its /mcp); without it they get none */
+  gatewayUrl: string | undefined;
+  /** levels of launches below a session that a person launched */
+  agentDepth: number;
+  /** sessions that an agent's session may have open at once, and launch in all */
+  agentChildren: number;
+  agentLaunches: number;
+  /** between two words of progress to a host that waits for a call */
+  progressMs: number;
+  /** calls of one principal that may wait for news at once */
+  waits: number;
   stickyMs: number;
   maxMessageBytes: number;
 }
@@ -109,6 +132,14 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     tokenGraceMs: v.BATON_TOKEN_GRACE_MS,
     reconcileMs: v.BATON_RECONCILE_MS,
     socketIdleMs: v.BATON_SOCKET_IDLE_MS,
+    readOnly: v.BATON_READ_ONLY === "1" || v.BATON_READ_ONLY === "true",
+    token: v.BATON_TOKEN,
+    gatewayUrl: v.BATON_GATEWAY_URL,
+    agentDepth: v.BATON_AGENT_DEPTH,
+    agentChildren: v.BATON_AGENT_CHILDREN,
+    agentLaunches: v.BATON_AGENT_LAUNCHES,
+    progressMs: v.BATON_PROGRESS_MS,
+    waits: v.BATON_WAITS,
     stickyMs: 1_000,
     maxMessageBytes: 262_144,
   };

@@ -17,6 +17,8 @@ export type ErrorCode =
 export interface ErrorDetail {
   field?: string;
   allowed?: unknown;
+  /** of a limit: how much of `allowed` is used */
+  used?: number;
   currentState?: string;
   /** `unknown` means: repeat the call with the same key. */
   applied?: "no" | "unknown";

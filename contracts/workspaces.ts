@@ -4,15 +4,20 @@ import type { Candidate } from "./event.ts";
 export interface WorkspacePlan {
   sessionUlid: string;
   repositoryPath: string;
-  /** Baton's worktree directory for the session (named by its ULID) */
+  /** Baton's worktree directory for the session (named by its ULID); equal to `repositoryPath`: the session works in the repository itself */
   path: string;
   /** null: detached (reviewer, auditor) */
   branch: string | null;
   /** commit-ish the worktree starts at */
   baseRef: string;
+  /** commit whose files are laid over the fresh worktree, as changes that nobody has committed */
+  template?: string;
   /** a worktree that has to be made again holds this commit's files, uncommitted, unless its branch has newer commits than `until` (ISO 8601) */
   restore?: { commit: string; until: string };
 }
+
+/** Does the session work in the repository itself? Baton makes, moves and deletes nothing there. */
+export const worksInRepository = (session: { worktreePath: string; repositoryPath: string }): boolean => session.worktreePath === session.repositoryPath;
 
 /** Git on one host. All names are checked before git sees them; hooks, fsmonitor and planted filters never run. */
 export interface Workspaces {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { BatonEvent, Candidate, Usage } from "../contracts/event.ts";
-import { PmError, type PmClient } from "./pm-client.ts";
+import { PmError, type PmClient } from "../client/pm-client.ts";
 
 /** What `pm_session get` says of a chain. */
 export interface ChainAnswer {

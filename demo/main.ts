@@ -1,5 +1,5 @@
 import { demoArguments } from "./arguments.ts";
-import { connectPm, type PmClient } from "./pm-client.ts";
+import { connectPm, type PmClient } from "../client/pm-client.ts";
 import { report } from "./report.ts";
 import { type DemoResult, runDemo } from "./run-demo.ts";
 import { makeScratchProject, type ScratchProject } from "./scratch-project.ts";

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { EventData, Usage } from "../contracts/event.ts";
 import { followChain, patiently, type ChainAnswer } from "./follow-chain.ts";
-import type { PmClient } from "./pm-client.ts";
+import type { PmClient } from "../client/pm-client.ts";
 import type { ScratchProject } from "./scratch-project.ts";
 import { describeEvent, timelineLine } from "./timeline.ts";
 

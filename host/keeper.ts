@@ -2,9 +2,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { noUsage } from "../contracts/event.ts";
 import type { RunTurnArgs, TurnResult } from "../contracts/messages.ts";
 import type { TurnEnd } from "../contracts/provider.ts";
+import { worksInRepository } from "../contracts/workspaces.ts";
 import type { StoredResult, TurnRow } from "../store/rows.ts";
+import { awaitBudget } from "./await-budget.ts";
 import { AttemptLost, Fenced, type HostDeps } from "./deps.ts";
 import { type HeldTurn, interrupted } from "./held-turn.ts";
+import { leaveSlot, takeSlot } from "./pause.ts";
 import { reportAttemptLost, reportResult, turnResult } from "./report.ts";
 import { workTurn } from "./turn.ts";
 import { workspacePlan } from "./workspace-plan.ts";
@@ -42,8 +45,12 @@ export function createKeeper(deps: HostDeps): Keeper {
       adopted: taskToken === null,
       abort: new AbortController(),
       drop: new AbortController(),
-      limitReached: false,
-      waiting: 0,
+      limitReached: null,
+      agentMs: turn.agentMs,
+      waiting: new Set(),
+      hasSlot: false,
+      takingSlot: null,
+      slotOver: false,
       connection: null,
       tokenGoneSince: null,
       workflowGoneSince: null,
@@ -61,7 +68,7 @@ export function createKeeper(deps: HostDeps): Keeper {
     const log = { sessionUlid: turn.sessionUlid, turnId: turn.turnId, attempt: turn.attempt, epoch: mine.head.epoch };
     deps.log.info(log, mine.adopted ? "turn adopted" : "turn claimed");
     try {
-      const end = await withSlot(deps, mine, () => workTurn(deps, mine));
+      const end = (await awaitBudget(deps, mine)) ?? (await withSlot(deps, mine, () => workTurn(deps, mine)));
       await finish(deps, mine, end);
       deps.log.info(log, "turn reported");
     } catch (error) {
@@ -132,7 +139,7 @@ export function createKeeper(deps: HostDeps): Keeper {
 /** A slot for as long as the agent works; an abort while waiting for one ends the turn without an agent. */
 async function withSlot(deps: HostDeps, held: HeldTurn, work: () => Promise<TurnEnd>): Promise<TurnEnd> {
   try {
-    await deps.slots.acquire(AbortSignal.any([held.abort.signal, held.drop.signal]));
+    await takeSlot(deps, held, AbortSignal.any([held.abort.signal, held.drop.signal]));
   } catch {
     if (held.drop.signal.aborted) throw new Fenced("slot");
     return interrupted();
@@ -140,14 +147,17 @@ async function withSlot(deps: HostDeps, held: HeldTurn, work: () => Promise<Turn
   try {
     return await work();
   } finally {
-    // While it waits for an answer the slot has already been given back.
-    if (held.waiting === 0) deps.slots.release();
+    leaveSlot(deps, held);
   }
 }
 
 /** Candidate, then the result in Postgres, then Temporal: a kill between any two is repeated by the next owner. */
-async function finish(deps: HostDeps, held: HeldTurn, end: TurnEnd): Promise<void> {
+async function finish(deps: HostDeps, held: HeldTurn, ended: TurnEnd): Promise<void> {
   const { turn, session, head } = held;
+  // A result that beat the interrupt stands; the next turn finds the limit used up.
+  const reached = held.limitReached && ended.outcome !== "completed" && !held.abort.signal.aborted ? held.limitReached : null;
+  const { failure: _failure, ...said } = ended;
+  const end: TurnEnd = reached ? { ...said, outcome: "limit" } : ended;
   const captured = await captureCandidate(deps, held);
   await deps.stopPoint("captured");
   const fresh = await deps.store.sessions.get(session.sessionUlid);
@@ -169,6 +179,8 @@ async function finish(deps: HostDeps, held: HeldTurn, end: TurnEnd): Promise<voi
     result: stored,
     finalMessage: end.finalMessage,
     ...(end.stopReason ? { stopReason: end.stopReason } : {}),
+    agentMs: held.agentMs,
+    ...(reached ? { reached } : {}),
   });
   await deps.stopPoint("completed");
   if (!done) throw new Fenced("complete");
@@ -178,7 +190,7 @@ async function finish(deps: HostDeps, held: HeldTurn, end: TurnEnd): Promise<voi
 
 async function captureCandidate(deps: HostDeps, held: HeldTurn) {
   const { session, turn, input } = held;
-  if (session.branchName === null || session.headAtStart === null) return null;
+  if ((session.branchName === null && !worksInRepository(session)) || session.headAtStart === null) return null;
   try {
     const { stable, ...candidate } = await deps.workspaces.capture({
       plan: workspacePlan(session),

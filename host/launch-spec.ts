@@ -19,7 +19,8 @@ export async function launchSpec(
   const home = join(deps.config.home, "agents", session.sessionUlid);
   const scripted = effective.providerType === "scripted";
   if (scripted) await mkdir(home, { recursive: true, mode: 0o700 });
-  const env: Record<string, string> = { ...deps.agentEnv, ...referencedEnv(effective, deps.resolveSecret) };
+  const referenced = referencedEnv(effective, deps.resolveSecret);
+  const env: Record<string, string> = { ...deps.agentEnv, ...referenced };
   if (scripted) Object.assign(env, { HOME: home }, scenarioEnv(effective.scenario));
   const model = configuration?.model ?? effective.model;
   const command = scripted ? [process.execPath, scriptedAgent] : [...(effective.command ?? [])];
@@ -34,9 +35,16 @@ export async function launchSpec(
     ...(session.systemPrompt ? { systemPrompt: session.systemPrompt } : {}),
     ...(session.providerSessionId ? { resume: session.providerSessionId } : {}),
     permissionMode: configuration?.mode ?? effective.permissions.mode,
+    ...(effective.permissions.outsideWorkspace ? { outsideWorkspace: effective.permissions.outsideWorkspace } : {}),
+    ...(effective.permissions.rules ? { permissionRules: effective.permissions.rules } : {}),
+    ...(effective.tools ? { tools: effective.tools } : {}),
+    ...(effective.limits?.costMicros === undefined ? {} : { reportCost: true as const }),
     stallMs: deps.config.stallMs,
+    secrets: Object.values(referenced),
   };
-  const identity = [launch.command, launch.model ?? "", launch.permissionMode, effective.env ?? [], session.presetRevision];
+  const rules = launch.permissionRules || launch.outsideWorkspace ? [launch.permissionRules ?? [], launch.outsideWorkspace ?? ""] : [];
+  const more = [...rules, ...(launch.tools ? [launch.tools] : [])];
+  const identity = [launch.command, launch.model ?? "", launch.permissionMode, effective.env ?? [], session.presetRevision, ...more];
   return { launch, hash: createHash("sha256").update(JSON.stringify(identity)).digest("hex") };
 }
 

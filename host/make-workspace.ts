@@ -1,7 +1,8 @@
 import { BatonError } from "../contracts/failures.ts";
 import type { SessionRow } from "../store/rows.ts";
+import { bootstrap } from "./bootstrap.ts";
 import type { HostDeps } from "./deps.ts";
-import { restorePlan } from "./workspace-plan.ts";
+import { restorePlan, workspacePlan } from "./workspace-plan.ts";
 
 export interface Made {
   path: string;
@@ -24,9 +25,27 @@ export function workspaceMaker(deps: HostDeps): WorkspaceMaker {
   const ahead = new Map<string, Promise<Made>>();
 
   async function prepare(session: SessionRow): Promise<Made> {
-    const made = await deps.workspaces.prepare(await restorePlan(deps, session));
+    const made = await deps.workspaces.prepare({ ...(await restorePlan(deps, session)), baseRef: await baseOf(session) });
+    await bootstrap(deps, session);
     await deps.store.sessions.workspaceReady(session.sessionUlid, { ...made, branch: session.branchName });
     return made;
+  }
+
+  /** An agent's launch begins with the tree of its agent as it is now; when that cannot be had, with the candidate that the door wrote down. */
+  async function baseOf(session: SessionRow): Promise<string> {
+    const from = session.args["baseOf"];
+    const source = typeof from === "string" && session.headAtStart === null ? await deps.store.sessions.get(from) : null;
+    if (source?.headAtStart == null || source.hostId !== session.hostId) return session.baseRef;
+    try {
+      const tree = { plan: workspacePlan(source), base: source.headAtStart, turnId: `base-${session.sessionUlid}`, attempt: 1, at: session.createdAt };
+      return (await deps.workspaces.capture(tree)).commit;
+    } catch (error) {
+      deps.log.warn(
+        { sessionUlid: session.sessionUlid, from, error: String(error) },
+        "the launching agent's tree could not be captured; its last candidate is the base",
+      );
+      return session.baseRef;
+    }
   }
 
   return {

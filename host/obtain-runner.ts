@@ -4,6 +4,7 @@ import { ulid } from "ulid";
 import type { RunnerConnection, RunnerSpec, RunnerStatus } from "../contracts/runner-protocol.ts";
 import type { RunnerRow, SessionRow, TurnConfiguration } from "../store/rows.ts";
 import { bootId, isAlive, startTicks } from "./boot-identity.ts";
+import { agentGateway } from "./agent-gateway.ts";
 import { AttemptLost, Fenced, type HostDeps } from "./deps.ts";
 import { launchSpec } from "./launch-spec.ts";
 import { runnerDirectory, prepareSocketDirectory, socketPath, spoolPath } from "./runner-paths.ts";
@@ -34,9 +35,8 @@ export async function attachLiving(deps: HostDeps, claim: ClaimOfSession): Promi
   return null;
 }
 
-/** The session's living runner if its launch is still the wanted one, else a fresh one. */
-export async function obtainRunner(deps: HostDeps, claim: ClaimOfSession): Promise<Obtained> {
-  const living = await attachLiving(deps, claim);
+/** `living` (of attachLiving) if its launch is still the wanted one, else a fresh runner. */
+export async function obtainRunner(deps: HostDeps, claim: ClaimOfSession, living: Obtained | null): Promise<Obtained> {
   if (living) {
     const wanted = await launchSpec(deps, claim.session, living.status.runnerId, claim.configuration);
     if (living.status.specHash === wanted.hash || living.status.turnId !== null) return living;
@@ -130,6 +130,8 @@ async function spawn(deps: HostDeps, claim: ClaimOfSession): Promise<Obtained> {
   // A worker that was frozen until here must not start an agent beside its successor's. (The runner's own epoch check is the last guard.)
   const owned = await deps.store.turns.owned(deps.owner, [{ sessionUlid: session.sessionUlid, epoch }]);
   if (owned.length === 0) throw new Fenced("spawn");
+  const gateway = await agentGateway(deps, session, { runnerId, epoch });
+  if (gateway) Object.assign(spec.launch, { gateway, secrets: [...(launch.secrets ?? []), gateway.token] });
   try {
     const connection = await deps.runners.spawn(spec, () => deps.stopPoint("runner.spawn.started"));
     await deps.stopPoint("runner.spawn.after");

@@ -3,13 +3,17 @@ import type { SessionRow } from "../store/rows.ts";
 import type { HostDeps } from "./deps.ts";
 
 /** The workspace that the session's row reserved. */
-export const workspacePlan = (session: SessionRow): WorkspacePlan => ({
-  sessionUlid: session.sessionUlid,
-  repositoryPath: session.repositoryPath,
-  path: session.worktreePath,
-  branch: session.branchName,
-  baseRef: session.baseRef,
-});
+export function workspacePlan(session: SessionRow): WorkspacePlan {
+  const { template } = (session.args["workspace"] ?? {}) as { template?: string };
+  return {
+    sessionUlid: session.sessionUlid,
+    repositoryPath: session.repositoryPath,
+    path: session.worktreePath,
+    branch: session.branchName,
+    baseRef: session.baseRef,
+    ...(template ? { template } : {}),
+  };
+}
 
 /** The same, with what a worktree that has gone is to hold again. */
 export async function restorePlan(deps: HostDeps, session: SessionRow): Promise<WorkspacePlan> {

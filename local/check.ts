@@ -9,6 +9,7 @@ const checks: Record<string, string[]> = {
   lint: ["oxlint", "--type-aware", "--deny-warnings"],
   format: ["oxfmt", "--check", "."],
   "dead code": ["knip"],
+  docs: ["node", "mcp-gateway/docs-main.ts", "--check"],
 };
 
 const results = await Promise.all(Object.entries(checks).map(([name, argv]) => run(name, argv)));

@@ -1,12 +1,10 @@
 import { spawn } from "node:child_process";
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { demoArguments } from "../demo/arguments.ts";
 import { readConfig } from "../contracts/config.schema.ts";
-import { dieWithParent } from "./die-with-parent.ts";
-import { prepareHome } from "./home.ts";
+import { ownBaton } from "./own-baton.ts";
 import { isAlive } from "./process-identity.ts";
 import { readRunFile, runningBaton } from "./run-file.ts";
 import type { RunFile } from "./run-file.ts";
@@ -29,7 +27,8 @@ async function main(): Promise<number> {
     process.stdout.write(`Using the Baton that runs at ${running.url}\n`);
     return await demo(running);
   }
-  const own = await ownBaton();
+  process.stdout.write("Starting a Baton for the demo …\n");
+  const own = ownBaton("baton-demo-");
   let code = 1;
   try {
     const run = await own.up();
@@ -71,54 +70,4 @@ async function demo(run: RunFile): Promise<number> {
     child.once("error", () => resolve(1));
     child.once("exit", (code) => resolve(code ?? 130));
   });
-}
-
-interface OwnBaton {
-  home: string;
-  log: string;
-  up(): Promise<RunFile | null>;
-  stop(): Promise<void>;
-}
-
-async function ownBaton(): Promise<OwnBaton> {
-  const home = prepareHome(mkdtempSync(join(tmpdir(), "baton-demo-")));
-  const log = join(home.logs, "supervisor.log");
-  const output = openSync(log, "a", 0o600);
-  process.stdout.write("Starting a Baton for the demo …\n");
-  const [program = process.execPath, ...args] = dieWithParent("TERM", [process.execPath, join(import.meta.dirname, "main.ts")]);
-  const env = { ...process.env, BATON_HOME: home.path, BATON_PORT: "0" };
-  // its own group: Ctrl-C must first end the demo, then, by us, the Baton
-  const child = spawn(program, args, { env, detached: true, stdio: ["ignore", output, output] });
-  closeSync(output);
-  let over = false;
-  const ended = new Promise<void>((resolve) => {
-    child.once("error", () => {
-      over = true;
-      resolve();
-    });
-    child.once("exit", () => {
-      over = true;
-      resolve();
-    });
-  });
-  return {
-    home: home.path,
-    log,
-    async up() {
-      // no limit of ours: a first start may build Temporal for minutes, and the supervisor has its own limits
-      for (let shown = 0; !over;) {
-        const run = await runningBaton(home.runFile, 1_000);
-        if (run !== null) return run;
-        const text = readFileSync(log, "utf8");
-        process.stdout.write(text.slice(shown).replace(/^(?=.)/gm, "  "));
-        shown = text.length;
-      }
-      process.stderr.write(readFileSync(log, "utf8"));
-      return null;
-    },
-    async stop() {
-      if (!over) child.kill("SIGTERM");
-      await ended;
-    },
-  };
 }

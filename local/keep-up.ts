@@ -14,8 +14,8 @@ export interface KeptUp {
 
 const firstPauseMs = 250;
 const longestPauseMs = 10_000;
-/** A process that lived this long starts its successor without a pause again. */
-const healthyMs = 30_000;
+/** One that was up and lived this long does not die of its start: its successor does not have to wait. */
+const healthyMs = 5_000;
 
 /**
  * Starts a process and starts it again whenever it dies, with growing pauses. Rejects when the very first start fails.

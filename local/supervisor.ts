@@ -105,6 +105,7 @@ export function createSupervisor(a: { config: Config; home: Home; env: Record<st
       BATON_HOST_ID: config.hostId,
       BATON_PORT: new URL(run.url).port,
       BATON_URL: run.url,
+      BATON_GATEWAY_URL: run.mcpUrl,
       BATON_TOKEN_FILE: home.tokenFile,
       DATABASE_URL: run.databaseUrl,
       TEMPORAL_ADDRESS: run.temporalAddress,

@@ -1,18 +1,38 @@
-import { createMcpHandler } from "@modelcontextprotocol/server";
+import type { IncomingMessage } from "node:http";
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
+import type { Caller } from "../client/open-baton.ts";
+import { longestAgentWaitMs } from "../client/wait.ts";
 import { oneAtATime } from "./one-at-a-time.ts";
-import { createServer, type ServerParts } from "./server.ts";
-import { carries } from "./token.ts";
+import { bothRevisions } from "./revisions.ts";
+import { createServer, type ServerParts, subscribe } from "./server.ts";
+import type { SessionLimits } from "./sessionful.ts";
+import type { Authenticate } from "./token.ts";
+
+interface Env {
+  Variables: { caller: Caller };
+}
 
 /** Largest request. Bytes. */
 const largestBody = 4 * 1024 * 1024;
 const loopback = new Set(["127.0.0.1", "localhost", "[::1]"]);
 
-/** Door 1 over HTTP: `/health` without a token, `/mcp` behind Host, Origin, token and size, in this order. */
-export function httpApp(parts: ServerParts, token: string): Hono {
-  const app = new Hono();
-  const handler = createMcpHandler(() => createServer(parts), { maxRequestBodySize: largestBody });
+/** Door 1 over HTTP: `/health` without a token, `/mcp` behind Host, Origin, token and size, in this order. `secret` signs the ids of 2025 sessions. `close` ends its streams. */
+export function httpApp(
+  parts: Omit<ServerParts, "caller">,
+  authenticate: Authenticate,
+  secret: string,
+  sessions: Partial<SessionLimits> = {},
+): { app: Hono<Env>; close(): Promise<void> } {
+  const app = new Hono<Env>();
+  const mcp = bothRevisions({
+    build: (caller) => createServer({ ...parts, caller }, { subscribable: true }),
+    subscribe: (caller) => subscribe({ ...parts, caller }),
+    secret,
+    largestBody,
+    sessions,
+    bus: parts.fixtures?.bus,
+  });
 
   app.use(async (c, next) => {
     // A page on another name that resolves to loopback (DNS rebinding) sends its own Host; a page of another site sends its Origin.
@@ -32,8 +52,17 @@ export function httpApp(parts: ServerParts, token: string): Hono {
 
   app.use("/mcp", oneAtATime());
   app.use("/mcp", async (c, next) => {
-    if (carries(c.req.header("authorization"), token)) return next();
-    return c.json({ error: "Send Authorization: Bearer <the token in Baton's token file>." }, 401, { "WWW-Authenticate": 'Bearer realm="baton"' });
+    const caller = await authenticate(c.req.header("authorization")).catch(() => undefined);
+    if (caller === undefined)
+      return c.json({ error: "Postgres does not answer, so this token cannot be looked up: try again in a moment." }, 503, { "Retry-After": "2" });
+    if (caller === null)
+      return c.json({ error: "Send Authorization: Bearer <the token in Baton's token file, or one that is neither revoked nor expired>." }, 401, {
+        "WWW-Authenticate": 'Bearer realm="baton"',
+      });
+    c.set("caller", caller);
+    // An agent that waits for its own sessions may wait for an hour, and nothing moves on its connection meanwhile.
+    if (caller.session !== undefined) (c.env as { incoming?: IncomingMessage }).incoming?.socket.setTimeout(longestAgentWaitMs + 60_000);
+    return next();
   });
   app.use(
     "/mcp",
@@ -45,9 +74,9 @@ export function httpApp(parts: ServerParts, token: string): Hono {
       },
     }),
   );
-  app.all("/mcp", (c) => handler.fetch(c.req.raw));
+  app.all("/mcp", (c) => mcp.fetch(c.req.raw, c.get("caller")));
   app.notFound((c) => c.json({ error: "Not here: /mcp and /health are." }, 404));
-  return app;
+  return { app, close: () => mcp.close() };
 }
 
 /** A caller that still writes when we hang up sees a broken pipe instead of the sentence: take the rest, up to a bound, and forget it. */

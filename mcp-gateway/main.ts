@@ -3,12 +3,13 @@ import type { Server } from "node:http";
 import { join } from "node:path";
 import { serve } from "@hono/node-server";
 import { pino } from "pino";
-import { localPrincipal } from "../client/caller.ts";
 import { repositoryInspector } from "../client/inspect-repository.ts";
 import { openBaton } from "../client/open-baton.ts";
 import { readConfig } from "../contracts/config.schema.ts";
+import { testFixtures } from "./fixtures.ts";
 import { httpApp } from "./http.ts";
-import { tokenFromFile } from "./token.ts";
+import { waitLimit } from "./long-polls.ts";
+import { authenticator, tokenFromFile } from "./token.ts";
 
 // stdout has one line, for the supervisor; everything else is the log's.
 const log = pino({ name: "gateway" }, pino.destination(2));
@@ -25,15 +26,19 @@ async function main(): Promise<void> {
     inspectRepository: repositoryInspector(process.env),
     searchPath: process.env["PATH"] ?? "",
   });
-  const app = httpApp(
+  const door = httpApp(
     {
       baton: () => Promise.resolve(baton),
-      caller: { principal: localPrincipal },
+      readOnly: config.readOnly,
       report: ({ action, error }, message) => log.error({ action, err: error }, message),
+      waits: waitLimit(config.waits, 16 * config.waits),
+      progressMs: config.progressMs,
+      fixtures: await testFixtures(process.env),
     },
+    authenticator(token, () => Promise.resolve(baton)),
     token,
   );
-  const server = serve({ fetch: app.fetch, hostname: config.listen, port: config.port }, (address) => {
+  const server = serve({ fetch: door.app.fetch, hostname: config.listen, port: config.port }, (address) => {
     process.stdout.write(`ready ${JSON.stringify({ url: `http://127.0.0.1:${address.port}/mcp` })}\n`);
   });
   // A reader that takes nothing would hold its answers in our memory for ever; it comes back by cursor.
@@ -46,6 +51,7 @@ async function main(): Promise<void> {
   const stop = () => {
     // Long polls would hold the server open: their clients come back by cursor.
     server.close();
+    void door.close();
     if ("closeAllConnections" in server) server.closeAllConnections();
     void baton.close().finally(() => process.exit(0));
   };

@@ -1,5 +1,7 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
+import { localPrincipal } from "../client/caller.ts";
+import type { Baton, Caller } from "../client/open-baton.ts";
 
 /** The operator's token: read from the file, or made (0600) when there is none. Error: the file is there and holds nothing. */
 export function tokenFromFile(path: string): string {
@@ -14,8 +16,19 @@ export function tokenFromFile(path: string): string {
   return token;
 }
 
-/** Whether a request's `Authorization` header carries the token. Takes the same time whatever it carries. */
-export function carries(authorization: string | undefined, token: string): boolean {
-  const sent = /^Bearer +(.+)$/i.exec(authorization ?? "")?.[1]?.trim() ?? "";
+/** Who a request's `Authorization` header says is calling; null: nobody we know. */
+export type Authenticate = (authorization: string | undefined) => Promise<Caller | null>;
+
+/** The operator by the token of the file, everybody else by a token of Postgres. Rejects with UNAVAILABLE when that cannot be asked. */
+export function authenticator(operatorToken: string, baton: () => Promise<Baton>): Authenticate {
+  return async (authorization) => {
+    const sent = /^Bearer +(.+)$/i.exec(authorization ?? "")?.[1]?.trim() ?? "";
+    if (equal(sent, operatorToken)) return { principal: localPrincipal };
+    return sent === "" ? null : (await baton()).tokens.caller(sent);
+  };
+}
+
+/** Takes the same time whatever was sent. */
+function equal(sent: string, token: string): boolean {
   return timingSafeEqual(createHash("sha256").update(sent).digest(), createHash("sha256").update(token).digest());
 }

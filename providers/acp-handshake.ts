@@ -3,6 +3,7 @@ import { ProviderOpenError } from "../contracts/provider.ts";
 import type { LaunchSpec } from "../contracts/provider.ts";
 import { failureOf } from "./acp-failure.ts";
 import { objectOf, textOf } from "./acp-tools.ts";
+import { mcpServers } from "./acp-mcp-servers.ts";
 import { shown } from "./bounded.ts";
 import type { Json } from "./acp-tools.ts";
 import type { RpcPeer } from "./json-rpc-peer.ts";
@@ -41,7 +42,7 @@ export async function openConversation(peer: RpcPeer, spec: LaunchSpec, quiet: (
     });
   const info = objectOf(answer["agentInfo"]);
   const agent = textOf(info["name"]) ? { agent: { name: textOf(info["name"]).slice(0, 200), version: textOf(info["version"]).slice(0, 200) } } : {};
-  const place = { cwd: spec.cwd, mcpServers: [] };
+  const place = { cwd: spec.cwd, mcpServers: mcpServers(spec, objectOf(answer["agentCapabilities"])) };
   const notices: string[] = [];
 
   const can = objectOf(answer["agentCapabilities"]);

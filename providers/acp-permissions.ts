@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
-import type { ApprovalDecision, LaunchSpec } from "../contracts/provider.ts";
+import type { ApprovalDecision } from "../contracts/provider.ts";
 import type { SpoolRecord } from "../contracts/runner-protocol.ts";
 import { event, objectOf, textOf } from "./acp-tools.ts";
 import type { Json } from "./acp-tools.ts";
 import { jsonOf, shown } from "./bounded.ts";
+import { decide, type Permissions } from "./permission-rules.ts";
 import { newUlid } from "./ulid.ts";
 
 type Outcome = { outcome: { outcome: "cancelled" } | { outcome: "selected"; optionId: string } };
@@ -22,7 +23,6 @@ export interface AcpPermissions {
 }
 
 const cancelled: Outcome = { outcome: { outcome: "cancelled" } };
-const reads = new Set(["read", "search"]);
 
 /** Which of the agent's options means a decision; `deny` falls back to nothing, never to a permission. */
 function optionFor(options: Json[], decision: ApprovalDecision): string | null {
@@ -39,9 +39,10 @@ function optionFor(options: Json[], decision: ApprovalDecision): string | null {
   return null;
 }
 
-/** Answers by the session's permission mode; mode `ask` records an approval and waits for `respond`. */
-export function acpPermissions(mode: LaunchSpec["permissionMode"]): AcpPermissions {
+/** Answers by the session's permissions; where they say `ask` it records an approval and waits for `respond`. A tool that is not among `tools` is denied unasked. */
+export function acpPermissions(permissions: Permissions, tools?: string[]): AcpPermissions {
   const pending = new Map<string, Pending>();
+  const open = (call: Json): boolean => tools === undefined || tools.includes(textOf(call["kind"]) || "other") || tools.includes(textOf(call["name"]));
 
   return {
     ask({ turnId, itemId, params, denied, stop, write }) {
@@ -54,15 +55,15 @@ export function acpPermissions(mode: LaunchSpec["permissionMode"]): AcpPermissio
         const optionId = optionFor(options, decision);
         return optionId === null ? cancelled : { outcome: { outcome: "selected", optionId } };
       };
-      if (mode !== "ask") {
-        const allow = mode === "approve-all" || (mode === "approve-reads" && reads.has(textOf(call["kind"])));
-        return Promise.resolve(finish(allow ? "allow" : "deny"));
-      }
+      if (!open(call)) return Promise.resolve(finish("deny"));
+      const { decision: said, why } = decide(permissions, call);
+      if (said !== "ask") return Promise.resolve(finish(said));
       const approvalId = newUlid();
       const title = textOf(call["title"]).slice(0, 2_000) || "The agent asks for permission";
       const detail = {
         tool: textOf(call["name"]).slice(0, 2_000) || title,
         kind: textOf(call["kind"]).slice(0, 200) || "other",
+        why: why.slice(0, 2_000),
         // A request that does not fit into an event would be seen by nobody, and its agent would wait for ever.
         input: shown(call["rawInput"] ?? null),
         locations: shown(call["locations"] ?? []),

@@ -9,6 +9,8 @@ export interface Place {
   done: number;
   cost: number;
   cancelled: string | null;
+  /** fields of what its calls were answered, the newest of each name */
+  answers?: Record<string, unknown>;
 }
 
 export interface HomeFiles {

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { homeFiles } from "./home-files.ts";
 import type { Place } from "./home-files.ts";
+import { type GivenServer, type Tools, tools } from "./mcp.ts";
 import { play } from "./play.ts";
 import { chooseTurn, parseScenario } from "./scenario.ts";
 import { wire } from "./wire.ts";
@@ -13,7 +14,7 @@ const scenario = parseScenario(
     (env["BATON_SCENARIO_FILE"] === undefined ? '{"turns":[[{"say":"Nothing to do."}]]}' : readFileSync(env["BATON_SCENARIO_FILE"], "utf8")),
 );
 const home = homeFiles(env["HOME"] ?? process.cwd());
-const sessions = new Map<string, { cwd: string; cancel: AbortController | null; cancelled?: () => void }>();
+const sessions = new Map<string, { cwd: string; tools: Tools; cancel: AbortController | null; cancelled?: () => void }>();
 let deaf = false;
 
 home.log("start");
@@ -53,12 +54,16 @@ async function request(method: string, params: Record<string, unknown>): Promise
       return {
         protocolVersion: 1,
         agentInfo: { name: "scripted", version: "1" },
-        agentCapabilities: { loadSession: resume !== "none", sessionCapabilities: resume === "resume" ? { resume: {} } : {} },
+        agentCapabilities: {
+          mcpCapabilities: { http: scenario.mcp !== "stdio" },
+          loadSession: resume !== "none",
+          sessionCapabilities: resume === "resume" ? { resume: {} } : {},
+        },
       };
     }
     case "session/new": {
       const made = randomUUID();
-      sessions.set(made, { cwd: String(params["cwd"]), cancel: null });
+      sessions.set(made, conversation(params));
       home.keep(made, { turn: 0, playing: null, step: 0, done: 0, cost: 0, cancelled: null });
       return { sessionId: made };
     }
@@ -66,7 +71,7 @@ async function request(method: string, params: Record<string, unknown>): Promise
     case "session/resume": {
       const place = home.place(sessionId);
       if (!place) throw Object.assign(new Error(`session not found: ${sessionId}`), { code: -32602 });
-      sessions.set(sessionId, { cwd: String(params["cwd"]), cancel: null });
+      sessions.set(sessionId, conversation(params));
       home.log(`${method} turn ${place.turn} step ${place.step} done ${place.done}`);
       if (method === "session/load")
         for (let n = 0; n < place.turn; n++) {
@@ -82,6 +87,12 @@ async function request(method: string, params: Record<string, unknown>): Promise
       throw Object.assign(new Error(`${method} is not known`), { code: -32601 });
   }
 }
+
+const conversation = (params: Record<string, unknown>): { cwd: string; tools: Tools; cancel: null } => ({
+  cwd: String(params["cwd"]),
+  tools: tools((params["mcpServers"] ?? []) as GivenServer[]),
+  cancel: null,
+});
 
 const usageUpdate = (place: Place): Record<string, unknown> => ({
   sessionUpdate: "usage_update",
@@ -128,6 +139,7 @@ async function prompt(sessionId: string, text: string): Promise<unknown> {
             home,
             sessionId,
             cwd: session.cwd,
+            tools: session.tools,
             place,
             cancel: cancel.signal,
             said: (more) => {

@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync, existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { HomeFiles, Place } from "./home-files.ts";
+import { filled, type Tools } from "./mcp.ts";
 import type { Step } from "./scenario.ts";
 import type { Wire } from "./wire.ts";
 
@@ -12,6 +13,7 @@ export interface Stage {
   home: HomeFiles;
   sessionId: string;
   cwd: string;
+  tools: Tools;
   place: Place;
   cancel: AbortSignal;
   said(text: string): void;
@@ -122,6 +124,27 @@ export async function play(stage: Stage, step: Step, index: number): Promise<Nex
         stage.keep();
         if (step.everyMs > 0) await sleep(step.everyMs, undefined, { signal: stage.cancel });
         else stage.cancel.throwIfAborted();
+      }
+      break;
+    case "call":
+      for (let n = place.done + 1; n <= (step.times ?? 1); n++) {
+        const args = filled(step.args, { ...place.answers, n }) as Record<string, unknown>;
+        const toolCallId = `${id}.${n}`;
+        await update("tool_call", { toolCallId, title: step.tool, name: step.tool, kind: "other", status: "in_progress", rawInput: args });
+        const answer = await stage.tools.call(step.tool, args, stage.cancel).catch((error: Error): Record<string, unknown> => {
+          stage.cancel.throwIfAborted();
+          return { ok: false, error: { message: error.message } };
+        });
+        const text = JSON.stringify(answer);
+        await update("tool_call_update", {
+          toolCallId,
+          status: answer["ok"] === true ? "completed" : "failed",
+          content: [{ type: "content", content: { type: "text", text } }],
+        });
+        place.answers = { ...place.answers, ...(answer["data"] as object | undefined) };
+        place.done = n;
+        stage.keep();
+        await say(`${text}\n`);
       }
       break;
     case "raw":

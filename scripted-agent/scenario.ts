@@ -14,6 +14,8 @@ export type Step =
   | { do: "hang" }
   | { do: "exit"; code: number }
   | { do: "ignoreSignals"; children?: number }
+  /** a tool of the MCP server that the conversation came with; says the answer. `times`: again and again, `{{n}}` counts from 1 */
+  | { do: "call"; tool: string; args: Record<string, unknown>; times?: number }
   | { do: "verdict"; decision: string; score: number; summary: string; findings: unknown[] };
 
 export interface Turn {
@@ -24,11 +26,13 @@ export interface Scenario {
   turns: Turn[];
   /** how old conversations are offered: `resume` (no replay, the default), `load` (with a replay) or not at all */
   resume?: "resume" | "load" | "none";
+  /** what MCP servers it takes: over HTTP (the default), or stdio only */
+  mcp?: "http" | "stdio";
   /** of each prompt; default: counted from the text */
   usage?: { inputTokens: number; outputTokens: number; costMicros: number };
 }
 
-const names = ["say", "think", "plan", "edit", "run", "ask", "wait", "flood", "numbered", "raw", "error", "hang", "exit", "ignoreSignals", "verdict"];
+const names = ["say", "think", "plan", "edit", "run", "ask", "wait", "flood", "numbered", "raw", "error", "hang", "exit", "ignoreSignals", "verdict", "call"];
 
 /**
  * Reads a scenario. A step is written `{"say": "text"}`, `{"say": {"text": "…"}}`, `{"do": "say", "text": "…"}` or

@@ -2,6 +2,7 @@ import { BatonError } from "../contracts/failures.ts";
 import { type Database, txRow } from "./database.ts";
 import { appendEvents, lockHead } from "./events.ts";
 import { postInbox } from "./hosts.ts";
+import { seenBy } from "./reach.ts";
 import type { ApprovalRow } from "./rows.ts";
 import type { Store, Tx } from "./store.ts";
 
@@ -12,12 +13,19 @@ const columns =
 export function approvalStore(db: Database): Store["approvals"] {
   return {
     get: (approvalId) => db.row<ApprovalRow>(`select ${columns} from approval where approval_id = $1`, [approvalId]),
-    list: (f) =>
-      db.rows<ApprovalRow>(
-        `select ${columns} from approval where ($1::text is null or session_ulid = $1) and ($2::text is null or chain_id = $2) and ($3::text is null or state = $3)
+    list: (f) => {
+      const seen = seenBy(f.reach, 6);
+      // A chain's own approvals are seen with its executor.
+      const reached =
+        f.reach === undefined
+          ? seen.sql
+          : `coalesce(session_ulid, (select c.executor_ulid from chain c where c.chain_id = approval.chain_id)) in (select s.session_ulid from session s where ${seen.sql})`;
+      return db.rows<ApprovalRow>(
+        `select ${columns} from approval where ${reached} and ($1::text is null or session_ulid = $1) and ($2::text is null or chain_id = $2) and ($3::text is null or state = $3)
         and ($5::text is null or (asked_at, approval_id) < (select b.asked_at, b.approval_id from approval b where b.approval_id = $5)) order by asked_at desc, approval_id desc limit $4`,
-        [f.sessionUlid ?? null, f.chainId ?? null, f.state ?? null, f.limit, f.before ?? null],
-      ),
+        [f.sessionUlid ?? null, f.chainId ?? null, f.state ?? null, f.limit, f.before ?? null, seen.value],
+      );
+    },
     answer: (tx, a) => answer(db, tx, a),
     // an answer is given to the turn that asked, never to a later one
     undelivered: (sessionUlid) =>

@@ -5,15 +5,22 @@ import { openDatabase } from "./database.ts";
 import { openFeed } from "./event-feed.ts";
 import { eventPages } from "./event-pages.ts";
 import { eventStore } from "./events.ts";
+import { healthStore } from "./health.ts";
 import { hostStore } from "./hosts.ts";
 import { inputStore } from "./inputs.ts";
+import { launchStore } from "./launches.ts";
+import { limitStore } from "./limits.ts";
 import { purgeStore } from "./purge.ts";
-import { requestStore } from "./requests.ts";
+import { reachStore } from "./reach.ts";
+import { lockName, recordRefusal, requestStore } from "./requests.ts";
 import { runnerStore } from "./runners.ts";
 import { factsStore } from "./session-facts.ts";
 import { sessionStore } from "./sessions.ts";
+import { settleStore } from "./settle-watches.ts";
 import type { Store } from "./store.ts";
 import { taskStore } from "./tasks.ts";
+import { tokenStore } from "./tokens.ts";
+import { turnWaitStore } from "./turn-waits.ts";
 import { turnStore } from "./turns.ts";
 
 /** Opens the store on a migrated database; connects at the first use. Default 10 connections and one that listens. `instance` (BATON_INSTANCE) names the notification channel. */
@@ -33,7 +40,10 @@ export async function openStore(options: { databaseUrl: string; instance: string
     async ping() {
       await db.rows("select 1");
     },
+    health: healthStore(db),
     recordRequest: requestStore(db),
+    lockName,
+    recordRefusal: (audit) => recordRefusal(db, audit),
     sessions: sessionStore(db),
     purge: purgeStore(db),
     facts: factsStore(db),
@@ -46,6 +56,12 @@ export async function openStore(options: { databaseUrl: string; instance: string
     approvals: approvalStore(db),
     tasks: taskStore(db),
     chains: chainStore(db),
+    launches: launchStore(db),
+    limits: limitStore(db),
+    settles: settleStore(db),
+    tokens: tokenStore(db),
+    reach: reachStore(db),
+    waits: turnWaitStore(db),
     lane,
     feed,
   };

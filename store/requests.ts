@@ -47,6 +47,17 @@ async function storedIds<T>(tx: Tx, key: RequestKey): Promise<T> {
   return stored.ids;
 }
 
+/** What was refused has no transaction to be audited in. */
+export async function recordRefusal(db: Database, entry: AuditEntry & { outcome: string }): Promise<void> {
+  await db.rows("insert into audit (principal, actor, action, target, outcome) values ($1, $2, $3, $4, $5)", [
+    entry.principal,
+    entry.actor,
+    entry.action,
+    entry.target,
+    entry.outcome,
+  ]);
+}
+
 async function writeAudit(tx: Tx, entry: AuditEntry): Promise<void> {
   await tx.query("insert into audit (principal, actor, action, target, detail) values ($1, $2, $3, $4, $5)", [
     entry.principal,
@@ -55,4 +66,8 @@ async function writeAudit(tx: Tx, entry: AuditEntry): Promise<void> {
     entry.target,
     entry.detail === undefined ? null : JSON.stringify(entry.detail),
   ]);
+}
+
+export async function lockName(tx: Tx, name: string): Promise<void> {
+  await tx.query("select pg_advisory_xact_lock(hashtextextended($1, 0))", [name]);
 }

@@ -32,6 +32,10 @@ export interface SessionRow {
   labels: Record<string, string>;
   launchReason: string;
   parentUlid: string | null;
+  /** the session at the top of the tree, how far above it is, and whose the tree is; the database sets them */
+  rootUlid: string;
+  depth: number;
+  owner: string;
   chainId: string | null;
   providerSessionId: string | null;
   createdAt: string;
@@ -48,6 +52,9 @@ export interface SessionRow {
 }
 export type NewSession = Omit<
   SessionRow,
+  | "rootUlid"
+  | "depth"
+  | "owner"
   | "createdAt"
   | "startedAt"
   | "closedAt"
@@ -147,6 +154,8 @@ export interface TurnRow {
   reportedAt: string | null;
   result: StoredResult | null;
   finalMessage: string | null;
+  /** the agent's own time, without what it waited for people; behind by some seconds while it runs */
+  agentMs: number;
 }
 export interface StoredResult {
   outcome: TurnOutcome;
@@ -187,7 +196,7 @@ export interface ApprovalRow {
   kind: ApprovalKind;
   title: string;
   detail: unknown;
-  options: { id: string; label: string }[];
+  options: { id: string; label: string; add?: Record<string, number> }[];
   requestKey: string;
   state: "open" | "answered" | "delivered" | "expired";
   decision: string | null;

@@ -18,7 +18,11 @@ export function runnerStore(db: Database): Store["runners"] {
     bySession: (sessionUlid) =>
       db.row<RunnerRow>(`select ${columns} from runner where session_ulid = $1 order by created_at desc, runner_id desc limit 1`, [sessionUlid]),
     async ended(runnerId) {
-      await db.rows("update runner set ended_at = coalesce(ended_at, clock_timestamp()) where runner_id = $1", [runnerId]);
+      await db.rows(
+        `with r as (update runner set ended_at = coalesce(ended_at, clock_timestamp()) where runner_id = $1)
+        update token set revoked_at = clock_timestamp() where runner_id = $1 and revoked_at is null`,
+        [runnerId],
+      );
     },
   };
 }

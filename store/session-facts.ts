@@ -1,5 +1,6 @@
 import type { FactsRow, InputRow, TurnRow } from "./rows.ts";
 import { camel, type Database } from "./database.ts";
+import { seenBy } from "./reach.ts";
 import type { Store } from "./store.ts";
 
 /** Neither prompts nor arguments: a status is asked for often, and those may have 256 KB. */
@@ -15,13 +16,9 @@ const pending = "input_id, delivery, state, source, created_at, configuration";
 const sum = (name: string) => `coalesce(sum((result->'usage'->>'${name}')::bigint), 0)::bigint`;
 
 /** Everything that a status and its views are computed from, in one statement: a session a row. */
-const factsSelect = `select ${plain.replaceAll(/\w+/g, "s.$&")}, s.args->'effective'->>'model' as model, s.args->'effective'->'limits' as limits,
+const factsSelect = `select ${plain.replaceAll(/\w+/g, "s.$&")}, s.args->'effective'->>'model' as model, session_limits(s.session_ulid, s.args->'effective'->'limits') as limits,
   h.last_seq, h.last_delta, h.updated_at as last_activity_at, g.run_id, case when s.generation > 1 then g.created_at end as restarted_at,
-  case when s.parent_ulid is null then s.session_ulid else (
-    with recursive up(ulid, parent, far) as (
-      select s.session_ulid, s.parent_ulid, 0 union all
-      select p.session_ulid, p.parent_ulid, far + 1 from up join session p on p.session_ulid = up.parent where far < 64)
-    select ulid from up order by far desc limit 1) end as root_ulid,
+  s.root_ulid,
   (select lease_until > clock_timestamp() from host where host.host_id = s.host_id) as host_alive,
   (select e.seq ${newest("turn.completed")}) as ended_seq, (select e.data->'resumable' ${newest("session.agent_ready")}) as resumes,
   t.total, t.completed, t.agent_ms, t.input_tokens, t.output_tokens, t.cached_tokens, t.cost_micros,
@@ -32,7 +29,7 @@ const factsSelect = `select ${plain.replaceAll(/\w+/g, "s.$&")}, s.args->'effect
 from session s join head h using (session_ulid) left join generation g on g.session_ulid = s.session_ulid and g.generation = s.generation
 left join lateral (
   select count(*) as total, count(*) filter (where state = 'done') as completed,
-    coalesce(sum(extract(epoch from ended_at - started_at) * 1000), 0)::bigint as agent_ms,
+    coalesce(sum(agent_ms), 0)::bigint as agent_ms,
     ${sum("inputTokens")} as input_tokens, ${sum("outputTokens")} as output_tokens, ${sum("cachedTokens")} as cached_tokens, ${sum("costMicros")} as cost_micros
   from turn where turn.session_ulid = s.session_ulid) t on true`;
 
@@ -64,6 +61,11 @@ export function factsStore(db: Database): Store["facts"] {
       given(filter.labels && JSON.stringify(filter.labels), (n) => `s.labels @> ${n}::jsonb`);
       given(filter.label, (n) => `s.labels ? ${n}`);
       given(filter.cursor, (n) => `s.session_ulid ${filter.oldestFirst ? ">" : "<"} ${n}`);
+      if (filter.reach) {
+        const seen = seenBy(filter.reach, values.length + 1);
+        values.push(seen.value);
+        where.push(seen.sql);
+      }
       if (filter.open !== undefined) where.push(`s.closed_at is ${filter.open ? "" : "not "}null`);
       if (filter.attention) where.push(needsSomebody);
       return read(`${where.join(" and ")} order by s.session_ulid ${filter.oldestFirst ? "asc" : "desc"} limit $1`, values);

@@ -3,6 +3,8 @@ import { generationId } from "../contracts/generation-id.ts";
 import { camel, type Database, txRow, txRows } from "./database.ts";
 import { appendEvents, lockHead } from "./events.ts";
 import { conversation, forgetConversation } from "./conversation.ts";
+import { countLineage } from "./lineage.ts";
+import { seenBy } from "./reach.ts";
 import { endGeneration, endIfIdle, failNeverStarted, isBusy } from "./session-end.ts";
 import type { NewSession, SessionRow } from "./rows.ts";
 import type { Store, Tx } from "./store.ts";
@@ -38,6 +40,9 @@ const columnNames: (keyof NewSession)[] = [
 ];
 const snake = (name: string) => (name === "presetSha256" ? "preset_sha256" : name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
 const laterColumns = [
+  "root_ulid",
+  "depth",
+  "owner",
   "generation",
   "head_at_start",
   "workspace",
@@ -80,6 +85,7 @@ export function sessionStore(db: Database): Store["sessions"] {
       );
       return (last?.n ?? 0) + 1;
     },
+    lineage: countLineage,
     openFor: (tx, a) =>
       txRow<SessionRow>(
         tx,
@@ -169,6 +175,11 @@ async function insertSession(db: Database, tx: Tx, row: NewSession): Promise<Ses
 }
 
 function conflict(row: NewSession, constraint: string | undefined): BatonError {
+  if (constraint === "session_in_repository")
+    return new BatonError("CONFLICT_STATE", `Another session works in ${row.repositoryPath} itself: close it first, or work in a worktree.`, {
+      field: "worktree.disabled",
+      currentState: "open",
+    });
   return constraint === "session_open"
     ? new BatonError(
         "CONFLICT_STATE",
@@ -196,12 +207,13 @@ async function reserveBranch(tx: Tx, repositoryPath: string, name: string): Prom
 
 async function listSessions(db: Database, f: Parameters<Store["sessions"]["list"]>[0]): Promise<SessionRow[]> {
   const open = f.open === undefined ? "true" : f.open ? "s.closed_at is null" : "s.closed_at is not null";
+  const seen = seenBy(f.reach, 9);
   return db.rows<SessionRow>(
-    `${sessionSelect} where s.purge is null and ${open}
+    `${sessionSelect} where s.purge is null and ${open} and ${seen.sql}
     and ($2::text is null or s.context_ref = $2) and ($3::text is null or s.role = $3) and ($4::text is null or s.agent_handle = $4) and ($5::text is null or s.project_key = $5)
     and ($6::text is null or s.parent_ulid = $6) and ($7::text is null or s.chain_id = $7) and ($8::text is null or s.session_ulid < $8)
     order by s.session_ulid desc limit $1`,
-    [f.limit, ...[f.contextRef, f.role, f.agentHandle, f.projectKey, f.parentUlid, f.chainId, f.before].map((value) => value ?? null)],
+    [f.limit, ...[f.contextRef, f.role, f.agentHandle, f.projectKey, f.parentUlid, f.chainId, f.before].map((value) => value ?? null), seen.value],
   );
 }
 
@@ -234,11 +246,13 @@ async function wake(db: Database, tx: Tx, sessionUlid: string): Promise<SessionR
   const blocked = await txRow(
     tx,
     `select 1 as one from session s join session o on o.context_ref = s.context_ref and o.role = s.role and o.agent_handle = s.agent_handle and o.session_ulid <> s.session_ulid
-    where s.session_ulid = $1 and s.closed_at is not null and o.closed_at is null and (s.chain_id is null or s.role = 'executor') and (o.chain_id is null or o.role = 'executor')`,
+    where s.session_ulid = $1 and s.closed_at is not null and o.closed_at is null and (s.chain_id is null or s.role = 'executor') and (o.chain_id is null or o.role = 'executor')
+    union all select 1 from session s join session o on o.repository_path = s.repository_path and o.worktree_path = o.repository_path and o.session_ulid <> s.session_ulid
+    where s.session_ulid = $1 and s.closed_at is not null and o.closed_at is null and s.worktree_path = s.repository_path limit 1`,
     [sessionUlid],
   );
   if (blocked)
-    throw new BatonError("CONFLICT_STATE", "This session is closed and its agent has another open session for the same work. Send the input there.", {
+    throw new BatonError("CONFLICT_STATE", "This session is closed, and another open one has its work (or its repository). Send the input there.", {
       currentState: "closed",
     });
   await tx.query(

@@ -1,8 +1,14 @@
 import type { Pool, PoolClient } from "pg";
 import type { BatonEvent, Candidate, Delivery, Delta, NewEvent } from "../contracts/event.ts";
+import type { ReachedLimit } from "../contracts/limits.ts";
 import type { ChainReason, EndOfSession, GateView } from "../contracts/messages.ts";
 import type { PagedEvent } from "./event-pages.ts";
 import type { AppendLane, EventFeed } from "./lane.ts";
+import type { LaunchStore } from "./launches.ts";
+import type { LimitStore } from "./limits.ts";
+import type { SettleStore } from "./settle-watches.ts";
+import type { Lineage } from "./lineage.ts";
+import type { ReachStore, Viewer } from "./reach.ts";
 import type {
   ApprovalRow,
   AuditEntry,
@@ -23,6 +29,8 @@ import type {
   TurnRow,
   VerdictRow,
 } from "./rows.ts";
+import type { TokenStore } from "./tokens.ts";
+import type { TurnWaitStore } from "./turn-waits.ts";
 
 /** A transaction's connection. */
 export type Tx = PoolClient;
@@ -49,6 +57,7 @@ export interface FactsFilter {
   attention?: boolean;
   oldestFirst?: boolean;
   /** the last session of the page before */ cursor?: string;
+  /** whose eyes; absent: everybody's sessions */ reach?: Viewer;
 }
 
 export interface RequestKey {
@@ -64,9 +73,28 @@ export interface Store {
   transaction<T>(body: (tx: Tx) => Promise<T>): Promise<T>;
   close(): Promise<void>;
   ping(): Promise<void>;
+  health: {
+    versions(): Promise<{ postgres: string; schema: number }>;
+    /** how much is open, waits or runs, in the whole installation */
+    depths(): Promise<{
+      openSessions: number;
+      inputsWaiting: number;
+      turnsQueued: number;
+      turnsRunning: number;
+      turnsUnreported: number;
+      approvalsOpen: number;
+      hostInbox: number;
+    }>;
+    /** runners that have not ended, newest first, at most 500 */
+    runners(): Promise<{ runnerId: string; sessionUlid: string; hostId: string; pid: number; createdAt: string }[]>;
+  };
 
   /** One transaction takes the key, runs the effect and writes the audit row. On a conflict the stored ids come back (`replayed`), other fingerprint: BatonError IDEMPOTENCY_MISMATCH. A throwing effect rolls all back. Null key: no dedupe. */
   recordRequest<T extends Record<string, unknown>>(key: RequestKey, audit: AuditEntry, effect: (tx: Tx) => Promise<T>): Promise<{ ids: T; replayed: boolean }>;
+  /** Until the transaction ends, nobody else holds `name`: for what is kept outside Postgres. */
+  lockName(tx: Tx, name: string): Promise<void>;
+  /** an audit row of a call that had no effect */
+  recordRefusal(audit: AuditEntry & { outcome: string }): Promise<void>;
 
   sessions: {
     /** Inserts session, generation 1, head; appends `session.created`. Reserves `branchName` (collision in the repository's reserved names: `-1`, `-2`…) and returns the row. */
@@ -85,7 +113,11 @@ export interface Store {
       chainId?: string;
       before?: string;
       open?: boolean;
+      /** only what these eyes reach */
+      reach?: Viewer;
     }): Promise<SessionRow[]>;
+    /** what a session has launched, under the tree's lock; null: it is gone */
+    lineage(tx: Tx, sessionUlid: string): Promise<Lineage | null>;
     /** next `n` for `<context>/<role>-<n>` */
     nextOrdinal(tx: Tx, contextRef: string, role: string): Promise<number>;
     /** closes the generation if nothing runs, waits or is asked in it and no open chain has it; false: left as it is */
@@ -195,9 +227,8 @@ export interface Store {
     unreported(hostId: string): Promise<TurnRow[]>;
     /** which of these (session, epoch) this owner still holds */
     owned(owner: string, claims: { sessionUlid: string; epoch: number }[]): Promise<{ sessionUlid: string; epoch: number }[]>;
-    /** fenced by (epoch, owner); false when fenced */
+    /** The turn runs, and its prompt may be with the agent from now on: one commit before it is told. Fenced by (epoch, owner); false when fenced. */
     start(a: { sessionUlid: string; epoch: number; owner: string; turnId: string; runnerId: string; pid: number; candidate?: string }): Promise<boolean>;
-    promptSent(a: { sessionUlid: string; epoch: number; owner: string; turnId: string }): Promise<boolean>;
     /** points the head at a new runner's spool at offset 0; false when fenced */
     switchSpool(a: { sessionUlid: string; epoch: number; owner: string; spoolId: string }): Promise<boolean>;
     /** result, `turn.completed`, `candidate.captured`, `input.consumed`, open items settled as interrupted, open approvals of the turn expired: one transaction. Idempotent. null when fenced */
@@ -209,6 +240,10 @@ export interface Store {
       result: StoredResult;
       finalMessage: string;
       stopReason?: string;
+      /** the agent's own time in the turn */
+      agentMs?: number;
+      /** the limit that ended it: people are asked in the same transaction */
+      reached?: ReachedLimit;
     }): Promise<{ lastSeq: number; result: StoredResult } | null>;
     /** the candidates up to that turn (absent: the newest), newest first; two at most */
     candidates(sessionUlid: string, turnId?: string): Promise<{ turnId: string; candidate: Candidate }[]>;
@@ -269,7 +304,7 @@ export interface Store {
 
   approvals: {
     get(approvalId: string): Promise<ApprovalRow | null>;
-    list(filter: { sessionUlid?: string; chainId?: string; state?: string; before?: string; limit: number }): Promise<ApprovalRow[]>;
+    list(filter: { sessionUlid?: string; chainId?: string; state?: string; before?: string; limit: number; reach?: Viewer }): Promise<ApprovalRow[]>;
     /** first answer wins (`applied`); writes `approval.resolved` and the inbox row `respond {approvalId, decision}` in the transaction */
     answer(tx: Tx, a: { approvalId: string; decision: string; by: string; actor: string; reason?: string }): Promise<{ row: ApprovalRow; applied: boolean }>;
     /** answered but not delivered, for a takeover */
@@ -279,10 +314,10 @@ export interface Store {
 
   tasks: {
     project(projectKey: string): Promise<ProjectRow | null>;
-    /** sets projectKey → repository at the first task; another path: BatonError CONFLICT_STATE */
-    insert(tx: Tx, task: Omit<TaskRow, "createdAt" | "updatedAt" | "status"> & { repositoryPath: string | null }): Promise<TaskRow>;
+    /** sets projectKey → repository at the first task; another path: BatonError CONFLICT_STATE. `principal` (default: the local operator): whose task it is */
+    insert(tx: Tx, task: Omit<TaskRow, "createdAt" | "updatedAt" | "status"> & { repositoryPath: string | null }, principal?: string): Promise<TaskRow>;
     get(taskKey: string): Promise<TaskRow | null>;
-    list(filter: { projectKey?: string; status?: string; assigneeHandle?: string; limit: number; after?: string }): Promise<TaskRow[]>;
+    list(filter: { projectKey?: string; status?: string; assigneeHandle?: string; limit: number; after?: string; reach?: Viewer }): Promise<TaskRow[]>;
     setStatus(tx: Tx, a: { taskKey: string; to: string; reason: string; actor: string }): Promise<TaskRow>;
   };
 
@@ -304,6 +339,16 @@ export interface Store {
     recordVerdict(v: Omit<VerdictRow, "verdictId" | "createdAt">): Promise<VerdictRow>;
     verdicts(chainId: string): Promise<VerdictRow[]>;
   };
+
+  launches: LaunchStore;
+  limits: LimitStore;
+  settles: SettleStore;
+  /** Credentials (store/tokens.ts). */
+  tokens: TokenStore;
+  /** Who reaches what (store/reach.ts). */
+  reach: ReachStore;
+  /** Agents that wait for what they launched (store/turn-waits.ts). */
+  waits: TurnWaitStore;
 
   /** The append lane (store/append-lane.ts): one per worker process. */
   lane: AppendLane;

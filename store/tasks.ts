@@ -14,8 +14,19 @@ export function taskStore(db: Database): Store["tasks"] {
     get: (taskKey) => db.row<TaskRow>(`select ${columns} from task where task_key = $1`, [taskKey]),
     list: (f) =>
       db.rows<TaskRow>(
-        `select ${columns} from task where ($1::text is null or project_key = $1) and ($2::text is null or status = $2) and ($3::text is null or assignee_handle = $3) and ($4::text is null or task_key > $4) order by task_key limit $5`,
-        [f.projectKey ?? null, f.status ?? null, f.assigneeHandle ?? null, f.after ?? null, f.limit],
+        `select ${columns} from task where ($1::text is null or project_key = $1) and ($2::text is null or status = $2) and ($3::text is null or assignee_handle = $3) and ($4::text is null or task_key > $4)
+        and ($6::text is null or principal in ($6, 'local') or exists (select 1 from session s where s.task_key = task.task_key and s.owner = $6))
+        and ($7::text is null or principal = 'session:' || $7 or exists (select 1 from session s join seen_by_session($7) seen using (session_ulid) where s.task_key = task.task_key))
+        order by task_key limit $5`,
+        [
+          f.projectKey ?? null,
+          f.status ?? null,
+          f.assigneeHandle ?? null,
+          f.after ?? null,
+          f.limit,
+          f.reach && "owner" in f.reach ? f.reach.owner : null,
+          f.reach && "session" in f.reach ? f.reach.session : null,
+        ],
       ),
     async setStatus(tx, a) {
       const row = await txRow<TaskRow>(tx, `update task set status = $2, updated_at = clock_timestamp() where task_key = $1 returning ${columns}`, [
@@ -28,7 +39,7 @@ export function taskStore(db: Database): Store["tasks"] {
   };
 }
 
-async function insertTask(tx: Tx, t: Parameters<Store["tasks"]["insert"]>[1]): Promise<TaskRow> {
+async function insertTask(tx: Tx, t: Parameters<Store["tasks"]["insert"]>[1], principal = "local"): Promise<TaskRow> {
   if (t.repositoryPath !== null) {
     await tx.query("insert into project (project_key, repository_path) values ($1, $2) on conflict do nothing", [t.projectKey, t.repositoryPath]);
     const project = await txRow<ProjectRow>(tx, "select project_key, repository_path from project where project_key = $1", [t.projectKey]);
@@ -40,8 +51,8 @@ async function insertTask(tx: Tx, t: Parameters<Store["tasks"]["insert"]>[1]): P
   }
   const row = await txRow<TaskRow>(
     tx,
-    `insert into task (task_key, project_key, title, description, acceptance_criteria, requirements, base_ref, assignee_handle, reviewer_handles, metadata)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing returning ${columns}`,
+    `insert into task (task_key, project_key, title, description, acceptance_criteria, requirements, base_ref, assignee_handle, reviewer_handles, metadata, principal)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict do nothing returning ${columns}`,
     [
       t.taskKey,
       t.projectKey,
@@ -53,6 +64,7 @@ async function insertTask(tx: Tx, t: Parameters<Store["tasks"]["insert"]>[1]): P
       t.assigneeHandle,
       JSON.stringify(t.reviewerHandles),
       JSON.stringify(t.metadata),
+      principal,
     ],
   );
   if (!row) throw new BatonError("CONFLICT_STATE", `Task ${t.taskKey} exists already.`, { field: "taskKey" });

@@ -8,7 +8,7 @@ import { holds } from "./holds.ts";
 import { completeTurn } from "./turn-completion.ts";
 
 export const turnColumns =
-  "session_ulid, turn_id, input_id, n, generation, attempt, state, prompt_sent_at, started_at, ended_at, task_token, reported_at, result, final_message";
+  "session_ulid, turn_id, input_id, n, generation, attempt, state, prompt_sent_at, started_at, ended_at, task_token, reported_at, result, final_message, agent_ms";
 
 /** Turns and the one claim function. */
 export function turnStore(db: Database): Store["turns"] {
@@ -31,7 +31,7 @@ export function turnStore(db: Database): Store["turns"] {
         if (!holds(await lockHead(tx, a.sessionUlid), a)) return false;
         const turn = await txRow<{ attempt: number }>(
           tx,
-          "update turn set state = 'running', started_at = coalesce(started_at, clock_timestamp()) where session_ulid = $1 and turn_id = $2 and state <> 'done' returning attempt",
+          "update turn set state = 'running', started_at = coalesce(started_at, clock_timestamp()), prompt_sent_at = coalesce(prompt_sent_at, clock_timestamp()) where session_ulid = $1 and turn_id = $2 and state <> 'done' returning attempt",
           [a.sessionUlid, a.turnId],
         );
         if (!turn) return false;
@@ -48,18 +48,6 @@ export function turnStore(db: Database): Store["turns"] {
           },
         ]);
         return true;
-      }),
-    promptSent: (a) =>
-      db.transaction(async (tx) => {
-        if (!holds(await lockHead(tx, a.sessionUlid), a)) return false;
-        return (
-          (
-            await tx.query(
-              "update turn set prompt_sent_at = coalesce(prompt_sent_at, clock_timestamp()) where session_ulid = $1 and turn_id = $2 and state <> 'done'",
-              [a.sessionUlid, a.turnId],
-            )
-          ).rowCount === 1
-        );
       }),
     async switchSpool(a) {
       // A repeat after a lost reply must not set the offset back: the same spool keeps its offset.

@@ -16,6 +16,7 @@ import { socketDirectory } from "../host/runner-paths.ts";
 import { createKeeper, lost } from "../host/keeper.ts";
 import { workspaceMaker } from "../host/make-workspace.ts";
 import { turnSlots } from "../host/turn-slots.ts";
+import { watchWaits } from "../host/waits.ts";
 import { runnerControl } from "../runner/control-client.ts";
 import { openStore } from "../store/open-store.ts";
 import { workspacesInProcess } from "../workspaces/process-client.ts";
@@ -53,7 +54,7 @@ export async function runHostWorker(
     workflows: new WorkflowClient(client),
     slots: turnSlots(config.turnSlots),
     agentEnv: agentEnvironment(env),
-    resolveSecret: (ref) => (ref.startsWith("env:") ? env[ref.slice(4)] : undefined),
+    resolveSecret: (ref) => (ref.startsWith("env:") && !ownVariable.test(ref.slice(4)) ? env[ref.slice(4)] : undefined),
   };
   const lease = hostLease(deps);
   await lease.acquire(stop);
@@ -76,6 +77,7 @@ export async function runHostWorker(
   });
   beats.start();
   const inbox = watchInbox(deps, keeper, beats, workspaceMaking);
+  const waits = watchWaits(deps, keeper);
   const adopted = await keeper.adoptAll();
   const running = worker.run();
   console.log(`ready ${JSON.stringify({ hostId: config.hostId, adopted })}`);
@@ -84,6 +86,7 @@ export async function runHostWorker(
   worker.shutdown();
   await running;
   inbox.stop();
+  waits.stop();
   beats.stop();
   await stopAgents(deps, keeper);
   kept.stop();
@@ -103,6 +106,9 @@ async function stopAgents(deps: HostDeps, keeper: ReturnType<typeof createKeeper
   const sessions = new Set((await deps.store.runners.live(deps.config.hostId)).map((row) => row.sessionUlid));
   await Promise.all([...sessions].map((sessionUlid) => endIdleRunner(deps, sessionUlid, "shutdown").catch(() => undefined)));
 }
+
+/** Baton's own: no agent gets our database, our Temporal or our token, whoever refers to them. */
+const ownVariable = /^(BATON_|TEMPORAL_|DATABASE_URL$|PG[A-Z]+$)/;
 
 /** What agents may see of our environment: nothing of Baton's own, no database, no Temporal. */
 function agentEnvironment(env: NodeJS.ProcessEnv): Record<string, string> {

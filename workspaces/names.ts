@@ -41,17 +41,28 @@ export function checkAbsolute(field: string, value: string): void {
     refuse(field, `${field} ${shown(value)} must be an absolute path without "." , ".." or a "/" at its end.`);
 }
 
+/** The session works in the repository itself. */
+export const inPlace = (plan: WorkspacePlan): boolean => plan.path === plan.repositoryPath;
+
 /** Checks every name of a plan before git or the file system sees it. `home` is Baton's home. */
 export async function checkPlan(home: string, plan: WorkspacePlan): Promise<void> {
   if (!ulidPattern.test(plan.sessionUlid)) refuse("sessionUlid", `sessionUlid ${shown(plan.sessionUlid)} is not a ULID.`);
   checkAbsolute("repositoryPath", plan.repositoryPath);
   checkAbsolute("path", plan.path);
+  if (plan.template !== undefined) checkObjectId("template", plan.template);
+  if (inPlace(plan)) return checkInPlace(plan);
   if (basename(plan.path) !== plan.sessionUlid) refuse("path", `The worktree's directory ${shown(plan.path)} must be named ${plan.sessionUlid}.`);
   if (plan.branch !== null && !branchPattern.test(plan.branch)) refuse("branch", `branch ${shown(plan.branch)} is not a branch name that Baton makes.`);
   checkRevision("baseRef", plan.baseRef);
   // A link planted in Baton's home must not lead a worktree, or its removal, elsewhere. What does not exist yet cannot be a link.
   const below = relative(await realpath(home), await realOfExisting(dirname(plan.path)));
   if (below.startsWith("..") || isAbsolute(below)) refuse("path", `The worktree's directory ${shown(plan.path)} must be below Baton's home.`);
+}
+
+/** Error: INVALID_ARGUMENT for what would have to be made in a repository that is not ours. */
+function checkInPlace(plan: WorkspacePlan): void {
+  if (plan.branch !== null || plan.template !== undefined)
+    refuse("path", `A session that works in ${plan.repositoryPath} itself has no branch and no template of its own.`);
 }
 
 async function realOfExisting(path: string): Promise<string> {

@@ -7,10 +7,10 @@ import { readBaseline } from "./baseline.ts";
 import { makeCandidate } from "./candidate.ts";
 import { changedFiles, unifiedDiff } from "./diff.ts";
 import { openGit } from "./git.ts";
-import { checkObjectId, checkPlan, checkRefPart, checkRevision, checkTreePath } from "./names.ts";
+import { checkObjectId, checkPlan, checkRefPart, checkRevision, checkTreePath, inPlace } from "./names.ts";
 import { dropRefs, holdings, type Holdings, keepUnmerged } from "./purge.ts";
 import { createSerialize } from "./repository-lock.ts";
-import { findRepository, inRepository, resolveCommit, treeOf, type Repository } from "./repository.ts";
+import { findRepository, gitDirOf, inRepository, resolveCommit, treeOf, type Repository } from "./repository.ts";
 import { snapshotIfDirty } from "./snapshot.ts";
 import { readTree } from "./tree.ts";
 import { sweepViews, withView, type View } from "./view.ts";
@@ -40,8 +40,9 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
     return withView(home, repository, await readBaseline(git, home, repository.commonDir), workTree, body);
   }
 
-  /** The session's finished worktree. Error: CONFLICT_STATE when it is not there. */
+  /** The git directory of the session's finished worktree. Error: CONFLICT_STATE when it is not there. */
   async function finished(repository: Repository, plan: WorkspacePlan): Promise<string> {
+    if (inPlace(plan)) return gitDirOf(git, repository);
     const dir = await findWorktree(repository, plan.path);
     if (!dir || !(await isReady(dir, plan))) throw new BatonError("CONFLICT_STATE", `The worktree ${plan.path} is not there. It must be prepared first.`);
     return dir;
@@ -52,6 +53,8 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
     if (candidate !== null) checkObjectId("candidate", candidate);
     const repository = await repositoryOf(plan);
     return serialize(plan.path, async () => {
+      // In the repository itself nothing is taken away but Baton's own refs: nothing can be lost.
+      if (inPlace(plan)) return body(repository, { ...(await holdings(git, repository, plan, null, null)), unmerged: null });
       const dir = await findWorktree(repository, plan.path);
       let live: { head: string; tree: string } | null = null;
       if (dir && (await isReady(dir, plan))) {
@@ -82,6 +85,10 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
 
     async prepare(plan) {
       const repository = await repositoryOf(plan);
+      if (inPlace(plan)) {
+        await readBaseline(git, home, repository.commonDir);
+        return { path: plan.path, head: await resolveCommit(git, repository, "baseRef", plan.baseRef) };
+      }
       // Per worktree: two tries of one session must not see each other's half. Per repository, inside: only the `add`.
       return serialize(plan.path, async () => {
         const known = await findWorktree(repository, plan.path);
@@ -94,7 +101,7 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
         });
         const head = await headOf(git, repository, dir, start);
         const restored = await treeToRestore(git, repository, plan, head);
-        await viewOf(repository, plan.path, (view) => populate(git, view, dir, head, restored));
+        await viewOf(repository, plan.path, (view) => populate(git, view, dir, head, restored, plan.template));
         return { path: plan.path, head: start };
       });
     },
@@ -115,10 +122,14 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
 
     async checkout({ plan, commit }) {
       checkObjectId("commit", commit);
-      if (plan.branch !== null)
-        throw new BatonError("INVALID_ARGUMENT", `The worktree of ${plan.sessionUlid} is on the branch ${plan.branch}; only a detached one is moved.`, {
-          field: "branch",
-        });
+      if (plan.branch !== null || inPlace(plan))
+        throw new BatonError(
+          "INVALID_ARGUMENT",
+          `The worktree of ${plan.sessionUlid} is ${plan.branch === null ? "the repository itself" : `on the branch ${plan.branch}`}; only a detached one is moved.`,
+          {
+            field: "branch",
+          },
+        );
       const repository = await repositoryOf(plan);
       return serialize(plan.path, async () => {
         const dir = await finished(repository, plan);
@@ -163,7 +174,7 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
     async purge({ plan, candidate, at }) {
       return looked(plan, candidate, async (repository, found) => {
         const snapshot = await keepUnmerged(git, repository, plan, found.unmerged, at);
-        await serialize(repository.commonDir, () => dropWorktree(repository, plan.path));
+        if (!inPlace(plan)) await serialize(repository.commonDir, () => dropWorktree(repository, plan.path));
         // Again: only now is the branch not checked out in the worktree itself.
         await dropRefs(git, repository, plan, await holdings(git, repository, plan, null, null));
         return { snapshot, branchKept: plan.branch !== null && found.branch === null && found.tip !== null };
@@ -172,6 +183,8 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
 
     async remove(plan) {
       const repository = await repositoryOf(plan);
+      // Not ours: nothing in it is ever deleted.
+      if (inPlace(plan)) return { snapshot: null };
       return serialize(plan.path, async () => {
         const dir = await findWorktree(repository, plan.path);
         let snapshot: string | null = null;

@@ -24,6 +24,11 @@ export async function findRepository(git: Git, path: string): Promise<Repository
   return { path: top, commonDir: await realpath(commonDir) };
 }
 
+/** The git directory of the repository's own work tree: where its HEAD and index are. */
+export function gitDirOf(git: Git, repository: Repository): Promise<string> {
+  return git.run(["rev-parse", "--absolute-git-dir"], { cwd: repository.path });
+}
+
 /** The commit that `revision` (already checked) names. Error: INVALID_ARGUMENT when there is none. */
 export async function resolveCommit(git: Git, repository: Repository, field: string, revision: string): Promise<string> {
   const found = await git.try(["rev-parse", "--verify", "--quiet", "--end-of-options", `${revision}^{commit}`], inRepository(repository));

@@ -92,13 +92,17 @@ export async function treeToRestore(git: Git, repository: Repository, plan: Work
   return treeOf(git, repository, commit);
 }
 
-/** Writes the files of the worktree's commit (or of `restored`, as uncommitted changes) and marks it complete. A repeat starts over. */
-export async function populate(git: Git, view: View, worktreeGitDir: string, head: string, restored: string | null = null): Promise<void> {
+/** Writes the files of the worktree's commit (or of `restored`, as uncommitted changes; else those of `template` over them) and marks it complete. A repeat starts over. */
+export async function populate(git: Git, view: View, worktreeGitDir: string, head: string, restored: string | null = null, template?: string): Promise<void> {
   const index = join(worktreeGitDir, "index");
   await git.run(["read-tree", "--reset", "-u", head], view.on(index));
   if (restored !== null) {
     await git.run(["read-tree", "--reset", "-u", restored], view.on(index));
     await git.run(["read-tree", head], view.on(index));
+  } else if (template !== undefined) {
+    // Through an index of the view's own: for the worktree's they are changes that nobody has committed.
+    await git.run(["read-tree", template], view.on());
+    await git.run(["checkout-index", "--all", "--force", "--quiet"], view.on());
   }
   await writeFile(join(worktreeGitDir, readyMark), `${head}\n`, { flush: true });
 }

@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import type { Baton, Caller } from "../../client/open-baton.ts";
+import type { Scope } from "../../contracts/scopes.ts";
 
 export interface Next {
   tool: string;
@@ -14,15 +15,13 @@ export interface Answer {
   next?: Next[];
 }
 
-/** What a token must allow. `session:read` changes nothing; `operator` is what decides over the installation. */
-export type Scope = "session:read" | "session:control" | "session:launch" | "session:purge" | "operator";
-
 /** One action of one tool: the single source of its schema, scope, help, and behaviour. */
 export interface Action {
   tool: string;
   action: string;
   description: string;
   example: Record<string, unknown>;
+  /** what a token must allow */
   scope: Scope;
   schema: z.ZodObject;
   handle(baton: Baton, caller: Caller, args: unknown, signal?: AbortSignal): Promise<Answer>;

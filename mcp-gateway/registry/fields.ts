@@ -1,5 +1,8 @@
 import { z } from "zod";
 
+const count = z.number().int().min(1);
+const seconds = count.max(86_400);
+
 /** Fields that several actions share. Descriptions are what a model reads: what it is, unit, default. No defaults here: the request's fingerprint is of what was sent. */
 export const fields = {
   clientRequestId: z.string().min(1).max(120).describe("Your key for this request, 1-120 characters: repeating the call with it never does the thing twice"),
@@ -21,9 +24,12 @@ export const fields = {
       wrapper: z.array(z.string().min(1)).optional(),
       model: z.string().optional(),
       scenario: z.unknown().optional(),
-      env: z.array(z.strictObject({ name: z.string(), valueRef: z.string() })).optional(),
+      env: z
+        .array(z.strictObject({ name: z.string(), valueRef: z.string() }))
+        .max(50)
+        .optional(),
     })
-    .describe("Overrides of the preset: command (argv of an ACP agent), wrapper, model, scenario, env [{name, valueRef}]"),
+    .describe("Overrides of the preset: command (argv of an ACP agent), wrapper, model, scenario, env"),
   worktree: z
     .strictObject({
       baseRef: z.string().optional(),
@@ -32,8 +38,23 @@ export const fields = {
       projectKey: z.string().optional(),
       disabled: z.boolean().optional(),
     })
-    .describe("baseRef (where to start), branchPrefix (default baton/)"),
-  limits: z.strictObject({ wallSeconds: z.number().int().min(1).max(86_400).optional() }).describe("wallSeconds: agent time over all turns"),
+    .describe(
+      "baseRef (where to start; a session's ULID: its tree), branchPrefix (default baton/), templateRef (files laid over), projectKey, disabled (work in the repository itself)",
+    ),
+  limits: z
+    .strictObject({
+      wallSeconds: seconds.optional(),
+      idleSeconds: seconds.optional(),
+      turns: count.optional(),
+      tokens: count.optional(),
+      costMicros: count.optional(),
+    })
+    .describe("wallSeconds (agent time over all turns), idleSeconds, turns, tokens, costMicros"),
+  env: z
+    .array(z.strictObject({ name: z.string(), valueRef: z.string() }))
+    .max(50)
+    .describe("[{name, valueRef: env:NAME}], by reference only"),
+  tools: z.array(z.string().min(1).max(100)).max(50).describe("Tools the agent may use"),
   labels: z.record(z.string(), z.string()).describe("Your own labels, name to value"),
 };
 

@@ -1,6 +1,7 @@
 import { ulid } from "ulid";
 import { z } from "zod";
 import { action, type Action } from "./action.ts";
+import { given } from "./session-reads.ts";
 
 /** The tools without actions: one entry each, of the tool's own name. */
 export const plain: Action[] = [
@@ -8,10 +9,10 @@ export const plain: Action[] = [
     tool: "pm_health",
     action: "pm_health",
     scope: "session:read",
-    description: "What of Baton is up: gateway, Postgres, Temporal, hosts.",
+    description: "What of Baton is up: gateway, Postgres, Temporal, hosts and their agents; versions, and how much waits.",
     example: {},
-    schema: z.strictObject({ detail: z.boolean().optional().describe("More of it") }),
-    handle: async (baton) => ({ data: { gateway: { status: "ok", pid: process.pid, node: process.version }, ...(await baton.health()) } }),
+    schema: z.strictObject({ detail: z.boolean().optional().describe("The processes too") }),
+    handle: async (baton, _, args) => ({ data: { gateway: { status: "ok", pid: process.pid, node: process.version }, ...(await baton.health(given(args))) } }),
   }),
   action({
     tool: "pm_generate_ulid",

@@ -6,6 +6,7 @@ import { chainField, fields as f, taskFields } from "./fields.ts";
 import { given } from "./session-reads.ts";
 
 const tool = "pm_session";
+const parentUlid = z.string().describe("Session that launched it");
 const about = {
   agentHandle: f.handle.optional().describe("Name of the agent"),
   provider: z.enum(["claude", "codex", "opencode", "gemini", "acp", "scripted"]).optional().describe("Must match the preset"),
@@ -41,6 +42,7 @@ export const sessionLaunches: Action[] = [
       agentId: z.string().optional().describe("Id of an agent"),
       prompt: f.prompt.optional(),
       capabilityKeys: z.array(z.string()).optional().describe("Capabilities to add to the prompt"),
+      sessionUlidToAudit: z.string().optional().describe("Session whose record is to be audited"),
       additionalInstructions: z.string().optional().describe("Added to the task's prompt"),
       maxRuntimeSeconds: z.number().int().min(1).max(86_400).optional().describe("Agent time, seconds"),
       run: z.boolean().optional().describe("false: no turn until run or input"),
@@ -49,6 +51,10 @@ export const sessionLaunches: Action[] = [
         .optional()
         .describe("Makes the task when the key is new: title, description, acceptanceCriteria, repositoryPath, baseRef"),
       chain: chainField.optional(),
+      parentUlid: parentUlid.optional(),
+      tools: f.tools.optional(),
+      onSettled: z.enum(["input"]).optional().describe("input: the launching session gets an input each time this one has settled"),
+      dryRun: z.boolean().optional().describe("Check and show only, make nothing"),
     }),
     handle: async (baton, caller, args) => launched(await baton.sessions.launch(caller, given(args) as LaunchArgs)),
   }),
@@ -81,6 +87,10 @@ export const sessionLaunches: Action[] = [
       config: f.config.optional(),
       limits: f.limits.optional(),
       labels: f.labels.optional(),
+      env: f.env.optional(),
+      tools: f.tools.optional(),
+      bootstrapCommands: z.array(z.string().min(1).max(10_000)).max(20).optional().describe("Shell lines for the fresh workspace (operator)"),
+      parentUlid: parentUlid.optional(),
       repositoryPath: z.string().optional().describe("Absolute path of the git repository to work in"),
     }),
     handle: async (baton, caller, args) => {
@@ -94,6 +104,7 @@ export const sessionLaunches: Action[] = [
 ];
 
 function launched({ data, warnings }: Launched): Answer {
+  if (data["dryRun"]) return { data, ...(warnings.length > 0 ? { warnings } : {}) };
   const sessionUlid = data["sessionUlid"];
   const chainId = data["chainId"];
   const args = chainId ? { action: "wait", chainId } : { action: "wait", sessionUlids: [sessionUlid], until: "idle" };

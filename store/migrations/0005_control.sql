@@ -4,7 +4,6 @@ alter table session add column purge jsonb, add column purged_at timestamptz;
 alter table generation add column run_id text;
 alter table chain add column run_id text;
 alter table input add column configuration jsonb;
-create index session_parent on session (parent_ulid) where parent_ulid is not null;
 create index session_thread on session (provider_session_id) where provider_session_id is not null;
 -- What a status, a wait and a restart look for in a log that may have a million events.
 create index event_landmark on event (session_ulid, type, seq) where type in ('session.agent_ready', 'input.delivered', 'turn.completed', 'approval.requested');

@@ -34,7 +34,7 @@ test("a repeat after a lost reply is applied once; a wrong offset is told; an ol
   expect(await fresh.store.lane.append(batch(turn, 50, [said("y")]))).toEqual({ kind: "retail", offset: 20 });
   await fresh.store.turns.claim({ ...turn, inputId: turn.turnId, generation: 1, attempt: 1, taskToken: null, owner: "keeper-2", minEpoch: 7 });
   expect(await fresh.store.lane.append(batch(turn, 20, [said("z")]))).toEqual({ kind: "fenced" });
-  expect(await fresh.store.turns.promptSent(turn)).toBe(false);
+  expect(await fresh.store.turns.start({ ...turn, runnerId: "r", pid: 1 })).toBe(false);
   const texts = (await fresh.store.events.read(turn.sessionUlid, { sinceSeq: 0, limit: 100, types: ["message.completed"] })).map((e) => e.data);
   expect(texts).toEqual([{ role: "agent", text: "x" }]);
   expect(await fresh.store.events.deltas(turn.sessionUlid, { sinceSeq: 0, limit: 9 })).toMatchObject([{ seq: 1, text: "d\ufffd" }]);

@@ -1,0 +1,56 @@
+import { parseArgs } from "node:util";
+import { ulid } from "ulid";
+import type { Envelope, PmClient } from "../client/pm-client.ts";
+import { codeOf } from "./call.ts";
+import { exitCodes, Usage } from "./exit-codes.ts";
+import { type Environment, withBaton } from "./running.ts";
+
+export const answerUsage = `baton answer <approvalId | session> <decision | text> [--reason text] [--json]
+    answers what an agent waits for: allow, allow_always, deny, deny_stop, an option, or free text to a question;
+    a session's ULID or name (PROJ-42/executor-1) will do when exactly one thing is open in it`;
+
+interface Approval {
+  approvalId: string;
+  title: string;
+  options: { id: string }[];
+}
+
+/** Answers one approval: by its id, or the only open one of a session. */
+export async function answer(argv: string[], env: Environment): Promise<number> {
+  const { values, positionals } = parseArgs({ args: argv, allowPositionals: true, options: { json: { type: "boolean" }, reason: { type: "string" } } });
+  const [reference, decision, ...more] = positionals;
+  if (!reference || !decision || more.length > 0) throw new Usage(answerUsage);
+  return withBaton(env, async (pm) => {
+    const found = await open(pm, reference);
+    if (found.length !== 1) return tellWhich(found, reference);
+    const approvalId = found[0]?.approvalId ?? reference;
+    const reason = values.reason === undefined ? {} : { reason: values.reason };
+    const result = await pm.send("pm_session", { action: "respond", approvalId, decision, ...reason, clientRequestId: ulid() });
+    if (values.json) console.log(JSON.stringify(result));
+    else tell(result);
+    return codeOf(result);
+  });
+}
+
+/** The approvals that are meant. One that is not open any more is asked about all the same: `respond` says what became of it. */
+async function open(pm: PmClient, reference: string): Promise<Approval[]> {
+  const { approvals } = (await pm.call("pm_session", { action: "approvals" })) as unknown as { approvals: Approval[] };
+  const byId = approvals.filter((approval) => approval.approvalId === reference);
+  if (byId.length > 0) return byId;
+  const ofSession = await pm.send("pm_session", { action: "approvals", sessionUlid: reference });
+  if (!ofSession.ok) return [{ approvalId: reference, title: "", options: [] }];
+  return ofSession.data?.["approvals"] as Approval[];
+}
+
+function tellWhich(found: Approval[], reference: string): number {
+  if (found.length === 0) console.error(`Nothing is open in ${reference}. To send it a message: baton call pm_session '{"action":"input", …}'.`);
+  else console.error(`${found.length} things are open in ${reference}: name one.`);
+  for (const { approvalId, title, options } of found) console.error(`  ${approvalId}  ${title}  (${options.map(({ id }) => id).join(", ") || "text"})`);
+  return exitCodes.refused;
+}
+
+function tell({ data, error }: Envelope): void {
+  if (error) return console.error(`${error.code}: ${error.message}`);
+  const decision = (data?.["answer"] as { decision?: string } | undefined)?.decision ?? "";
+  console.log(data?.["applied"] === false ? `Answered already: ${decision}, by ${String(data["by"])}.` : `Answered: ${decision}.`);
+}

@@ -1,0 +1,43 @@
+import { NoBaton, PmError } from "../client/pm-client.ts";
+import { answer, answerUsage } from "./answer.ts";
+import { call, callUsage } from "./call.ts";
+import { connect, connectUsage } from "./connect.ts";
+import { exitCodes, Usage } from "./exit-codes.ts";
+import { status, statusUsage } from "./status.ts";
+import { token, tokenUsage } from "./token.ts";
+
+/** How this program is called here, for calls that are ready to paste. */
+const self = process.env["BATON_COMMAND"] || "npx baton";
+
+const commands: Record<string, (argv: string[]) => number | Promise<number>> = {
+  call: (argv) => call(argv, process.env),
+  status: (argv) => status(argv, process.env, self),
+  answer: (argv) => answer(argv, process.env),
+  token: (argv) => token(argv, process.env),
+  connect: (argv) => connect(argv, process.env),
+};
+
+const usage = `${[callUsage, statusUsage, answerUsage, tokenUsage, connectUsage].join("\n")}
+
+Ends with 0: done; 1: refused, the answer says why; 2: no Baton runs or answers; 3: not now, try again; 64: written wrongly.
+Talks to the Baton of BATON_HOME (default ~/.baton), or to BATON_URL with BATON_TOKEN.`;
+
+async function main(): Promise<number> {
+  const [name = "", ...argv] = process.argv.slice(2);
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (!command || argv.includes("--help")) {
+    (command ? console.log : console.error)(usage);
+    return command ? exitCodes.done : exitCodes.usage;
+  }
+  try {
+    return await command(argv);
+  } catch (error) {
+    console.error((error as Error).message);
+    if (error instanceof NoBaton) return exitCodes.notRunning;
+    if (error instanceof PmError) return error.code === "UNAVAILABLE" || error.code === "RATE_LIMITED" ? exitCodes.tryAgain : exitCodes.refused;
+    const wrong = error instanceof Usage || String((error as { code?: unknown }).code).startsWith("ERR_PARSE_ARGS");
+    return wrong ? exitCodes.usage : exitCodes.refused;
+  }
+}
+
+process.exitCode = await main();

@@ -1,0 +1,44 @@
+import type { Status, Waiting, Working } from "./read-status.ts";
+
+/** A status for a terminal. `command`: how this program is called here; `now`: ms. */
+export function statusText(status: Status, a: { command: string; now: number }): string {
+  const hosts = status.hosts.map(({ hostId, alive }) => (alive ? hostId : `${hostId} (away)`)).join(", ") || "no host";
+  const lines = [`Baton ${status.version} at ${status.url}: ${status.status}; ${hosts}`];
+  lines.push("", `Waits for somebody: ${status.waiting.length || "nothing"}`);
+  for (const one of status.waiting) {
+    lines.push(`  ${printable(one.name)}  ${one.kind}, since ${ago(one.since, a.now)}: ${printable(one.say)}`);
+    for (const line of nextCalls(one, a.command)) lines.push(`      ${line}`);
+  }
+  lines.push("", `Runs: ${status.running.length || "nothing"}`, ...status.running.map((one) => worker(one, a.now)));
+  if (status.idle.length > 0) lines.push("", `Idle: ${status.idle.length}`, ...status.idle.map((one) => worker(one, a.now)));
+  return lines.join("\n");
+}
+
+function worker(one: Working, now: number): string {
+  return `  ${printable(one.name)}  ${one.state}  ${one.provider}  last heard of ${ago(one.since, now)} ago`;
+}
+
+/** An approval is answered in few words; anything else is a call to paste. */
+function nextCalls({ approvalId, next }: Waiting, command: string): string[] {
+  const decisions = next.flatMap(({ args }) => (args["action"] === "respond" && typeof args["decision"] === "string" ? [args["decision"]] : []));
+  if (approvalId !== null && decisions.length > 0) return decisions.map((decision) => `${command} answer ${approvalId} ${quoted(decision)}`);
+  if (approvalId !== null) return [`${command} answer ${approvalId} ${quoted("your answer")}`];
+  return next.map(({ tool, args }) => `${command} call ${tool} ${quoted(JSON.stringify(args))}`);
+}
+
+/** One word of a shell. */
+function quoted(text: string): string {
+  return /^[A-Za-z0-9_./:@=-]+$/.test(text) ? text : `'${printable(text).replaceAll("'", "'\\''")}'`;
+}
+
+/** What agents wrote must not command the terminal. */
+function printable(text: string): string {
+  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]+/g, " ").slice(0, 2_000);
+}
+
+function ago(since: string, now: number): string {
+  const seconds = Math.max(0, Math.round((now - Date.parse(since)) / 1_000));
+  if (seconds < 90) return `${seconds} s`;
+  if (seconds < 90 * 60) return `${Math.round(seconds / 60)} min`;
+  return seconds < 36 * 3_600 ? `${Math.round(seconds / 3_600)} h` : `${Math.round(seconds / 86_400)} d`;
+}

@@ -1,0 +1,41 @@
+import type { HostDeps } from "./deps.ts";
+import type { HeldTurn } from "./held-turn.ts";
+
+/** The agent waits for somebody: its slot goes to another turn, until `resume` for the same. */
+export function pause(deps: HostDeps, held: HeldTurn, what: string): void {
+  held.waiting.add(what);
+  giveSlotBack(deps, held);
+}
+
+/** One wait less. Resolves when the turn has its slot again, at once while it waits for something else; rejects with the signal's reason. */
+export async function resume(deps: HostDeps, held: HeldTurn, what: string, signal: AbortSignal): Promise<void> {
+  held.waiting.delete(what);
+  await takeSlot(deps, held, signal);
+}
+
+/** Waits for a slot, unless the turn has one, waits for somebody, or is over. One request at a time: two that end together want one slot, not two. */
+export async function takeSlot(deps: HostDeps, held: HeldTurn, signal: AbortSignal): Promise<void> {
+  while (!held.hasSlot && held.waiting.size === 0 && !held.slotOver) {
+    held.takingSlot ??= deps.slots
+      .acquire(signal)
+      .then(() => {
+        held.hasSlot = true;
+        // It came too late: somebody else can use it.
+        if (held.waiting.size > 0 || held.slotOver) giveSlotBack(deps, held);
+      })
+      .finally(() => (held.takingSlot = null));
+    await held.takingSlot;
+  }
+}
+
+/** The turn is over and never takes a slot again. */
+export function leaveSlot(deps: HostDeps, held: HeldTurn): void {
+  held.slotOver = true;
+  giveSlotBack(deps, held);
+}
+
+function giveSlotBack(deps: HostDeps, held: HeldTurn): void {
+  if (!held.hasSlot) return;
+  held.hasSlot = false;
+  deps.slots.release();
+}

@@ -1,0 +1,348 @@
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
+import { Client as Temporal, Connection } from "@temporalio/client";
+import pg from "pg";
+import { ulid } from "ulid";
+import type { LaunchArgs } from "../../client/launch-plan.ts";
+import { type Baton, type Caller, openBaton } from "../../client/open-baton.ts";
+import { agentScopes, type Scope, sessionPrincipal } from "../../contracts/scopes.ts";
+import { newSecret } from "../../contracts/token-secret.ts";
+import { batonOptions, repository } from "../client/support.ts";
+import { freshDatabase } from "../support/fresh-database.ts";
+import { endNodeProcesses, nodeProcess } from "../support/node-process.ts";
+import { temporaryDirectory } from "../support/temp-directory.ts";
+
+const home = temporaryDirectory();
+const root = join(import.meta.dirname, "..", "..");
+const instance = `t${randomBytes(4).toString("hex")}`;
+const local: Caller = { principal: "local" };
+const clients: Client[] = [];
+let database: { url: string; drop(): Promise<void> };
+let env: Record<string, string>;
+let url: URL;
+let sdk: Baton;
+let db: pg.Client;
+let repositoryPath: string;
+
+beforeAll(async () => {
+  database = await freshDatabase();
+  repositoryPath = repository(join(home, "repository"));
+  env = {
+    BATON_HOME: home,
+    BATON_PORT: "0",
+    BATON_HOST_ID: "h1",
+    BATON_INSTANCE: instance,
+    DATABASE_URL: database.url,
+    TEMPORAL_ADDRESS: process.env["TEST_TEMPORAL_ADDRESS"] ?? "",
+  };
+  const gateway = nodeProcess(join(root, "mcp-gateway/main.ts"), { env });
+  url = new URL((JSON.parse((await gateway.line(/^ready (.*)$/m))[1] ?? "{}") as { url: string }).url);
+  sdk = await openBaton({ ...batonOptions({ home, databaseUrl: database.url, instance }), agentChildren: 3, agentLaunches: 4, agentDepth: 2 });
+  db = new pg.Client(database.url);
+  await db.connect();
+});
+afterAll(async () => {
+  await Promise.all(clients.map((client) => client.close()));
+  const connection = await Connection.connect({ address: env["TEMPORAL_ADDRESS"] ?? "" });
+  const ids = (await db.query<{ workflow_id: string }>("select workflow_id from session")).rows;
+  const temporal = new Temporal({ connection });
+  await Promise.all(
+    ids.map((row) =>
+      temporal.workflow
+        .getHandle(row.workflow_id)
+        .terminate()
+        .catch(() => undefined),
+    ),
+  );
+  await Promise.allSettled([sdk.close(), db.end(), connection.close()]);
+  await endNodeProcesses();
+  await database.drop();
+});
+
+interface Answer {
+  ok: boolean;
+  data: Record<string, unknown>;
+  error?: { code: string; message: string; field?: string; used?: number; allowed?: unknown };
+}
+type Call = (args: Record<string, unknown>, tool?: string) => Promise<Answer>;
+/** A caller over HTTP with a token of its own. */
+async function connected(secret: string): Promise<Call> {
+  const client = new Client({ name: "t", version: "1" });
+  await client.connect(new StreamableHTTPClientTransport(url, { requestInit: { headers: { authorization: `Bearer ${secret}` } } }));
+  clients.push(client);
+  return async (args, tool = "pm_session") => (await client.callTool({ name: tool, arguments: args })).structuredContent as unknown as Answer;
+}
+const status = async (secret: string) =>
+  (
+    await fetch(url, {
+      method: "POST",
+      headers: { authorization: `Bearer ${secret}`, "content-type": "application/json", accept: "application/json, text/event-stream" },
+      body: '{"jsonrpc":"2.0","id":1,"method":"tools/list"}',
+    })
+  ).status;
+const person = async (principal: string, scopes: Scope[]) => connected((await sdk.tokens.create(local, { principal, scopes })).secret);
+/** What a host does at spawn, without one. */
+async function agentsToken(sessionUlid: string, scopes: readonly Scope[] = agentScopes): Promise<string> {
+  const tokenId = ulid();
+  const { secret, secretSha256 } = newSecret(tokenId);
+  await db.query("insert into token (token_id, principal, name, scopes, secret_sha256, session_ulid) values ($1, $2, 'agent', $3, $4, $5)", [
+    tokenId,
+    sessionPrincipal(sessionUlid),
+    JSON.stringify(scopes),
+    secretSha256,
+    sessionUlid,
+  ]);
+  return secret;
+}
+const agent = async (sessionUlid: string, scopes?: readonly Scope[]) => connected(await agentsToken(sessionUlid, scopes));
+let keys = 0;
+function task(taskKey: string, more: Partial<LaunchArgs> = {}): LaunchArgs {
+  return { clientRequestId: `${instance}-${(keys += 1)}`, taskKey, launcherConfigKey: "demo-executor", task: { title: "x", repositoryPath }, ...more };
+}
+const launch = async (caller: Caller, args: LaunchArgs) => String((await sdk.sessions.launch(caller, args)).data["sessionUlid"]);
+const below = (sessionUlid: string): Caller => ({
+  principal: sessionPrincipal(sessionUlid),
+  session: sessionUlid,
+  scopes: agentScopes,
+  actor: "demo-executor",
+});
+const audited = async (principal: string) =>
+  (
+    await db.query<{ action: string; target: string; actor: string; outcome: string }>(
+      "select action, target, actor, outcome from audit where principal = $1 order by id",
+      [principal],
+    )
+  ).rows;
+
+test("a token's secret is shown once and kept nowhere; revoked or expired it is refused", async () => {
+  const { token, secret } = await sdk.tokens.create(local, { principal: "carol", name: "carol's laptop", scopes: ["session:read"] });
+  expect(token).toMatchObject({ principal: "carol", scopes: ["session:read"], revokedAt: null });
+  expect(JSON.stringify(await sdk.tokens.list(local))).toContain("carol's laptop");
+  expect(
+    JSON.stringify([
+      await sdk.tokens.list(local),
+      (await db.query("select t::text from token t union all select a::text from audit a union all select c::text from client_request c")).rows,
+    ]),
+  ).not.toContain(secret.slice(33));
+  expect(await status(secret)).toBe(200);
+  expect(await status(`${secret.slice(0, -1)}${secret.endsWith("A") ? "B" : "A"}`)).toBe(401);
+  await sdk.tokens.revoke(local, { tokenId: token.tokenId });
+  expect(await status(secret)).toBe(401);
+  const brief = await sdk.tokens.create(local, { principal: "carol", scopes: ["session:read"], expiresInSeconds: 60 });
+  await db.query("update token set expires_at = clock_timestamp() where token_id = $1", [brief.token.tokenId]);
+  expect(await status(brief.secret)).toBe(401);
+  await expect(sdk.tokens.create({ principal: "carol", scopes: ["session:read"] }, { principal: "carol", scopes: ["operator"] })).rejects.toMatchObject({
+    code: "PERMISSION_DENIED",
+  });
+  await expect(sdk.tokens.create(local, { principal: "session:x", scopes: ["operator"] })).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+  await expect(sdk.tokens.create(local, { principal: "x", scopes: ["all" as Scope] })).rejects.toMatchObject({
+    code: "INVALID_ARGUMENT",
+    detail: { field: "scopes" },
+  });
+});
+
+test("each principal has its own sessions, the local operator sees all, and a scope that is missing is named", async () => {
+  const alice = await person("alice", ["session:read", "session:control", "session:launch"]);
+  const bob = await person("bob", ["session:read", "session:control"]);
+  const mine = (await alice({ action: "launch_task", actor: "@alice", ...task("ALICE-1") })).data["sessionUlid"];
+  const operators = await launch(local, task("OP-1"));
+  expect((await alice({ action: "list" })).data["sessions"]).toEqual([expect.objectContaining({ sessionUlid: mine })]);
+  expect((await bob({ action: "list" })).data["sessions"]).toEqual([]);
+  for (const other of [mine, operators, "ALICE-1/executor-1"]) {
+    for (const args of [
+      { action: "get" },
+      { action: "events" },
+      { action: "input", prompt: "x" },
+      { action: "abort" },
+      { action: "close" },
+      { action: "wait" },
+    ])
+      expect([args.action, await bob({ ...args, sessionUlid: other })]).toEqual([
+        args.action,
+        expect.objectContaining({ error: expect.objectContaining({ code: "NOT_FOUND" }) }),
+      ]);
+    expect((await bob({ action: "get", sessionUlid: other })).error?.message).toBe(
+      (await bob({ action: "get", sessionUlid: String(other).replace(/.$/, "9") })).error?.message.replace(/9"\.$/, `${String(other).at(-1)}".`),
+    );
+  }
+  expect((await bob({ action: "wait", taskKey: "ALICE-1", waitMs: 0 })).data["sessions"]).toEqual([]);
+  expect((await bob({ action: "get", taskKey: "ALICE-1" }, "pm_task")).error?.code).toBe("NOT_FOUND");
+  expect((await bob({ action: "list" }, "pm_task")).data["tasks"]).toEqual([expect.objectContaining({ taskKey: "OP-1" })]);
+  expect(await bob({ action: "launch_task", actor: "@bob", ...task("BOB-1") })).toMatchObject({
+    error: { code: "PERMISSION_DENIED", field: "scope", message: expect.stringContaining('"session:launch"') },
+  });
+  const operator = await connected(readFileSync(join(home, "token"), "utf8").trim());
+  const all = ((await operator({ action: "list" })).data["sessions"] as { sessionUlid: string }[]).map((one) => one.sessionUlid);
+  expect(all).toEqual(expect.arrayContaining([mine, operators]));
+  expect(await audited("bob")).toEqual([
+    ...[mine, operators, "ALICE-1/executor-1"].flatMap((target) =>
+      ["input", "abort", "close"].map((action) => ({ action, target, actor: "bob", outcome: "NOT_FOUND" })),
+    ),
+    { action: "launch_task", target: "BOB-1", actor: "bob", outcome: "PERMISSION_DENIED" },
+  ]);
+});
+
+test("an agent reaches its own subtree, sees its task's sessions, talks with its reviewer, and finds nothing else", async () => {
+  const top = await launch(local, task("TREE-1"));
+  const child = await launch(below(top), task("TREE-2"));
+  const grandchild = await launch(below(child), task("TREE-3"));
+  const reviewer = await launch(local, task("TREE-2", { role: "reviewer", agentHandle: "judge" }));
+  const second = await launch(local, task("TREE-2", { agentHandle: "other" }));
+  const stranger = await launch(local, task("TREE-9"));
+  const call = await agent(child);
+  const code = async (args: Record<string, unknown>) => {
+    const answer = await call({ waitMs: 0, ...args });
+    return answer.ok ? "ok" : answer.error?.code;
+  };
+  const reads = ["get", "events", "live_deltas"];
+  const outcome = async (sessionUlid: string) =>
+    Promise.all([
+      ...reads.map((action) => code({ action, sessionUlid, ...(action === "get" ? { waitMs: null } : {}) })),
+      code({ action: "input", sessionUlid, prompt: "hello", waitMs: null }),
+    ]);
+  expect(await outcome("self")).toEqual(["ok", "ok", "ok", "ok"]);
+  expect(await outcome(grandchild)).toEqual(["ok", "ok", "ok", "ok"]);
+  expect(await outcome("TREE-3/executor-1")).toEqual(["ok", "ok", "ok", "ok"]);
+  expect(await outcome(reviewer)).toEqual(["ok", "ok", "NOT_FOUND", "ok"]);
+  expect(await outcome(second)).toEqual(["ok", "ok", "NOT_FOUND", "NOT_FOUND"]);
+  expect(await outcome("parent")).toEqual(["ok", "NOT_FOUND", "NOT_FOUND", "NOT_FOUND"]);
+  expect(await outcome(stranger)).toEqual(["NOT_FOUND", "NOT_FOUND", "NOT_FOUND", "NOT_FOUND"]);
+  const listed = (await call({ action: "list" })).data["sessions"] as { sessionUlid: string; rootUlid: string }[];
+  expect(listed.map((one) => one.sessionUlid).toSorted()).toEqual([child, grandchild, reviewer, second].toSorted());
+  expect(listed.find((one) => one.sessionUlid === grandchild)).toMatchObject({ rootUlid: top, parentUlid: child });
+  for (const sessionUlid of [top, stranger, reviewer, second])
+    for (const action of ["abort", "close"]) expect([action, (await call({ action, sessionUlid })).error?.code]).toEqual([action, "NOT_FOUND"]);
+  expect((await call({ action: "abort", sessionUlid: grandchild })).ok).toBe(true);
+  // recorded with its source, and both who it is and whom it acts as
+  expect((await db.query("select source from input where session_ulid = $1 and prompt = 'hello'", [reviewer])).rows).toEqual([
+    { source: sessionPrincipal(child) },
+  ]);
+  expect(await call({ action: "input", sessionUlid: grandchild, prompt: "x", actor: "@skadi" })).toMatchObject({
+    error: { code: "PERMISSION_DENIED", field: "actor" },
+  });
+  expect((await call({ action: "input", sessionUlid: grandchild, prompt: "x", actor: "@demo-executor" })).ok).toBe(true);
+  const rows = await audited(sessionPrincipal(child));
+  expect(rows).toEqual(
+    expect.arrayContaining([
+      { action: "abort", target: stranger, actor: "demo-executor", outcome: "NOT_FOUND" },
+      { action: "abort", target: grandchild, actor: "demo-executor", outcome: "done" },
+    ]),
+  );
+  // its own task goes on, and is not judged by it
+  expect((await call({ action: "change_status", taskKey: "TREE-2", to: "in_progress" }, "pm_task")).ok).toBe(true);
+  expect((await call({ action: "change_status", taskKey: "TREE-2", to: "done" }, "pm_task")).error?.code).toBe("PERMISSION_DENIED");
+  expect((await call({ action: "get", taskKey: "TREE-9" }, "pm_task")).error?.code).toBe("NOT_FOUND");
+  // a token with fewer scopes
+  const looks = await agent(child, ["session:read"]);
+  expect((await looks({ action: "abort", sessionUlid: grandchild })).error).toMatchObject({ code: "PERMISSION_DENIED", field: "scope" });
+  // with its session the token ends
+  const secret = await agentsToken(grandchild);
+  expect(await status(secret)).toBe(200);
+  await db.query("update session set closed_at = clock_timestamp() where session_ulid = $1", [grandchild]);
+  expect(await status(secret)).toBe(401);
+});
+
+test("an agent answers what its own agents ask, never itself, and grants only what it has", async () => {
+  const top = await launch(local, task("ASK-1"));
+  const judge = await launch(local, task("ASK-1", { role: "reviewer", launcherConfigKey: "demo-reviewer" }));
+  const child = await launch(below(top), task("ASK-2"));
+  const judged = await launch(below(judge), task("ASK-3", { launcherConfigKey: "demo-reviewer" }));
+  const ask = async (sessionUlid: string) => {
+    const approvalId = ulid();
+    await db.query("insert into approval (approval_id, session_ulid, kind, title, request_key) values ($1, $2, 'permission', 'may I', 'k')", [
+      approvalId,
+      sessionUlid,
+    ]);
+    return approvalId;
+  };
+  const call = await agent(top);
+  const [own, childs, others] = [await ask(top), await ask(child), await ask(judged)];
+  expect(((await call({ action: "approvals" })).data["approvals"] as { approvalId: string }[]).map((one) => one.approvalId).toSorted()).toEqual(
+    [own, childs].toSorted(),
+  );
+  expect((await call({ action: "respond", approvalId: own, decision: "allow" })).error?.code).toBe("PERMISSION_DENIED");
+  expect((await call({ action: "respond", approvalId: others, decision: "allow" })).error?.code).toBe("NOT_FOUND");
+  expect((await call({ action: "respond", approvalId: childs, decision: "allow" })).data["applied"]).toBe(true);
+  // nor does a message without a delivery answer a question: it waits its turn
+  await db.query("update approval set kind = 'question', state = case when approval_id = $1 then 'open' else 'expired' end", [own]);
+  const message = await call({ action: "input", sessionUlid: "self", prompt: "yes, I may" });
+  expect(message.data).toMatchObject({ delivery: "queue", state: "waiting_for_approval" });
+  expect((await db.query("select state from approval where approval_id = $1", [own])).rows).toEqual([{ state: "open" }]);
+  await db.query("update approval set kind = 'permission', state = 'open' where approval_id = $1", [others]);
+  expect((await (await agent(judge))({ action: "respond", approvalId: others, decision: "allow" })).error?.code).toBe("PERMISSION_DENIED");
+});
+
+test("launches of agents are counted, and none widens what its agent may", async () => {
+  const top = await launch(local, task("LIMIT-1", { limits: {} }));
+  const two = await launch(below(top), task("LIMIT-2"));
+  const three = await launch(below(two), task("LIMIT-3"));
+  await expect(launch(below(three), task("LIMIT-4"))).rejects.toMatchObject({ code: "LIMIT_EXCEEDED", detail: { field: "depth", used: 2, allowed: 2 } });
+  const more = [await launch(below(top), task("LIMIT-5")), await launch(below(top), task("LIMIT-6"))];
+  await expect(launch(below(top), task("LIMIT-7"))).rejects.toMatchObject({ code: "LIMIT_EXCEEDED", detail: { field: "children", used: 3, allowed: 3 } });
+  await db.query("update session set closed_at = clock_timestamp() where session_ulid = any($1)", [more]);
+  // of ten at once one is the last
+  const storm = await Promise.allSettled(Array.from({ length: 10 }, (_, n) => launch(below(top), task(`LIMIT-1${n}`))));
+  expect(storm.filter((one) => one.status === "fulfilled")).toHaveLength(1);
+  expect(storm.filter((one) => one.status === "rejected").every((one) => (one.reason as { detail: { field: string } }).detail.field === "launches")).toBe(true);
+  // the tree's budget
+  const rich = await launch(local, task("BUDGET-1"));
+  const spender = await launch(below(rich), task("BUDGET-2"));
+  await db.query(`update session set args = jsonb_set(args, '{effective,limits}', '{"costMicros": 1000}') where session_ulid = $1`, [rich]);
+  await db.query("insert into turn (session_ulid, turn_id, input_id, n, generation, attempt, state, result) values ($1, 't', 't', 1, 1, 1, 'done', $2)", [
+    spender,
+    JSON.stringify({ outcome: "completed", usage: { inputTokens: 1, outputTokens: 1, cachedTokens: 0, costMicros: 1_500 }, providerSessionId: null }),
+  ]);
+  await expect(launch(below(rich), task("BUDGET-3"))).rejects.toMatchObject({
+    code: "LIMIT_EXCEEDED",
+    detail: { field: "costMicros", used: 1_500, allowed: 1_000 },
+  });
+  // what it may not give
+  const judge = await launch(local, task("WIDE-1", { launcherConfigKey: "demo-reviewer" }));
+  const wide: [Partial<LaunchArgs>, string][] = [
+    [{}, "launcherConfigKey"],
+    [{ launcherConfigKey: "demo-reviewer", config: { command: ["sh"] } }, "config.command"],
+    [{ launcherConfigKey: "demo-reviewer", config: { env: [{ name: "X", valueRef: "env:DATABASE_URL" }] } }, "env"],
+    [{ launcherConfigKey: "demo-reviewer", worktree: { disabled: true } }, "worktree.disabled"],
+  ];
+  for (const [args, field] of wide)
+    await expect(launch(below(judge), task("WIDE-2", args))).rejects.toMatchObject({ code: "PERMISSION_DENIED", detail: { field } });
+  await expect(launch(below(judge), task("WIDE-2", { launcherConfigKey: "demo-reviewer", worktree: { baseRef: rich } }))).rejects.toMatchObject({
+    code: "NOT_FOUND",
+  });
+});
+
+test("read-only doors publish and serve what changes nothing; stdio calls with the token it is given", async () => {
+  const { secret, token } = await sdk.tokens.create(local, { principal: "dora", scopes: ["session:read"] });
+  const stdio = async (extra: Record<string, string>, args: string[] = []) => {
+    const client = new Client({ name: "t", version: "1" });
+    await client.connect(
+      new StdioClientTransport({
+        command: process.execPath,
+        args: [join(root, "mcp-gateway/stdio-main.ts"), ...args],
+        env: { PATH: process.env["PATH"] ?? "", ...env, ...extra },
+      }),
+    );
+    clients.push(client);
+    return client;
+  };
+  for (const client of [await stdio({ BATON_READ_ONLY: "1" }), await stdio({}, ["--read-only"])]) {
+    const { tools } = await client.listTools();
+    expect(tools.map((tool) => [tool.name, tool.annotations?.readOnlyHint])).toEqual(
+      tools.filter((tool) => tool.name !== "pm_session").map((tool) => [tool.name, true]),
+    );
+    const actions = tools.find((tool) => tool.name === "pm_task")?.inputSchema.properties?.["action"] as { enum: string[] };
+    expect(actions.enum).toEqual(expect.arrayContaining(["get", "list", "help"]));
+    expect(actions.enum).not.toContain("create");
+    expect((await client.callTool({ name: "pm_task", arguments: { action: "create", taskKey: "RO-1", title: "x", repositoryPath } })).isError).toBe(true);
+    await expect(client.callTool({ name: "pm_session", arguments: { action: "list" } })).rejects.toThrow();
+  }
+  const dora = await stdio({ BATON_TOKEN: secret });
+  expect((await dora.callTool({ name: "pm_session", arguments: { action: "list" } })).structuredContent).toMatchObject({ data: { sessions: [] } });
+  await sdk.tokens.revoke(local, { tokenId: token.tokenId });
+  expect((await dora.callTool({ name: "pm_session", arguments: { action: "list" } })).structuredContent).toMatchObject({
+    error: { code: "PERMISSION_DENIED" },
+  });
+});
