@@ -170,7 +170,7 @@ test("get has every field of the contract; an older turn; a chain", async () => 
     queue: [],
     waits: [],
     usage: { inputTokens: 20, outputTokens: 10, cachedTokens: 4, costMicros: 1_400, costSource: "reported" },
-    limits: { wallSeconds: 60, used: { turns: 3, tokens: 30, costMicros: 1_400 } },
+    limits: { wallSeconds: 60, used: { turns: 2, tokens: 30, costMicros: 1_400 } },
     resumable: { can: true, how: "native", reason: null },
     summary: "It is done.",
     candidate,
