@@ -29,7 +29,8 @@ function main(): void {
     waits: waitLimit(config.waits, config.waits),
     progressMs: config.progressMs,
   };
-  serveStdio(() => createServer(parts));
+  // Over stdio the SDK gives the subscriptions of 2026 no way to ask who may hear what.
+  serveStdio(({ era }) => createServer(parts, { subscribable: era === "legacy" }));
   const stop = () => {
     void baton.close().finally(() => process.exit(0));
   };
