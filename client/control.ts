@@ -1,8 +1,10 @@
 import { BatonError } from "../contracts/failures.ts";
+import type { Limits } from "../contracts/preset.ts";
 import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import { actorOf, findSession, record } from "./requests.ts";
 import { approvalView } from "./approval-view.ts";
+import { answerBudget } from "./raise-limits.ts";
 
 export interface CloseArgs {
   sessionUlid: string;
@@ -14,6 +16,8 @@ export interface RespondArgs {
   approvalId: string;
   decision?: string;
   answers?: Record<string, string>;
+  /** to a reached limit: how much more; `rounds`: of a chain */
+  add?: { [limit in keyof Limits | "rounds"]?: number | undefined };
   reason?: string;
   clientRequestId?: string;
   actor?: string;
@@ -47,6 +51,11 @@ export async function respond(deps: Deps, caller: Caller, args: RespondArgs): Pr
       field: "approvalId",
       next: [{ tool: "pm_session", args: { action: "approvals", state: "open" }, why: "the open ones" }],
     });
+  if (found.kind === "budget" && found.state === "open") {
+    const { applied } = await answerBudget(deps, store, caller, args, found);
+    const now = (await store.approvals.get(found.approvalId)) ?? found;
+    return { ...approvalView(now), applied, by: now.answeredBy };
+  }
   const answers = Object.values(args.answers ?? {});
   const decision = args.decision ?? (answers.length === 1 ? answers[0] : answers.length > 1 ? JSON.stringify(args.answers) : undefined);
   const allowed = found.kind === "permission" ? permissionDecisions : found.options.map((option) => option.id);

@@ -134,7 +134,7 @@ export async function refuseSleep(store: Store, row: SessionRow): Promise<void> 
 }
 
 /** Tells the workflow of a recorded input; starts the generation when nobody has. Repeating it is harmless: the workflow dedupes. */
-export async function deliver(deps: Deps, store: Store, inputId: string): Promise<void> {
+export async function deliver(deps: Pick<Deps, "starter">, store: Store, inputId: string): Promise<void> {
   const given = await store.inputs.get(inputId);
   if (!given || given.state !== "recorded") return;
   const row = await store.sessions.get(given.sessionUlid);
@@ -150,7 +150,11 @@ async function answer(store: Store, sessionUlid: string, ids: InputIds, delivery
   const waits = ids.approvalId === null && open.length > 0;
   const cursors = { events: now.lastSeq, deltas: now.lastDelta };
   const next = waits
-    ? open.map((a) => ({ tool: "pm_session", args: { action: "respond", approvalId: a.approvalId, decision: a.options[0]?.id ?? "allow" }, why: a.title }))
+    ? open.map((a) => ({
+        tool: "pm_session",
+        args: { action: "respond", approvalId: a.approvalId, decision: a.options[0]?.id ?? "allow", ...(a.options[0]?.add ? { add: a.options[0].add } : {}) },
+        why: a.title,
+      }))
     : [];
   const data = {
     sessionUlid,

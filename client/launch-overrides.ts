@@ -1,21 +1,17 @@
 import { createHash } from "node:crypto";
 import { BatonError } from "../contracts/failures.ts";
 import type { Override, Preset } from "../contracts/preset.ts";
-import type { Caller } from "./caller.ts";
 import type { LaunchOverrides } from "./effective-launch.ts";
-import { isAgent } from "./launch-authority.ts";
 
 /** Values beyond this, as JSON, are recorded by their hash. */
 const longest = 2_000;
-/** What a session may change for one that it launches: nothing that decides what runs, or what its environment holds. */
-const openToAgents = new Set(["config.model", "config.scenario", "tools"]);
 const secretsOfBaton = /^env:(?:DATABASE_URL|PG[A-Z]+|TEMPORAL_[A-Z_]+|BATON_[A-Z_]+)$/;
 
 /**
- * Where a launch differs from its preset. Errors: PERMISSION_DENIED when the preset allows no overrides, or the caller not these;
+ * Where a launch differs from its preset. Errors: PERMISSION_DENIED when the preset allows no overrides;
  * INVALID_ARGUMENT for an environment reference that no host reads.
  */
-export function overridesOf(preset: Preset, over: LaunchOverrides, caller: Caller, by: string): Override[] {
+export function overridesOf(preset: Preset, over: LaunchOverrides, by: string): Override[] {
   checkReferences(over);
   const asked: [string, unknown, unknown][] = [
     ["config.command", preset.config.command, over.command],
@@ -37,12 +33,6 @@ export function overridesOf(preset: Preset, over: LaunchOverrides, caller: Calle
     throw new BatonError("PERMISSION_DENIED", `Preset "${preset.key}" allows no overrides: leave ${paths.join(", ")} out, or use another preset.`, {
       field: paths[0] ?? "config",
       allowed: [],
-    });
-  const closed = isAgent(caller) ? paths.filter((path) => !openToAgents.has(path)) : [];
-  if (closed.length > 0)
-    throw new BatonError("PERMISSION_DENIED", `An agent may not set ${closed.join(", ")}: use a preset that has it.`, {
-      field: closed[0] ?? "config",
-      allowed: [...openToAgents],
     });
   return found;
 }

@@ -65,6 +65,8 @@ export interface LaunchArgs {
   parentUlid?: string;
   run?: boolean;
   dryRun?: boolean;
+  /** `input`: the launching session is told each time this one has settled */
+  onSettled?: "input";
   task?: NewTask;
   chain?: ChainRequest;
   /** `start`: what the session is about, when it is not a task */
@@ -107,7 +109,7 @@ export async function planLaunch(deps: Deps, store: Store, caller: Caller, args:
     ]);
   checkTools(preset, args.tools);
   const over = launchOverrides(args);
-  const overrides = overridesOf(preset, over, caller, actorOf(caller, { ...args }));
+  const overrides = overridesOf(preset, over, actorOf(caller, { ...args }));
 
   const { task, newTask, warnings } = await taskOf(store, args);
   const audited = args.sessionUlidToAudit === undefined ? null : await findSession(store, args.sessionUlidToAudit);
@@ -116,6 +118,7 @@ export async function planLaunch(deps: Deps, store: Store, caller: Caller, args:
   const contextRef = task ? `TASK-${task.taskKey}` : (args.contextRef ?? `TASK-${args.taskKey}`);
   const known = task ? (await store.tasks.project(task.projectKey))?.repositoryPath : newTask?.repositoryPath;
   const workspace = await planWorkspace(deps, store, {
+    caller,
     worktree: args.worktree ?? {},
     repositoryPath: args.repositoryPath ?? known ?? undefined,
     base: task?.baseRef ?? newTask?.baseRef ?? undefined,

@@ -2,9 +2,9 @@ import { BatonError } from "../contracts/failures.ts";
 import { branchPattern } from "../contracts/workspaces.ts";
 import type { SessionRow } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
+import { type Caller, viewerOf } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import type { RepositoryFacts } from "./inspect-repository.ts";
-import { findSession } from "./requests.ts";
 
 export interface WorktreeArgs {
   baseRef?: string;
@@ -31,13 +31,13 @@ export interface PlannedWorkspace {
 export async function planWorkspace(
   deps: Deps,
   store: Store,
-  a: { worktree: WorktreeArgs; repositoryPath: string | undefined; base: string | undefined; audited: SessionRow | null; about: string },
+  a: { caller: Caller; worktree: WorktreeArgs; repositoryPath: string | undefined; base: string | undefined; audited: SessionRow | null; about: string },
 ): Promise<PlannedWorkspace> {
   const { worktree } = a;
   const asked = a.repositoryPath ?? (await projectPath(store, worktree.projectKey));
   if (!asked) throw wrong("task.repositoryPath", "Give the absolute path of the git repository to work in.");
   if (worktree.disabled) return inRepository(worktree, await deps.options.inspectRepository(asked));
-  const base = (await sessionTree(store, worktree.baseRef)) ?? worktree.baseRef ?? a.audited?.candidate?.commit ?? a.base;
+  const base = (await sessionTree(store, a.caller, worktree.baseRef)) ?? worktree.baseRef ?? a.audited?.candidate?.commit ?? a.base;
   const repository = await deps.options.inspectRepository(asked, base);
   const branch = `${worktree.branchPrefix ?? "baton/"}${a.about.replace(/[^A-Za-z0-9._-]+/g, "-")}`;
   if (!branchPattern.test(branch)) throw wrong("worktree.branchPrefix", `"${branch}" is no branch name that Baton makes.`);
@@ -65,9 +65,11 @@ async function projectPath(store: Store, projectKey: string | undefined): Promis
 }
 
 /** A session as a base means the tree it came to last. */
-async function sessionTree(store: Store, baseRef: string | undefined): Promise<string | undefined> {
+async function sessionTree(store: Store, caller: Caller, baseRef: string | undefined): Promise<string | undefined> {
   if (baseRef === undefined || !/^[0-9A-HJKMNP-TV-Z]{26}$/.test(baseRef)) return undefined;
-  const row = await findSession(store, baseRef).catch(() => null);
+  const viewer = viewerOf(caller);
+  const reached = viewer === null || (await store.reach.session(viewer, { ulid: baseRef })) !== null;
+  const row = reached ? await store.sessions.get(baseRef) : null;
   return row === null ? undefined : (row.candidate?.commit ?? row.headAtStart ?? row.baseRef);
 }
 

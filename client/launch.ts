@@ -25,11 +25,12 @@ export interface Launched {
 }
 
 interface Checked {
-  plan: LaunchPlan;
+  /** `told`: the session that hears of the new one's settling */
+  plan: LaunchPlan & { told: string | null };
   roles: Awaited<ReturnType<typeof planChain>> | null;
   /** the session whose agent launches */
   launcher: SessionRow | null;
-  /** the session whose tree is the base, in the same repository */
+  /** the session whose tree is the base */
   baseOf: SessionRow | null;
 }
 /** Rolls a dry run back. */
@@ -55,6 +56,7 @@ export async function launch(deps: Deps, caller: Caller, args: LaunchArgs, actio
     const workflowId = workflowIdFor({ principal: caller.principal, key: key.key, sessionUlid: chainId ?? sessionUlid });
     const { firstPrompt } = plan.prompt;
     const inputId = args.run !== false && action === "launch_task" && firstPrompt !== "" ? ulid() : undefined;
+    const stored = storedArgs(plan, args, key.fingerprint, inputId);
     const row = await store.sessions.insert(tx, {
       ...newSession(deps, plan, args),
       sessionUlid,
@@ -64,13 +66,13 @@ export async function launch(deps: Deps, caller: Caller, args: LaunchArgs, actio
       clientRequestId: key.key,
       actor,
       launchReason: action,
-      // The next one goes on where the former one stopped, unless the caller says where to start.
-      baseRef: (plan.workspace.baseAsked ? null : superseded?.candidate?.commit) ?? baseOf?.candidate?.commit ?? baseOf?.headAtStart ?? plan.workspace.baseRef,
-      args: { ...storedArgs(plan, args, key.fingerprint, inputId), ...(baseOf && !superseded ? { baseOf: baseOf.sessionUlid } : {}) },
+      baseRef: baseFor(plan, superseded, baseOf),
+      args: { ...stored, ...(baseOf && !superseded ? { baseOf: baseOf.sessionUlid } : {}) },
       worktreePath: plan.workspace.branch === null ? plan.workspace.repositoryPath : join(deps.options.home, "worktrees", sessionUlid),
       parentUlid: launcher?.sessionUlid ?? plan.parent?.sessionUlid ?? null,
       chainId,
     });
+    if (plan.told) await store.settles.watch(tx, { sessionUlid, parentUlid: plan.told, chainId });
     const { promptMode, sections } = plan.prompt;
     await store.launches.insert(tx, { sessionUlid, firstPrompt, promptMode, sections, overrides: plan.overrides, bootstrap: plan.bootstrap });
     if (inputId)
@@ -119,11 +121,27 @@ async function planChecked(deps: Deps, store: Store, caller: Caller, args: Launc
   const roles = args.chain ? await planChain(deps, args.chain) : null;
   if (launcher) mustNotWiden(launcher, [{ ...plan, field: "launcherConfigKey" }, ...(roles ? everyRole(roles) : [])], plan.workspace.repositoryPath);
   const base = agents?.baseOf ? await store.sessions.get(agents.baseOf) : null;
-  return { plan, roles, launcher, baseOf: base?.repositoryPath === plan.workspace.repositoryPath ? base : null };
+  const parent = launcher ?? plan.parent;
+  if (args.onSettled && !parent)
+    throw new BatonError("INVALID_ARGUMENT", "onSettled tells the session that launches: give its parentUlid, or leave onSettled out and wait.", {
+      field: "onSettled",
+    });
+  return {
+    plan: { ...plan, told: args.onSettled && parent ? parent.sessionUlid : null },
+    roles,
+    launcher,
+    baseOf: base?.repositoryPath === plan.workspace.repositoryPath ? base : null,
+  };
+}
+
+/** The next one goes on where the former one stopped, unless the caller says where to start; an agent's launch at the tree it named. */
+function baseFor(plan: LaunchPlan, superseded: SessionRow | null, baseOf: SessionRow | null): string {
+  const former = plan.workspace.baseAsked ? null : superseded?.candidate?.commit;
+  return former ?? baseOf?.candidate?.commit ?? baseOf?.headAtStart ?? plan.workspace.baseRef;
 }
 
 /** What a launch would come to. Everything is checked, also what only a transaction can tell; it is rolled back, nothing is made, no key taken. */
-async function dryRun(deps: Deps, store: Store, caller: Caller, { plan, roles, launcher }: Checked): Promise<Launched> {
+async function dryRun(deps: Deps, store: Store, caller: Caller, { plan, roles, launcher, baseOf }: Checked): Promise<Launched> {
   let superseded: SessionRow | null = null;
   await store
     .transaction(async (tx) => {
@@ -146,7 +164,7 @@ async function dryRun(deps: Deps, store: Store, caller: Caller, { plan, roles, l
     targetAgentHandle: plan.agentHandle,
     repositoryPath: workspace.repositoryPath,
     branchName: workspace.branch,
-    baseRef: (workspace.baseAsked ? null : former?.candidate?.commit) ?? workspace.baseRef,
+    baseRef: baseFor(plan, former, baseOf),
     ...(former ? { supersedes: former.sessionUlid } : {}),
     ...plan.prompt,
     preset: { key: preset.key, revision: preset.revision, sha256: preset.sha256 },
@@ -213,6 +231,7 @@ async function started(deps: Deps, store: Store, ids: LaunchIds, replayed: boole
     nextSeq: 0,
     lastSeq: head?.lastSeq ?? row.lastSeq,
     ...(ids.chainId ? { chainId: ids.chainId } : {}),
+    ...(row.purge ? { purgedAt: row.purgedAt ?? row.purge.at } : {}),
     ...(replayed ? { replayed: true } : {}),
   };
   return { data, replayed, warnings };

@@ -37,7 +37,7 @@ export function withFacts(row: FactsRow): SessionWithFacts {
     endedSeq: row.endedSeq,
     hostAlive: row.hostAlive,
     approvals: row.approvals
-      .toSorted((a, b) => (a.askedAt < b.askedAt ? -1 : 1))
+      .toSorted((a, b) => a.askedAt.localeCompare(b.askedAt) || (a.seq ?? 0) - (b.seq ?? 0))
       .map(({ approvalId, kind, title, askedAt, options, seq }) => ({ approvalId, kind, title, askedAt, options, seq })),
     pendingInputs: pending.map(({ inputId, createdAt }) => ({ inputId, createdAt })),
   };
@@ -176,8 +176,9 @@ export function fullView(found: SessionWithFacts, extra: { namespace: string; tu
 
 /** What of its limits a session has used. */
 function usedOf(row: FactsRow): Record<string, number> {
-  const { usage, total, agentMs } = row.turns;
-  return { wallSeconds: Math.round(agentMs / 1_000), turns: total, tokens: usage.inputTokens + usage.outputTokens, costMicros: usage.costMicros };
+  const { usage, completed, agentMs } = row.turns;
+  const turns = completed + (row.newest?.state === "running" ? 1 : 0);
+  return { wallSeconds: Math.round(agentMs / 1_000), turns, tokens: usage.inputTokens + usage.outputTokens, costMicros: usage.costMicros };
 }
 
 /** Can it go on, and how: with the agent's own conversation, with the transcript as context, or with nothing to remember. */

@@ -35,6 +35,8 @@ export interface EventData {
   "turn.started": { runnerId: string; pid: number; candidate?: string };
   /** The attempt ended without a result; another may follow. */
   "turn.attempt_lost": { reason: string };
+  /** A limit was reached while the agent worked; the turn is being interrupted. */
+  "turn.limit_reached": { limit: string; used: number; allowed: number; turnOnly?: true };
   /** The turn ended; its result is stored. */
   "turn.completed": { outcome: TurnOutcome; stopReason?: string; failure?: TurnFailure; usage: Usage; candidate?: Candidate; finalMessage?: string };
   "message.completed": { role: "agent" | "user"; text: string };
@@ -51,7 +53,7 @@ export interface EventData {
     kind: ApprovalKind;
     title: string;
     detail?: unknown;
-    options: { id: string; label: string; kind?: string }[];
+    options: { id: string; label: string; kind?: string; add?: Record<string, number> }[];
     requestKey: string;
   };
   "approval.resolved": { approvalId: string; decision: string; by: string; reason?: string };

@@ -34,7 +34,8 @@ export interface ApprovalFact {
   kind: ApprovalKind;
   title: string;
   askedAt: string;
-  options: { id: string; label: string }[];
+  /** `add`: what an answer with it has to send along */
+  options: { id: string; label: string; add?: Record<string, number> }[];
   /** of the event that asked */
   seq?: number | null;
 }
@@ -127,8 +128,13 @@ function again(sessionUlid: string): Attention["next"][number] {
 
 function approvalAttention(approval: ApprovalFact, lastSeq: number): Attention {
   const kind = approval.kind === "permission" ? "approval" : approval.kind;
-  const decisions = approval.kind === "permission" ? ["allow", "deny"] : approval.options.map((option) => option.id);
-  const next = decisions.map((decision) => ({ tool: "pm_session", args: { action: "respond", approvalId: approval.approvalId, decision }, why: decision }));
+  const { approvalId } = approval;
+  const options: ApprovalFact["options"] = approval.kind === "permission" ? ["allow", "deny"].map((id) => ({ id, label: id })) : approval.options;
+  const next = options.map(({ id, add }) => ({
+    tool: "pm_session",
+    args: { action: "respond", approvalId, decision: id, ...(add ? { add } : {}) },
+    why: id,
+  }));
   return { kind, since: approval.askedAt, seq: approval.seq ?? lastSeq, say: approval.title, approvalId: approval.approvalId, next };
 }
 

@@ -5,6 +5,7 @@ import { type HeldTurn, interrupted } from "./held-turn.ts";
 import { closeRunner, type Obtained } from "./obtain-runner.ts";
 import { pause, resume } from "./pause.ts";
 import type { SpoolTail, TailRecord } from "./spool-tail.ts";
+import { type LimitWatch, watchLimits } from "./watch-limits.ts";
 
 const pollMs = 250;
 type EndRecord = Extract<TailRecord, { kind: "mark"; mark: "turn.ended" }>;
@@ -14,7 +15,7 @@ export const isEndOf = (record: TailRecord, turnId: string): record is EndRecord
   record.kind === "mark" && record.mark === "turn.ended" && record.turnId === turnId;
 
 /** Tails the spool until the turn's end; passes on an abort, a reached limit and answers. Throws AttemptLost when the runner goes away. */
-export async function followTurn(deps: HostDeps, held: HeldTurn, runner: Obtained, tail: SpoolTail, wallMs: number | null): Promise<TurnEnd> {
+export async function followTurn(deps: HostDeps, held: HeldTurn, runner: Obtained, tail: SpoolTail): Promise<TurnEnd> {
   const { turnId } = held.turn;
   const ending = Promise.withResolvers<void>();
   let gone = false;
@@ -25,20 +26,22 @@ export async function followTurn(deps: HostDeps, held: HeldTurn, runner: Obtaine
   });
   const stop = () =>
     void interrupt(deps, held, runner, ending.promise).catch((error: unknown) => deps.log.warn({ turnId, error: String(error) }, "interrupt failed"));
-  if (held.abort.signal.aborted) stop();
+  if (held.abort.signal.aborted || held.limitReached) stop();
   else held.abort.signal.addEventListener("abort", stop, { once: true });
-  const wall = wallMs === null ? null : wallClock(held, wallMs, stop);
+  let limits: LimitWatch | null = null;
   try {
+    limits = await watchLimits(deps, held, stop);
     await answerAgain(deps, held, runner);
     for (;;) {
       const wasGone = gone;
       const { records, stopped } = await tail.advance((record) => isEndOf(record, turnId));
+      if (records.length > 0) limits.heard(records);
       for (const record of records) await notice(deps, held, runner, record);
-      if (stopped && isEndOf(stopped, turnId)) return held.limitReached ? { ...stopped.end, outcome: "limit" } : stopped.end;
+      if (stopped && isEndOf(stopped, turnId)) return stopped.end;
       if (held.drop.signal.aborted) throw new Fenced("dropped");
       if (records.length > 0) continue;
       if (wasGone) {
-        if (held.abort.signal.aborted) return interrupted();
+        if (held.abort.signal.aborted || held.limitReached) return interrupted();
         throw new AttemptLost("the runner is gone", true);
       }
       const poll = setTimeout(wake.resolve, pollMs);
@@ -49,7 +52,7 @@ export async function followTurn(deps: HostDeps, held: HeldTurn, runner: Obtaine
   } finally {
     held.abort.signal.removeEventListener("abort", stop);
     ending.resolve();
-    if (wall) clearInterval(wall);
+    limits?.end();
   }
 }
 
@@ -58,21 +61,6 @@ async function interrupt(deps: HostDeps, held: HeldTurn, runner: Obtained, endin
   await runner.connection.request({ cmd: "interrupt", turnId: held.turn.turnId });
   const ended = await Promise.race([ending.then(() => true), sleep(deps.config.stopGraceMs).then(() => false)]);
   if (!ended) await closeRunner(deps, runner, held.abort.signal.aborted ? "abort" : "limit");
-}
-
-/** Counts the agent's own time on a monotonic clock, not the time it waits for people. */
-function wallClock(held: HeldTurn, wallMs: number, stop: () => void): NodeJS.Timeout {
-  let used = 0;
-  let last = performance.now();
-  const timer = setInterval(() => {
-    const now = performance.now();
-    if (held.hasSlot) used += now - last;
-    last = now;
-    if (used < wallMs || held.limitReached) return;
-    held.limitReached = true;
-    stop();
-  }, 500);
-  return timer;
 }
 
 async function notice(deps: HostDeps, held: HeldTurn, runner: Obtained, record: TailRecord): Promise<void> {

@@ -1,4 +1,5 @@
 import { noUsage } from "../contracts/event.ts";
+import type { ReachedLimit } from "../contracts/limits.ts";
 import type { TurnEnd } from "../contracts/provider.ts";
 import type { RunnerConnection } from "../contracts/runner-protocol.ts";
 import type { HeadRow, InputRow, SessionRow, TurnRow } from "../store/rows.ts";
@@ -15,8 +16,10 @@ export interface HeldTurn {
   readonly abort: AbortController;
   /** fenced, superseded or shutting down: let go, kill nothing */
   readonly drop: AbortController;
-  /** wall limit reached */
-  limitReached: boolean;
+  /** the limit for which the turn is being interrupted */
+  limitReached: ReachedLimit | null;
+  /** the agent's own time, without what it waited for people */
+  agentMs: number;
   /** approvals and waits for its own sessions that the agent waits for: no slot, no wall clock (host/pause.ts) */
   readonly waiting: Set<string>;
   hasSlot: boolean;

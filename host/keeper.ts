@@ -4,6 +4,7 @@ import type { RunTurnArgs, TurnResult } from "../contracts/messages.ts";
 import type { TurnEnd } from "../contracts/provider.ts";
 import { worksInRepository } from "../contracts/workspaces.ts";
 import type { StoredResult, TurnRow } from "../store/rows.ts";
+import { awaitBudget } from "./await-budget.ts";
 import { AttemptLost, Fenced, type HostDeps } from "./deps.ts";
 import { type HeldTurn, interrupted } from "./held-turn.ts";
 import { leaveSlot, takeSlot } from "./pause.ts";
@@ -44,7 +45,8 @@ export function createKeeper(deps: HostDeps): Keeper {
       adopted: taskToken === null,
       abort: new AbortController(),
       drop: new AbortController(),
-      limitReached: false,
+      limitReached: null,
+      agentMs: turn.agentMs,
       waiting: new Set(),
       hasSlot: false,
       takingSlot: null,
@@ -66,7 +68,7 @@ export function createKeeper(deps: HostDeps): Keeper {
     const log = { sessionUlid: turn.sessionUlid, turnId: turn.turnId, attempt: turn.attempt, epoch: mine.head.epoch };
     deps.log.info(log, mine.adopted ? "turn adopted" : "turn claimed");
     try {
-      const end = await withSlot(deps, mine, () => workTurn(deps, mine));
+      const end = (await awaitBudget(deps, mine)) ?? (await withSlot(deps, mine, () => workTurn(deps, mine)));
       await finish(deps, mine, end);
       deps.log.info(log, "turn reported");
     } catch (error) {
@@ -150,8 +152,12 @@ async function withSlot(deps: HostDeps, held: HeldTurn, work: () => Promise<Turn
 }
 
 /** Candidate, then the result in Postgres, then Temporal: a kill between any two is repeated by the next owner. */
-async function finish(deps: HostDeps, held: HeldTurn, end: TurnEnd): Promise<void> {
+async function finish(deps: HostDeps, held: HeldTurn, ended: TurnEnd): Promise<void> {
   const { turn, session, head } = held;
+  // A result that beat the interrupt stands; the next turn finds the limit used up.
+  const reached = held.limitReached && ended.outcome !== "completed" && !held.abort.signal.aborted ? held.limitReached : null;
+  const { failure: _failure, ...said } = ended;
+  const end: TurnEnd = reached ? { ...said, outcome: "limit" } : ended;
   const captured = await captureCandidate(deps, held);
   await deps.stopPoint("captured");
   const fresh = await deps.store.sessions.get(session.sessionUlid);
@@ -173,6 +179,8 @@ async function finish(deps: HostDeps, held: HeldTurn, end: TurnEnd): Promise<voi
     result: stored,
     finalMessage: end.finalMessage,
     ...(end.stopReason ? { stopReason: end.stopReason } : {}),
+    agentMs: held.agentMs,
+    ...(reached ? { reached } : {}),
   });
   await deps.stopPoint("completed");
   if (!done) throw new Fenced("complete");

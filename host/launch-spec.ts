@@ -38,12 +38,13 @@ export async function launchSpec(
     ...(effective.permissions.outsideWorkspace ? { outsideWorkspace: effective.permissions.outsideWorkspace } : {}),
     ...(effective.permissions.rules ? { permissionRules: effective.permissions.rules } : {}),
     ...(effective.tools ? { tools: effective.tools } : {}),
+    ...(effective.limits?.costMicros === undefined ? {} : { reportCost: true as const }),
     stallMs: deps.config.stallMs,
     secrets: Object.values(referenced),
   };
   const rules = launch.permissionRules || launch.outsideWorkspace ? [launch.permissionRules ?? [], launch.outsideWorkspace ?? ""] : [];
-  const tools = effective.tools ? [effective.tools] : [];
-  const identity = [launch.command, launch.model ?? "", launch.permissionMode, effective.env ?? [], session.presetRevision, ...rules, ...tools];
+  const more = [...rules, ...(launch.tools ? [launch.tools] : [])];
+  const identity = [launch.command, launch.model ?? "", launch.permissionMode, effective.env ?? [], session.presetRevision, ...more];
   return { launch, hash: createHash("sha256").update(JSON.stringify(identity)).digest("hex") };
 }
 

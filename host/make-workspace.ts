@@ -1,5 +1,6 @@
 import { BatonError } from "../contracts/failures.ts";
 import type { SessionRow } from "../store/rows.ts";
+import { bootstrap } from "./bootstrap.ts";
 import type { HostDeps } from "./deps.ts";
 import { restorePlan, workspacePlan } from "./workspace-plan.ts";
 
@@ -25,6 +26,7 @@ export function workspaceMaker(deps: HostDeps): WorkspaceMaker {
 
   async function prepare(session: SessionRow): Promise<Made> {
     const made = await deps.workspaces.prepare({ ...(await restorePlan(deps, session)), baseRef: await baseOf(session) });
+    await bootstrap(deps, session);
     await deps.store.sessions.workspaceReady(session.sessionUlid, { ...made, branch: session.branchName });
     return made;
   }

@@ -1,6 +1,5 @@
 import type { TurnEnd } from "../contracts/provider.ts";
 import { noUsage } from "../contracts/event.ts";
-import type { EffectiveLaunch } from "../contracts/preset.ts";
 import { ensureWorkspace, forgetConversation, withTranscript } from "./begin-anew.ts";
 import { AttemptLost, Fenced, type HostDeps } from "./deps.ts";
 import { followTurn, isEndOf } from "./follow-turn.ts";
@@ -48,7 +47,7 @@ async function workOnce(deps: HostDeps, held: HeldTurn, { anew }: { anew: boolea
   const written = await promptWritten(deps, held);
   const knowsTurn = living !== null && living.status.promptedTurns.includes(turn.turnId);
   if (knowsTurn && living) return follow(deps, held, living, fence, await takeSpool(deps, held, living, fence));
-  if (held.abort.signal.aborted) return interrupted();
+  if (held.abort.signal.aborted || held.limitReached) return interrupted();
   // The drained spool may have told us of the agent's own conversation.
   let session = (await deps.store.sessions.get(turn.sessionUlid)) ?? held.session;
   if (written && held.adopted) {
@@ -96,7 +95,7 @@ async function takeSpool(deps: HostDeps, held: HeldTurn, runner: Obtained, fence
 async function follow(deps: HostDeps, held: HeldTurn, runner: Obtained, fence: Fence, offset: number): Promise<TurnEnd> {
   held.connection = runner.connection;
   try {
-    const end = await followTurn(deps, held, runner, spoolTail(deps, fence, runner.status.runnerId, offset), wallLimitMs(held));
+    const end = await followTurn(deps, held, runner, spoolTail(deps, fence, runner.status.runnerId, offset));
     // After an abort no process of the agent's tree may stay, also none that it hid in another session of the system.
     if (held.abort.signal.aborted) await closeRunner(deps, runner, "abort");
     return end;
@@ -152,11 +151,6 @@ async function checkoutCandidate(deps: HostDeps, held: HeldTurn): Promise<void> 
   const event = { type: "candidate.checked_out", data, turnId: held.turn.turnId, attempt: held.turn.attempt } as const;
   await deps.store.events.append(held.turn.sessionUlid, [{ key: `checkout:${held.turn.turnId}.${held.turn.attempt}`, event }]);
 }
-
-const wallLimitMs = ({ session, input }: HeldTurn): number | null => {
-  const seconds = Math.min((session.args["effective"] as EffectiveLaunch).limits?.wallSeconds ?? Infinity, input.configuration?.maxRuntimeSeconds ?? Infinity);
-  return Number.isFinite(seconds) ? seconds * 1_000 : null;
-};
 
 const continuation = (prompt: string): string =>
   `Your process was interrupted in the middle of this task and has been started again in the same workspace. Look at what you have already done, do not repeat it, and finish.\n\nThe task was:\n${prompt}`;

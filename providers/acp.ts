@@ -23,6 +23,7 @@ interface OpenTurn {
   mapping: TurnMapping;
   interrupted: boolean;
   stalled: boolean;
+  costBefore: number;
 }
 
 /** Drives any agent that speaks ACP version 1 over stdio. */
@@ -35,6 +36,7 @@ export const acpDriver: ProviderDriver = {
 async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
   let turn: OpenTurn | null = null;
   let closing: Promise<void> | null = null;
+  let silenceExpected = false;
   let lastHeard = performance.now();
   let rawRef: { file: string; offset: number; bytes: number } | undefined;
   /** Of the whole conversation, as the agent counts it; a turn costs the difference. */
@@ -59,7 +61,9 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
       }
       if (foreign(params)) return unparsed(jsonOf(params) ?? "[nested too deep]", "an update of another conversation");
       const update = objectOf(params["update"]);
+      const before = cost;
       cost = costOf(update) ?? cost;
+      if (spec.reportCost && turn && cost > before) write(event("usage.reported", { costMicros: cost - turn.costBefore }, { turnId: turn.turnId }));
       // Outside a turn there is only the replay of an old conversation: it was recorded when it happened.
       turn?.mapping.update(update).forEach(write);
     },
@@ -150,14 +154,13 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
   }
 
   async function prompt(turnId: string, _inputId: string, text: string): Promise<TurnEnd> {
-    const current: OpenTurn = { turnId, mapping: turnMapping(turnId), interrupted: false, stalled: false };
+    const current: OpenTurn = { turnId, mapping: turnMapping(turnId), interrupted: false, stalled: false, costBefore: cost };
     turn = current;
-    const costBefore = cost;
     lastHeard = performance.now();
     const watch = stallWatch({
       stallMs: spec.stallMs,
       lastHeard: () => lastHeard,
-      paused: () => permissions.waiting(),
+      paused: () => silenceExpected || permissions.waiting(),
       notice: (message) => write(event("notice.raised", { message }, { turnId })),
       stalled() {
         current.stalled = true;
@@ -178,7 +181,7 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
     current.mapping.end().forEach(write);
     turn = null;
     const tokens = usageOf(answer);
-    const usage = { ...noUsage, ...tokens, costMicros: Math.max(0, cost - costBefore) };
+    const usage = { ...noUsage, ...tokens, costMicros: Math.max(0, cost - current.costBefore) };
     if (tokens || usage.costMicros > 0) write(event("usage.reported", usage, { turnId }));
     out.flush();
     return turnEnd({ answer, failure, finalMessage: current.mapping.finalMessage(), usage, interrupted: current.interrupted, stalled: current.stalled });
@@ -192,6 +195,7 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
     prompt,
     interrupt,
     respond: (id, decision) => permissions.respond(id, decision),
+    expectSilence: (expected) => (silenceExpected = expected),
     close,
     exited,
   };

@@ -27,8 +27,9 @@ export async function countLineage(tx: Tx, sessionUlid: string): Promise<Lineage
       (select count(*) from session c where c.parent_ulid = s.session_ulid and c.closed_at is null and (s.chain_id is null or c.chain_id is distinct from s.chain_id)) as open_children,
       (select count(*) from session c where c.parent_ulid = s.session_ulid and (s.chain_id is null or c.chain_id is distinct from s.chain_id)) as launches,
       used.cost_micros, used.tokens,
-      (top.args->'effective'->'limits'->>'costMicros')::bigint as cost_limit, (top.args->'effective'->'limits'->>'tokens')::bigint as token_limit
-    from session s join session top on top.session_ulid = s.root_ulid cross join lateral (
+      (allowed.limits->>'costMicros')::bigint as cost_limit, (allowed.limits->>'tokens')::bigint as token_limit
+    from session s join session top on top.session_ulid = s.root_ulid
+      cross join lateral session_limits(top.session_ulid, top.args->'effective'->'limits') allowed(limits) cross join lateral (
       select coalesce(sum((t.result->'usage'->>'costMicros')::numeric), 0)::bigint as cost_micros,
         coalesce(sum((t.result->'usage'->>'inputTokens')::numeric + (t.result->'usage'->>'outputTokens')::numeric), 0)::bigint as tokens
       from session x join turn t using (session_ulid) where x.root_ulid = s.root_ulid) used

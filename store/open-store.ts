@@ -9,11 +9,14 @@ import { healthStore } from "./health.ts";
 import { hostStore } from "./hosts.ts";
 import { inputStore } from "./inputs.ts";
 import { launchStore } from "./launches.ts";
+import { limitStore } from "./limits.ts";
+import { purgeStore } from "./purge.ts";
 import { reachStore } from "./reach.ts";
 import { lockName, recordRefusal, requestStore } from "./requests.ts";
 import { runnerStore } from "./runners.ts";
 import { factsStore } from "./session-facts.ts";
 import { sessionStore } from "./sessions.ts";
+import { settleStore } from "./settle-watches.ts";
 import type { Store } from "./store.ts";
 import { taskStore } from "./tasks.ts";
 import { tokenStore } from "./tokens.ts";
@@ -42,6 +45,7 @@ export async function openStore(options: { databaseUrl: string; instance: string
     lockName,
     recordRefusal: (audit) => recordRefusal(db, audit),
     sessions: sessionStore(db),
+    purge: purgeStore(db),
     facts: factsStore(db),
     inputs: inputStore(db),
     turns: turnStore(db),
@@ -52,10 +56,12 @@ export async function openStore(options: { databaseUrl: string; instance: string
     approvals: approvalStore(db),
     tasks: taskStore(db),
     chains: chainStore(db),
+    launches: launchStore(db),
+    limits: limitStore(db),
+    settles: settleStore(db),
     tokens: tokenStore(db),
     reach: reachStore(db),
     waits: turnWaitStore(db),
-    launches: launchStore(db),
     lane,
     feed,
   };

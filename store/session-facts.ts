@@ -16,7 +16,7 @@ const pending = "input_id, delivery, state, source, created_at, configuration";
 const sum = (name: string) => `coalesce(sum((result->'usage'->>'${name}')::bigint), 0)::bigint`;
 
 /** Everything that a status and its views are computed from, in one statement: a session a row. */
-const factsSelect = `select ${plain.replaceAll(/\w+/g, "s.$&")}, s.args->'effective'->>'model' as model, s.args->'effective'->'limits' as limits,
+const factsSelect = `select ${plain.replaceAll(/\w+/g, "s.$&")}, s.args->'effective'->>'model' as model, session_limits(s.session_ulid, s.args->'effective'->'limits') as limits,
   h.last_seq, h.last_delta, h.updated_at as last_activity_at, g.run_id, case when s.generation > 1 then g.created_at end as restarted_at,
   s.root_ulid,
   (select lease_until > clock_timestamp() from host where host.host_id = s.host_id) as host_alive,
@@ -29,7 +29,7 @@ const factsSelect = `select ${plain.replaceAll(/\w+/g, "s.$&")}, s.args->'effect
 from session s join head h using (session_ulid) left join generation g on g.session_ulid = s.session_ulid and g.generation = s.generation
 left join lateral (
   select count(*) as total, count(*) filter (where state = 'done') as completed,
-    coalesce(sum(extract(epoch from ended_at - started_at) * 1000), 0)::bigint as agent_ms,
+    coalesce(sum(agent_ms), 0)::bigint as agent_ms,
     ${sum("inputTokens")} as input_tokens, ${sum("outputTokens")} as output_tokens, ${sum("cachedTokens")} as cached_tokens, ${sum("costMicros")} as cost_micros
   from turn where turn.session_ulid = s.session_ulid) t on true`;
 

@@ -2,6 +2,7 @@ import type { EventData } from "../contracts/event.ts";
 import { type Database, txRow, txRows } from "./database.ts";
 import { appendEvents, lockHead } from "./events.ts";
 import { expireApprovals } from "./expire-approvals.ts";
+import { budgetQuestion } from "./limits.ts";
 import { storable, storableText } from "./storable.ts";
 import type { StoredResult, TurnRow } from "./rows.ts";
 import type { KeyedEvent, Store, Tx } from "./store.ts";
@@ -28,18 +29,15 @@ export async function completeTurn(db: Database, tx: Tx, a: CompleteArgs): Promi
     ...(result.candidate ? [candidateEvent(a.turnId, result)] : []),
     { key: `turn.completed:${a.turnId}`, event: { type: "turn.completed", data: completed(a, result) } } satisfies KeyedEvent,
   ];
-  const lastSeq = await appendEvents(
-    db,
-    tx,
-    a.sessionUlid,
-    events.map(({ key, event }) => ({ key, event: { ...event, turnId: a.turnId, attempt: turn.attempt } })),
-  );
-  await tx.query("update turn set state = 'done', ended_at = clock_timestamp(), result = $3, final_message = $4 where session_ulid = $1 and turn_id = $2", [
-    a.sessionUlid,
-    a.turnId,
-    JSON.stringify(result),
-    storableText(a.finalMessage),
+  const asked = a.reached && !a.reached.turnOnly ? [budgetQuestion(a.turnId, a.reached)] : [];
+  const lastSeq = await appendEvents(db, tx, a.sessionUlid, [
+    ...events.map(({ key, event }) => ({ key, event: { ...event, turnId: a.turnId, attempt: turn.attempt } })),
+    ...asked,
   ]);
+  await tx.query(
+    "update turn set state = 'done', ended_at = clock_timestamp(), result = $3, final_message = $4, agent_ms = greatest(agent_ms, $5) where session_ulid = $1 and turn_id = $2",
+    [a.sessionUlid, a.turnId, JSON.stringify(result), storableText(a.finalMessage), Math.round(a.agentMs ?? 0)],
+  );
   // an unstable tree binds nothing
   const bound = result.candidate && result.stable !== false ? JSON.stringify(result.candidate) : null;
   await tx.query("update session set provider_session_id = coalesce($2, provider_session_id), candidate = coalesce($3, candidate) where session_ulid = $1", [

@@ -6,6 +6,7 @@ import pino from "pino";
 import { createEngineActivities } from "../activities/engine-activities.ts";
 import { createStarter } from "../client/start-workflow.ts";
 import { startReconciler } from "../client/reconciler.ts";
+import { startSettler } from "../client/settler.ts";
 import { startSweeper } from "../client/sweeper.ts";
 import { readConfig, type Config } from "../contracts/config.schema.ts";
 import { engineQueue } from "../contracts/messages.ts";
@@ -63,6 +64,12 @@ export async function runEngineWorker(config: Config, stop: AbortSignal): Promis
     shutdownGraceTime: "2s",
   });
   const endSweeper = startSweeper(store, starter, { onError: (error) => log.warn({ error: String(error) }, "a sweep failed; the next one repeats it") });
+  const endSettler = startSettler({
+    store,
+    starter,
+    inputQueue: config.inputQueue,
+    onError: (error) => log.warn({ error: String(error) }, "a session could not be told that another has settled; the next look repeats it"),
+  });
   const endReconciler = startReconciler({
     client,
     store,
@@ -76,7 +83,7 @@ export async function runEngineWorker(config: Config, stop: AbortSignal): Promis
   await Promise.race([running, stopped]);
   if (worker.getState() === "RUNNING") worker.shutdown();
   await running;
-  await Promise.all([endSweeper(), endReconciler()]);
+  await Promise.all([endSweeper(), endSettler(), endReconciler()]);
   await store.close();
   await Promise.all([native.close(), connection.close()]);
 }

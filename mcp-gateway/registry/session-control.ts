@@ -7,6 +7,8 @@ import { given } from "./session-reads.ts";
 const tool = "pm_session";
 const key = { clientRequestId: f.clientRequestId.optional(), actor: f.actor.optional() };
 
+const more = z.number().int().min(1).max(1_000_000_000_000).optional();
+
 /** What is done to a session that is there. */
 export const sessionControls: Action[] = [
   action({
@@ -89,6 +91,21 @@ export const sessionControls: Action[] = [
   }),
   action({
     tool,
+    action: "purge",
+    scope: "session:purge",
+    description: "delete a session: records, worktree, branch; dryRun says what",
+    example: { action: "purge", sessionUlid: "PROJ-42/executor-1", dryRun: true },
+    schema: z.strictObject({
+      sessionUlid: f.sessionUlid,
+      deleteFiles: z.boolean().optional().describe("false: only the records, kept as a file"),
+      dryRun: z.boolean().optional().describe("Only say what would happen"),
+      force: z.boolean().optional().describe("Also what is not merged"),
+      ...key,
+    }),
+    handle: async (baton, caller, args) => ({ data: await baton.sessions.purge(caller, given(args)) }),
+  }),
+  action({
+    tool,
     action: "respond",
     scope: "session:control",
     description: "answer an approval: allow, allow_always, deny, deny_stop, or an option's id",
@@ -97,6 +114,10 @@ export const sessionControls: Action[] = [
       approvalId: z.string().describe("From approvals or attention"),
       decision: z.string().optional().describe("allow, allow_always, deny, deny_stop; of a question: an option's id or text"),
       answers: z.record(z.string(), z.string()).optional().describe("Answer by question id"),
+      add: z
+        .strictObject({ rounds: more, wallSeconds: more, idleSeconds: more, turns: more, tokens: more, costMicros: more })
+        .optional()
+        .describe("With allow, to a reached limit: how much more, {wallSeconds, turns, tokens, costMicros, rounds}"),
       ...key,
       reason: f.reason.optional(),
     }),

@@ -53,6 +53,7 @@ export const sessionLaunches: Action[] = [
       chain: chainField.optional(),
       parentUlid: parentUlid.optional(),
       tools: f.tools.optional(),
+      onSettled: z.enum(["input"]).optional().describe("input: the launching session gets an input each time this one has settled"),
       dryRun: z.boolean().optional().describe("Check and show only, make nothing"),
     }),
     handle: async (baton, caller, args) => launched(await baton.sessions.launch(caller, given(args) as LaunchArgs)),

@@ -1,0 +1,263 @@
+import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import pg from "pg";
+import type { LaunchArgs } from "../../client/launch-plan.ts";
+import { type Baton, openBaton } from "../../client/open-baton.ts";
+import { freshDatabase } from "../support/fresh-database.ts";
+import { temporaryDirectory } from "../support/temp-directory.ts";
+import { batonOptions, repository } from "./support.ts";
+
+const home = temporaryDirectory();
+const caller = { principal: "local", actor: "@me" };
+const instance = `t${randomBytes(4).toString("hex")}`;
+let database: { url: string; drop(): Promise<void> };
+let baton: Baton;
+let sql: pg.Client;
+let repositoryPath: string;
+
+beforeAll(async () => {
+  database = await freshDatabase();
+  repositoryPath = repository(join(home, "repo"));
+  baton = await openBaton(batonOptions({ home, databaseUrl: database.url, instance }));
+  sql = new pg.Client({ connectionString: database.url });
+  await sql.connect();
+  mkdirSync(join(home, "presets"));
+  const preset = (key: string, more: object) =>
+    writeFileSync(join(home, "presets", `${key}.json`), JSON.stringify({ providerType: "scripted", config: { scenario: { turns: [[]] } }, ...more }));
+  preset("closed", { allowAdhocOverrides: false });
+  preset("limited", {
+    config: { scenario: { turns: [[]] }, model: "small", env: [{ name: "KEY", valueRef: "env:OLD" }] },
+    limits: { wallSeconds: 60, turns: 5 },
+    tools: ["read"],
+  });
+});
+afterAll(async () => {
+  await Promise.allSettled([baton.close(), sql.end()]);
+  await database.drop();
+});
+
+const key = () => `${instance}-${randomBytes(6).toString("hex")}`;
+const file = (path: string, text: string) => {
+  mkdirSync(join(path, ".."), { recursive: true });
+  writeFileSync(path, text);
+};
+/** Not run: nothing here needs an agent. */
+function task(taskKey: string, more: Partial<LaunchArgs> = {}): LaunchArgs {
+  return {
+    clientRequestId: key(),
+    taskKey,
+    launcherConfigKey: "demo-executor",
+    run: false,
+    task: { title: "A task", description: "Do it.", acceptanceCriteria: ["it works"], repositoryPath },
+    ...more,
+  };
+}
+const launch = async (args: LaunchArgs) => String((await baton.sessions.launch(caller, args)).data["sessionUlid"]);
+const written = async () =>
+  (
+    await sql.query(
+      "select (select count(*) from session) s, (select count(*) from task) t, (select count(*) from launch) l, (select count(*) from client_request) r",
+    )
+  ).rows[0] as unknown;
+
+test("agents and capabilities come from home, the repository and Baton; the record says which", async () => {
+  file(
+    join(home, "agents", "mender.md"),
+    "---\nid: mender-1\ndisplayName: The Mender\nrole: mechanic\ncapabilityKeys: [tidy, valdr-executor]\n---\nYou mend things.\n",
+  );
+  file(join(home, "capabilities", "tidy.md"), "---\nkey: tidy\n---\nLeave no mess.\n");
+  file(join(repositoryPath, ".baton", "capabilities", "tidy.md"), "from the repository\n");
+  file(join(repositoryPath, ".baton", "capabilities", "local.md"), "Know this place.\n");
+  const args = task("AGENT-1", { agentId: "mender-1", capabilityKeys: ["local", "no-such"], additionalInstructions: "Hurry." });
+  const { data, warnings } = await baton.sessions.launch(caller, args);
+  expect(warnings).toEqual([expect.stringContaining('"no-such"')]);
+  expect(data).toMatchObject({ targetAgentHandle: "mender", name: "AGENT-1/mechanic-1" });
+  const prompt = await baton.sessions.prompt({ sessionUlid: String(data["sessionUlid"]) });
+  expect(prompt).toMatchObject({
+    promptMode: "task",
+    systemPrompt: expect.stringMatching(/The Mender[^]*You mend things\.[^]*Leave no mess\.[^]*Know this place\./),
+  });
+  expect(prompt["systemPrompt"]).not.toContain("from the repository");
+  expect(prompt["firstPrompt"]).toMatch(/# AGENT-1: A task\n\nDo it\.\n\n## Acceptance criteria\n\n- it works\n\n## Additional instructions\n\nHurry\./);
+  const sections = prompt["sections"] as { name: string; source: string; missing?: true; sha256: string }[];
+  expect(sections.map(({ name, source, missing }) => [name, source, missing])).toEqual([
+    ["identity", "built-in", undefined],
+    ["agent mender", "home:agents/mender.md", undefined],
+    ["capability tidy", "home:capabilities/tidy.md", undefined],
+    ["capability valdr-executor", "built-in", undefined],
+    ["capability local", "repository:capabilities/local.md", undefined],
+    ["task", "task:AGENT-1", undefined],
+    ["acceptance criteria", "task:AGENT-1", undefined],
+    ["additional instructions", "caller", undefined],
+    ["ending", "built-in", undefined],
+    ["capability no-such", "none", true],
+  ]);
+  // What was used stays what it was, whatever becomes of the files.
+  writeFileSync(join(home, "capabilities", "tidy.md"), "Something else.\n");
+  expect(await baton.sessions.prompt({ sessionUlid: String(data["sessionUlid"]) })).toEqual(prompt);
+});
+
+test("a prompt of the caller's makes the system prompt minimal; a long one is cut in the answer, and says so", async () => {
+  const long = "p".repeat(100_000);
+  const sessionUlid = await launch(task("PROMPT-1", { prompt: long, agentHandle: "@whoever" }));
+  const shown = await baton.sessions.prompt({ sessionUlid });
+  expect(shown).toMatchObject({
+    promptMode: "minimal",
+    systemPrompt: expect.stringContaining("You are whoever, working as executor on TASK-PROMPT-1."),
+    truncated: { firstPrompt: { truncated: true, bytes: 100_000, resource: `session://${sessionUlid}/prompt` } },
+  });
+  expect(JSON.stringify(shown).length).toBeLessThan(32_768);
+  expect(await baton.sessions.prompt({ sessionUlid, maxBytes: 204_800 })).toMatchObject({ firstPrompt: long });
+});
+
+test("files of a repository cannot lead out of it, hold a launch up or be of any size", async () => {
+  const folder = join(repositoryPath, ".baton", "capabilities");
+  file(join(home, "secret.md"), "a secret\n");
+  mkdirSync(folder, { recursive: true });
+  symlinkSync(join(home, "secret.md"), join(folder, "linked.md"));
+  execFileSync("mkfifo", [join(folder, "pipe.md")]);
+  file(join(folder, "large.md"), "x".repeat(70_000));
+  const names = ["linked", "pipe", "large", "../../secret"];
+  const { data, warnings } = await baton.sessions.launch(caller, task("HOSTILE-1", { capabilityKeys: names }));
+  expect(warnings.join("\n")).toMatch(/linked\.md is a symbolic link[^]*pipe\.md is not a plain file[^]*large\.md is larger/);
+  const prompt = await baton.sessions.prompt({ sessionUlid: String(data["sessionUlid"]) });
+  expect((prompt["sections"] as { missing?: true }[]).filter((section) => section.missing)).toHaveLength(names.length);
+  expect(JSON.stringify(prompt)).not.toContain("a secret");
+
+  rmSync(join(repositoryPath, ".baton"), { recursive: true });
+  mkdirSync(join(home, "outside", "capabilities"), { recursive: true });
+  writeFileSync(join(home, "outside", "capabilities", "beyond.md"), "a secret\n");
+  symlinkSync(join(home, "outside"), join(repositoryPath, ".baton"));
+  const beyond = await baton.sessions.launch(caller, task("HOSTILE-2", { capabilityKeys: ["beyond"] }));
+  expect(beyond.warnings.join("\n")).toMatch(/lies outside/);
+  rmSync(join(repositoryPath, ".baton"));
+});
+
+test("overrides are recorded, limits only narrow, and config shows no secret", async () => {
+  const sessionUlid = await launch(
+    task("OVER-1", {
+      launcherConfigKey: "limited",
+      config: { model: "large", env: [{ name: "KEY", valueRef: "env:NEW" }] },
+      tools: ["read", "edit"],
+      limits: { wallSeconds: 600, tokens: 1_000 },
+      maxRuntimeSeconds: 30,
+      labels: { team: "a" },
+    }),
+  );
+  const config = await baton.sessions.config({ sessionUlid });
+  expect(config).toMatchObject({
+    preset: { key: "limited", revision: 1, sha256: expect.stringMatching(/^[0-9a-f]{64}$/) },
+    effective: { model: "large", tools: ["read", "edit"], limits: { wallSeconds: 30, turns: 5, tokens: 1_000 } },
+    overrides: [
+      { path: "config.model", from: "small", to: "large", by: "me" },
+      { path: "tools", from: ["read"], to: ["read", "edit"], by: "me" },
+      { path: "env.KEY", from: "env:OLD", to: "env:NEW", by: "me" },
+    ],
+    env: [{ name: "KEY", valueRef: "env:NEW" }],
+  });
+  expect(await baton.sessions.spec({ sessionUlid })).toMatchObject({
+    prompt: { promptMode: "task" },
+    tools: ["read", "edit"],
+    worktree: { policy: "branch", branchName: "baton/OVER-1", state: "pending" },
+    provider: { type: "scripted", capabilities: { steer: "none" } },
+    permissions: { mode: "ask" },
+    limits: { turns: 5 },
+    bootstrapCommands: [],
+    lineage: { launchReason: "launch_task", parentUlid: null, generation: 1 },
+  });
+});
+
+test("a dry run checks and shows everything, makes nothing and takes no key", async () => {
+  const before = await written();
+  const clientRequestId = key();
+  const args = task("DRY-1", {
+    clientRequestId,
+    dryRun: true,
+    capabilityKeys: ["executor"],
+    run: true,
+    chain: { reviewers: [{ launcherConfigKey: "demo-reviewer" }] },
+  });
+  const { data } = await baton.sessions.launch(caller, args);
+  expect(data).toMatchObject({
+    dryRun: true,
+    contextRef: "TASK-DRY-1",
+    branchName: "baton/DRY-1",
+    promptMode: "task",
+    firstPrompt: expect.stringContaining("# DRY-1"),
+    systemPrompt: expect.stringContaining("You carry out the task."),
+    effective: { providerType: "scripted" },
+    chain: { reviewers: 1 },
+  });
+  await expect(baton.sessions.launch(caller, { ...args, launcherConfigKey: "no-such" })).rejects.toMatchObject({ code: "NOT_FOUND" });
+  expect(await written()).toEqual(before);
+  await launch(task("DRY-1", { clientRequestId }));
+  // Now somebody is there, and a dry run says so as the launch would.
+  await expect(baton.sessions.launch(caller, task("DRY-1", { dryRun: true, agentHandle: "demo-executor" }))).rejects.toMatchObject({ code: "CONFLICT_STATE" });
+});
+
+test("a bare contextRef that is a task's key means the task, with its repository; a project gives one too", async () => {
+  await launch(task("CTX-1"));
+  const start = (more: Partial<LaunchArgs>) =>
+    baton.sessions.start(caller, {
+      clientRequestId: key(),
+      actor: "@me",
+      taskKey: "CTX-1",
+      contextRef: "CTX-1",
+      role: "helper",
+      systemPrompt: "Help.",
+      launcherConfigKey: "limited",
+      ...more,
+    });
+  const { data } = await start({});
+  expect(data).toMatchObject({ contextRef: "TASK-CTX-1", taskKey: "CTX-1", branchName: "baton/CTX-1-1" });
+  expect(await baton.sessions.prompt({ sessionUlid: String(data["sessionUlid"]) })).toMatchObject({ promptMode: "explicit", systemPrompt: "Help." });
+  const spike = await start({ taskKey: "spike", contextRef: "spike", worktree: { projectKey: "CTX", branchPrefix: "try/" } });
+  expect(spike.data).toMatchObject({ contextRef: "spike", taskKey: null, branchName: "try/spike" });
+  await expect(start({ taskKey: "other", contextRef: "other", worktree: { projectKey: "NONE" } })).rejects.toMatchObject({ code: "NOT_FOUND" });
+  await expect(launch(task("CTX-1", { agentHandle: "x", worktree: { projectKey: "OTHER" } }))).rejects.toMatchObject({
+    detail: { field: "worktree.projectKey" },
+  });
+});
+
+test("the record to audit is named in the prompt, and parents are sessions that exist", async () => {
+  const made = await launch(task("AUDIT-1"));
+  const args = { agentHandle: "valdr-auditor", sessionUlidToAudit: made, parentUlid: "AUDIT-1/executor-1" };
+  const sessionUlid = await launch(task("AUDIT-1", args));
+  expect(await baton.sessions.prompt({ sessionUlid })).toMatchObject({ promptMode: "audit", systemPrompt: expect.stringContaining(`sessionUlid: ${made}`) });
+  expect(await baton.sessions.get({ sessionUlid })).toMatchObject({ parentUlid: made, role: "auditor" });
+});
+
+test("one session at a time works in the repository itself", async () => {
+  const sessionUlid = await launch(task("PLACE-1", { worktree: { disabled: true } }));
+  expect(await baton.sessions.get({ sessionUlid })).toMatchObject({ worktreePath: repositoryPath, branchName: null });
+  const second = task("PLACE-2", { worktree: { disabled: true } });
+  await expect(launch(second)).rejects.toMatchObject({ code: "CONFLICT_STATE", detail: { field: "worktree.disabled", next: [{ args: { sessionUlid } }, {}] } });
+  await launch(task("PLACE-2"));
+});
+
+test.each<[string, Partial<LaunchArgs>, string, string, typeof caller?]>([
+  ["an agent nobody defines", { agentId: "no-such" }, "NOT_FOUND", "agentId"],
+  ["an id and another's handle", { agentId: "executor", agentHandle: "reviewer" }, "INVALID_ARGUMENT", "agentHandle"],
+  ["an unknown tool", { tools: ["hammer"] }, "INVALID_ARGUMENT", "tools"],
+  ["overrides of a closed preset", { launcherConfigKey: "closed", config: { model: "x" } }, "PERMISSION_DENIED", "config.model"],
+  [
+    "shell lines without the scope",
+    { bootstrapCommands: ["id"] },
+    "PERMISSION_DENIED",
+    "bootstrapCommands",
+    { ...caller, scopes: ["session:launch"] } as never,
+  ],
+  ["a value instead of a reference", { env: [{ name: "A", valueRef: "hunter2" }] }, "INVALID_ARGUMENT", "env"],
+  ["Baton's own secrets", { env: [{ name: "A", valueRef: "env:DATABASE_URL" }] }, "PERMISSION_DENIED", "env"],
+  ["a template that is not there", { worktree: { templateRef: "no-such" } }, "INVALID_ARGUMENT", "worktree.templateRef"],
+  ["a template without a worktree", { worktree: { templateRef: "main", disabled: true } }, "INVALID_ARGUMENT", "worktree.templateRef"],
+  ["a session to audit that is not there", { sessionUlidToAudit: "NONE-1/executor-1" }, "NOT_FOUND", "sessionUlid"],
+  ["a parent that is not there", { parentUlid: "01ARZ3NDEKTSV4RRFFQ69G5FAV" }, "NOT_FOUND", "sessionUlid"],
+  ["long labels", { labels: { a: "x".repeat(201) } }, "INVALID_ARGUMENT", "labels"],
+])("%s is refused; nothing is made", async (_what, more, code, field, by = caller) => {
+  const before = await written();
+  await expect(baton.sessions.launch(by, task("REFUSED-1", more))).rejects.toMatchObject({ code, detail: { field } });
+  expect(await written()).toEqual(before);
+});
