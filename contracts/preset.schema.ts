@@ -51,7 +51,7 @@ export const presetFields = {
   bootstrapCommands: z.array(z.string().min(1).max(4_000)).max(50),
   tools: z.array(z.string().min(1).max(200)).max(100),
   allowAdhocOverrides: z.boolean(),
-  agentScopes: z.array(z.enum(agentScopes)),
+  agentScopes: z.array(z.enum(agentScopes)).max(3),
 };
 
 export const presetKey = z

@@ -252,6 +252,28 @@ test("an agent reaches its own subtree, sees its task's sessions, talks with its
   expect(await status(secret)).toBe(401);
 });
 
+test("an executor has no power over those who judge it; who launched it has; keys are each agent's own", async () => {
+  const first = task("CHAIN-1");
+  const top = await launch(local, first);
+  const executor = await launch(below(top), task("CHAIN-2", { clientRequestId: first.clientRequestId ?? "" }));
+  expect(executor).not.toBe(top);
+  const judge = await launch(local, task("CHAIN-2", { role: "reviewer", agentHandle: "judge" }));
+  // as a chain makes them
+  await db.query("update session set chain_id = 'CHAIN' where session_ulid = any($1)", [[executor, judge]]);
+  await db.query("update session set parent_ulid = $1, root_ulid = $2, owner = 'local' where session_ulid = $3", [executor, top, judge]);
+  const [above, judged, judging] = [await agent(top), await agent(executor), await agent(judge)];
+  for (const action of ["abort", "close", "restart"]) {
+    const args = { action, sessionUlid: judge, actor: "@demo-executor", clientRequestId: `${instance}-${action}` };
+    expect([action, (await judged(args)).error?.code]).toEqual([action, "NOT_FOUND"]);
+  }
+  expect((await judged({ action: "input", sessionUlid: judge, prompt: "please look" })).ok).toBe(true);
+  expect((await judging({ action: "input", sessionUlid: "parent", prompt: "please mend" })).ok).toBe(true);
+  expect((await judging({ action: "abort", sessionUlid: "parent" })).error?.code).toBe("NOT_FOUND");
+  const tree = (await judged({ action: "tree", sessionUlid: "self" })).data["sessions"] as { sessionUlid: string }[];
+  expect(tree.map((one) => one.sessionUlid)).not.toContain(top);
+  expect((await above({ action: "abort", sessionUlid: judge })).ok).toBe(true);
+});
+
 test("an agent answers what its own agents ask, never itself, and grants only what it has", async () => {
   const top = await launch(local, task("ASK-1"));
   const judge = await launch(local, task("ASK-1", { role: "reviewer", launcherConfigKey: "demo-reviewer" }));
