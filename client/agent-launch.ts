@@ -5,7 +5,7 @@ import type { SessionRow } from "../store/rows.ts";
 import type { Store, Tx } from "../store/store.ts";
 import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
-import type { LaunchArgs, LaunchPlan } from "./launch-plan.ts";
+import type { LaunchArgs } from "./launch-plan.ts";
 import { noSession } from "./requests.ts";
 
 /** The session whose agent launches; null: a person or a program does. Error: NOT_FOUND when it was purged meanwhile. */
@@ -36,7 +36,7 @@ const modes = ["deny-all", "approve-reads", "ask", "approve-all"];
 export function mustNotWiden(
   launcher: SessionRow,
   launched: { effective: Pick<EffectiveLaunch, "permissions" | "wrapper">; field: string }[],
-  plan: LaunchPlan,
+  repositoryPath: string,
 ): void {
   const own = launcher.args["effective"] as EffectiveLaunch;
   for (const { effective, field } of launched) {
@@ -49,7 +49,7 @@ export function mustNotWiden(
     if (own.wrapper && !isDeepStrictEqual(effective.wrapper, own.wrapper))
       throw denied(field, "This agent runs inside a wrapper: it launches others only with presets that have the same one.", own.wrapper);
   }
-  if (own.wrapper && plan.workspace.repositoryPath !== launcher.repositoryPath)
+  if (own.wrapper && repositoryPath !== launcher.repositoryPath)
     throw denied("repositoryPath", "This agent runs inside a wrapper: it launches others only in its own repository.", launcher.repositoryPath);
 }
 

@@ -8,5 +8,5 @@ export async function agentWait(deps: Deps, args: WaitArgs, signal?: AbortSignal
   if (session === null) return wait(deps, args, signal);
   const now = await wait(deps, { ...args, waitMs: 0 }, signal);
   if (now["met"] === true || args.waitMs === 0) return now;
-  return withoutSlot(deps, session, signal, () => wait(deps, args, signal));
+  return withoutSlot(deps, session, signal, (until) => wait(deps, args, until));
 }

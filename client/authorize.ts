@@ -71,10 +71,18 @@ export async function auditRefusal(deps: Deps, caller: Caller, called: Called, a
 async function resolve(store: Store, viewer: Viewer, called: Called, args: Args): Promise<Args> {
   const found: Args = { ...args };
   const narrow = narrowed[`${called.tool.replace(/_read$/, "")}.${called.action}`];
-  for (const field of sessionFields) if (typeof args[field] === "string") found[field] = await resolveSession(store, viewer, called, field, args[field]);
+  for (const field of sessionFields) {
+    if (typeof args[field] !== "string") continue;
+    const named = await resolveSession(store, viewer, called, field, args[field]);
+    found[field] = named.sessionUlid;
+    // Without a delivery a message may be the answer to what is asked there: that is for whoever is above.
+    if (called.action === "input" && (named.relation === "self" || named.relation === "sibling")) found["delivery"] ??= "queue";
+  }
   if (Array.isArray(args["sessionUlids"])) {
     const named = (args["sessionUlids"] as string[]).slice(0, 50);
-    found["sessionUlids"] = await Promise.all(named.map((reference) => resolveSession(store, viewer, called, "sessionUlids", reference)));
+    found["sessionUlids"] = await Promise.all(
+      named.map(async (reference) => (await resolveSession(store, viewer, called, "sessionUlids", reference)).sessionUlid),
+    );
   }
   if (typeof args["providerSessionId"] === "string") {
     const reached = await store.reach.session(viewer, { thread: args["providerSessionId"] });
@@ -87,13 +95,19 @@ async function resolve(store: Store, viewer: Viewer, called: Called, args: Args)
   return found;
 }
 
-/** The ULID of what the reference names. A chain's id, where a session's is meant, stays as it is. */
-async function resolveSession(store: Store, viewer: Viewer, called: Called, field: string, reference: string): Promise<string> {
+/** What the reference names. A chain's id, where a session's is meant, stays as it is. */
+async function resolveSession(
+  store: Store,
+  viewer: Viewer,
+  called: Called,
+  field: string,
+  reference: string,
+): Promise<Pick<Reached, "sessionUlid"> & Partial<Reached>> {
   const reached = await store.reach.session(viewer, referred(viewer, reference));
-  if (reached && may(reached, called)) return reached.sessionUlid;
+  if (reached && may(reached, called)) return reached;
   if (reached === null && field === "sessionUlid" && called.action === "get" && ulidPattern.test(reference)) {
     await mustReachChain(store, viewer, called, reference.toUpperCase(), noSession(reference, field));
-    return reference.toUpperCase();
+    return { sessionUlid: reference.toUpperCase() };
   }
   throw noSession(reference, field);
 }

@@ -30,7 +30,7 @@ interface Checked {
   roles: Awaited<ReturnType<typeof planChain>> | null;
   /** the session whose agent launches */
   launcher: SessionRow | null;
-  /** the session whose tree is the base */
+  /** the session whose tree is the base, in the same repository */
   baseOf: SessionRow | null;
 }
 /** Rolls a dry run back. */
@@ -56,7 +56,6 @@ export async function launch(deps: Deps, caller: Caller, args: LaunchArgs, actio
     const workflowId = workflowIdFor({ principal: caller.principal, key: key.key, sessionUlid: chainId ?? sessionUlid });
     const { firstPrompt } = plan.prompt;
     const inputId = args.run !== false && action === "launch_task" && firstPrompt !== "" ? ulid() : undefined;
-    const stored = storedArgs(plan, args, key.fingerprint, inputId);
     const row = await store.sessions.insert(tx, {
       ...newSession(deps, plan, args),
       sessionUlid,
@@ -67,7 +66,7 @@ export async function launch(deps: Deps, caller: Caller, args: LaunchArgs, actio
       actor,
       launchReason: action,
       baseRef: baseFor(plan, superseded, baseOf),
-      args: { ...stored, ...(baseOf && !superseded ? { baseOf: baseOf.sessionUlid } : {}) },
+      args: { ...storedArgs(plan, args, key.fingerprint, inputId), ...(baseOf && !superseded ? { baseOf: baseOf.sessionUlid } : {}) },
       worktreePath: plan.workspace.branch === null ? plan.workspace.repositoryPath : join(deps.options.home, "worktrees", sessionUlid),
       parentUlid: launcher?.sessionUlid ?? plan.parent?.sessionUlid ?? null,
       chainId,
@@ -119,7 +118,7 @@ async function planChecked(deps: Deps, store: Store, caller: Caller, args: Launc
   if (args.chain && (action === "start" || args.run === false))
     throw new BatonError("INVALID_ARGUMENT", "A chain runs at once: leave run out.", { field: "run" });
   const roles = args.chain ? await planChain(deps, args.chain) : null;
-  if (launcher) mustNotWiden(launcher, [{ ...plan, field: "launcherConfigKey" }, ...(roles ? everyRole(roles) : [])], plan);
+  if (launcher) mustNotWiden(launcher, [{ ...plan, field: "launcherConfigKey" }, ...(roles ? everyRole(roles) : [])], plan.workspace.repositoryPath);
   const base = agents?.baseOf ? await store.sessions.get(agents.baseOf) : null;
   const parent = launcher ?? plan.parent;
   if (args.onSettled && !parent)
@@ -231,6 +230,7 @@ async function started(deps: Deps, store: Store, ids: LaunchIds, replayed: boole
     nextSeq: 0,
     lastSeq: head?.lastSeq ?? row.lastSeq,
     ...(ids.chainId ? { chainId: ids.chainId } : {}),
+    ...(row.purge ? { purgedAt: row.purgedAt ?? row.purge.at } : {}),
     ...(replayed ? { replayed: true } : {}),
   };
   return { data, replayed, warnings };

@@ -8,6 +8,7 @@ import { auditRefusal, authorize, type Called } from "./authorize.ts";
 import type { Caller } from "./caller.ts";
 import { close, type CloseArgs, respond, type RespondArgs } from "./control.ts";
 import type { BatonOptions, Deps } from "./deps.ts";
+import { diff, type DiffArgs } from "./diff.ts";
 import { follow, type FollowArgs, type FollowedNews } from "./follow.ts";
 import { type Health, health } from "./health.ts";
 import { input, type InputAnswer, type InputArgs, run, type RunArgs } from "./input.ts";
@@ -16,6 +17,7 @@ import type { LaunchArgs } from "./launch-plan.ts";
 import { configView, promptView, specView, type ViewArgs } from "./launch-views.ts";
 import { createPreset, deletePreset, getPreset, listPresets, type PresetArgs, updatePreset } from "./preset-changes.ts";
 import { listProviders, testPreset } from "./providers.ts";
+import { purge, type PurgeArgs } from "./purge.ts";
 import { getChain } from "./read-chains.ts";
 import { type DeltasArgs, liveDeltas } from "./read-deltas.ts";
 import { events, type EventsArgs, wholeEvent } from "./read-events.ts";
@@ -26,6 +28,7 @@ import { changeStatus, type ChangeStatusArgs, createTask, type CreateTaskArgs, g
 import { lazyTemporal } from "./temporal.ts";
 import { callerOf, createToken, type CreateTokenArgs, listTokens, revokeToken, type TokenView } from "./tokens.ts";
 import { tree, type TreeArgs } from "./tree.ts";
+import { unlessPurged } from "./unless-purged.ts";
 import type { WaitArgs } from "./wait.ts";
 
 export type { BatonOptions } from "./deps.ts";
@@ -42,6 +45,7 @@ export interface Baton {
     abort(caller: Caller, args: AbortArgs): Promise<Data>;
     close(caller: Caller, args: CloseArgs): Promise<Data>;
     restart(caller: Caller, args: RestartArgs): Promise<Data>;
+    purge(caller: Caller, args: PurgeArgs): Promise<Data>;
     respond(caller: Caller, args: RespondArgs): Promise<Data>;
     prompt(args: ViewArgs): Promise<Data>;
     config(args: ViewArgs): Promise<Data>;
@@ -57,6 +61,7 @@ export interface Baton {
     follow(args: FollowArgs, signal?: AbortSignal): AsyncGenerator<FollowedNews>;
     wait(args: WaitArgs, signal?: AbortSignal): Promise<Data>;
     tree(args: TreeArgs): Promise<Data>;
+    diff(args: DiffArgs): Promise<Data>;
   };
   tasks: {
     create(caller: Caller, args: CreateTaskArgs): Promise<Data>;
@@ -105,11 +110,52 @@ export function openBaton(options: BatonOptions): Promise<Baton> {
     sessions: {
       launch: (caller, args) => launch(deps, caller, args, "launch_task"),
       start: (caller, args) => launch(deps, caller, args, "start"),
-      input: (caller, args) => input(deps, caller, args),
-      run: (caller, args) => run(deps, caller, args),
-      abort: (caller, args) => abort(deps, caller, args),
-      close: (caller, args) => close(deps, caller, args),
-      restart: (caller, args) => restart(deps, caller, args),
+      input: (caller, args) =>
+        unlessPurged(
+          deps,
+          caller,
+          "input",
+          args,
+          () => input(deps, caller, args),
+          (data) => ({ data, next: [] }),
+        ),
+      run: (caller, args) =>
+        unlessPurged(
+          deps,
+          caller,
+          "run",
+          args,
+          () => run(deps, caller, args),
+          (data) => ({ data, next: [] }),
+        ),
+      abort: (caller, args) =>
+        unlessPurged(
+          deps,
+          caller,
+          "abort",
+          args,
+          () => abort(deps, caller, args),
+          (data) => data,
+        ),
+      close: (caller, args) =>
+        unlessPurged(
+          deps,
+          caller,
+          "close",
+          args,
+          () => close(deps, caller, args),
+          (data) => data,
+        ),
+      restart: (caller, args) =>
+        unlessPurged(
+          deps,
+          caller,
+          "restart",
+          args,
+          () => restart(deps, caller, args),
+          (data) => data,
+        ),
+      purge: (caller, args) => purge(deps, caller, args),
       respond: (caller, args) => respond(deps, caller, args),
       prompt: (args) => promptView(deps, args),
       config: (args) => configView(deps, args),
@@ -123,6 +169,7 @@ export function openBaton(options: BatonOptions): Promise<Baton> {
       follow: (args, signal) => follow(deps, args, signal),
       wait: (args, signal) => agentWait(deps, args, signal),
       tree: (args) => tree(deps, args),
+      diff: (args) => diff(deps, args),
     },
     tasks: {
       create: (caller, args) => createTask(deps, caller, args),

@@ -37,7 +37,7 @@ export function withFacts(row: FactsRow): SessionWithFacts {
     endedSeq: row.endedSeq,
     hostAlive: row.hostAlive,
     approvals: row.approvals
-      .toSorted((a, b) => (a.askedAt < b.askedAt ? -1 : 1))
+      .toSorted((a, b) => a.askedAt.localeCompare(b.askedAt) || (a.seq ?? 0) - (b.seq ?? 0))
       .map(({ approvalId, kind, title, askedAt, options, seq }) => ({ approvalId, kind, title, askedAt, options, seq })),
     pendingInputs: pending.map(({ inputId, createdAt }) => ({ inputId, createdAt })),
   };

@@ -18,12 +18,12 @@ export interface LaunchSpec {
   permissionMode: "ask" | "approve-all" | "approve-reads" | "deny-all";
   /** the cost has a limit: what the agent says of it during a turn is reported at once */
   reportCost?: true;
-  /** kinds or names of the tools that may be used; what the agent asks for beyond them is denied. Absent: all */
-  tools?: string[];
   /** paths outside the workspace, of what would be allowed */
   outsideWorkspace?: "ask" | "deny";
   /** before the mode, the first that matches */
   permissionRules?: { tool: string; pathGlob?: string; commandPrefix?: string; decision: "allow" | "deny" | "ask" }[];
+  /** kinds or names of the tools that may be used; what the agent asks for beyond them is denied. Absent: all */
+  tools?: string[];
   stallMs: number;
   /** Baton's own door for the agent; absent: it gets none */
   gateway?: AgentGateway;
@@ -75,6 +75,8 @@ export interface ProviderSession {
   interrupt(): Promise<void>;
   /** False when nothing with this id is open. */
   respond(approvalId: string, decision: ApprovalDecision): boolean;
+  /** The agent waits for others: its silence is no stall. */
+  expectSilence(expected: boolean): void;
   /** Stop ladder: close stdin, TERM, grace, KILL of every descendant, verify. Idempotent. No interrupt of its own: an agent told of a cancel would take a lost attempt for a user's wish. */
   close(graceMs: number): Promise<void>;
   /** Resolves when the process is gone. */

@@ -26,6 +26,8 @@ export type RunnerCommand =
   | { cmd: "prompt"; turnId: string; inputId: string; text: string }
   | { cmd: "interrupt"; turnId: string }
   | { cmd: "respond"; approvalId: string; decision: ApprovalDecision }
+  /** The agent waits for others and says nothing meanwhile: that is no stall. Forgotten when another worker attaches. Older runners refuse it. */
+  | { cmd: "silence"; expected: boolean }
   | { cmd: "close"; reason: string };
 
 export type RunnerRequest = { id: number } & Owner & RunnerCommand;

@@ -10,10 +10,10 @@ export interface WorkspacePlan {
   branch: string | null;
   /** commit-ish the worktree starts at */
   baseRef: string;
-  /** commit whose files are laid over the fresh worktree, as changes that nobody has committed */
-  template?: string;
   /** a worktree that has to be made again holds this commit's files, uncommitted, unless its branch has newer commits than `until` (ISO 8601) */
   restore?: { commit: string; until: string };
+  /** commit whose files are laid over the fresh worktree, as changes that nobody has committed */
+  template?: string;
 }
 
 /** Does the session work in the repository itself? Baton makes, moves and deletes nothing there. */
@@ -37,6 +37,10 @@ export interface Workspaces {
     path?: string;
     maxBytes: number;
   }): Promise<{ diff: string; truncated: boolean; files: { path: string; added: number; deleted: number }[] }>;
+  /** What a purge would take away: how many refs, and what of the work is in no commit of the base (as `2 files, +10 -3`). `candidate`: the last one's commit. CONFLICT_STATE while something writes there. */
+  inspect(a: { plan: WorkspacePlan; candidate: string | null }): Promise<{ refs: number; unmerged: string | null }>;
+  /** Removes the worktree, the branch and Baton's refs of the session. What is in no commit of the base is kept first, on the ref `snapshot`; a branch that is checked out elsewhere stays. Idempotent. */
+  purge(a: { plan: WorkspacePlan; candidate: string | null; at: string }): Promise<{ snapshot: string | null; branchKept: boolean }>;
   /** Snapshot ref of a dirty tree, then `worktree remove`. The branch stays. */
   remove(plan: WorkspacePlan): Promise<{ snapshot: string | null }>;
 }

@@ -12,7 +12,7 @@ import { workspacePlan } from "./workspace-plan.ts";
 export function createHostActivities(deps: HostDeps, keeper: Keeper, workspaces: WorkspaceMaker): HostActivities {
   async function sessionRow(sessionUlid: string): Promise<SessionRow> {
     const row = await deps.store.sessions.get(sessionUlid);
-    if (row) return row;
+    if (row && !row.purge) return row;
     throw ApplicationFailure.nonRetryable(`Session ${sessionUlid} has no row any more.`, failureTypes.sessionGone);
   }
 

@@ -6,6 +6,7 @@ import { answer } from "./follow-turn.ts";
 import type { Keeper } from "./keeper.ts";
 import type { WorkspaceMaker } from "./make-workspace.ts";
 import { attachLiving, closeRunner } from "./obtain-runner.ts";
+import { inspectSession, purgeOnce } from "./purge.ts";
 
 /** What doors and activities leave for a host: pokes, answers, runners to end. Rows stay until they are done; a notification is only a hint. */
 export function watchInbox(deps: HostDeps, keeper: Keeper, beats: Beats, workspaces: WorkspaceMaker): { stop(): void } {
@@ -52,6 +53,16 @@ export function watchInbox(deps: HostDeps, keeper: Keeper, beats: Beats, workspa
       await workspaces.expect(row.sessionUlid);
       return true;
     }
+    if (row.kind === "inspect") {
+      await inspectSession(deps, row);
+      return true;
+    }
+    if (row.kind === "purge") {
+      await keeper.held.get(row.sessionUlid)?.ended;
+      await endIdleRunner(deps, row.sessionUlid, "session_closed", { closed: true });
+      await purgeOnce(deps, row.sessionUlid);
+      return true;
+    }
     if (row.kind === "close_runner") {
       const { turnId } = row.body as { turnId?: string };
       const held = keeper.held.get(row.sessionUlid);
@@ -65,6 +76,7 @@ export function watchInbox(deps: HostDeps, keeper: Keeper, beats: Beats, workspa
       else await endIdleRunner(deps, row.sessionUlid, "turn_given_up", { turnId });
       return true;
     }
+    if (row.kind !== "respond") return true; // a newer Baton's word: whoever sends it again is understood by a newer host
     const held = keeper.held.get(row.sessionUlid);
     const { approvalId, decision } = row.body as { approvalId: string; decision: ApprovalDecision };
     // Without a connection the answer stays in its own row: the turn asks for undelivered answers when it attaches.

@@ -43,9 +43,10 @@ export function watchWaits(deps: HostDeps, keeper: Keeper): { stop(): void } {
   /** Only a turn that is being followed has its slot: one that was just adopted is seen at the next look. */
   function begin(row: TurnWaitRow): void {
     const held = keeper.held.get(row.sessionUlid);
-    if (!held?.hasSlot || held.connection === null || paused.has(row.waitId)) return;
+    if (!held?.hasSlot || held.turn.turnId !== row.turnId || held.connection === null || paused.has(row.waitId)) return;
     paused.set(row.waitId, held);
     pause(deps, held, row.waitId);
+    expectSilence(held, true);
   }
 
   async function end(waitId: string, fresh: boolean): Promise<void> {
@@ -54,6 +55,7 @@ export function watchWaits(deps: HostDeps, keeper: Keeper): { stop(): void } {
     try {
       const held = paused.get(waitId);
       paused.delete(waitId);
+      if (held && ![...paused.values()].includes(held)) expectSilence(held, false);
       if (held) await resume(deps, held, waitId, AbortSignal.any([held.abort.signal, held.drop.signal])).catch(() => undefined);
       if (fresh) await deps.store.waits.resumed(waitId);
       else await deps.store.waits.end(waitId);
@@ -62,6 +64,11 @@ export function watchWaits(deps: HostDeps, keeper: Keeper): { stop(): void } {
     } finally {
       ending.delete(waitId);
     }
+  }
+
+  /** An hour without a word would be taken for a stall. Lost with the connection: then the runner forgets it too. */
+  function expectSilence(held: HeldTurn, expected: boolean): void {
+    void held.connection?.request({ cmd: "silence", expected }).catch(() => undefined);
   }
 
   const seldom = setInterval(() => void look().catch(() => undefined), 1_000);

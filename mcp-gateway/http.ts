@@ -5,7 +5,7 @@ import type { Caller } from "../client/open-baton.ts";
 import { longestAgentWaitMs } from "../client/wait.ts";
 import { oneAtATime } from "./one-at-a-time.ts";
 import { bothRevisions } from "./revisions.ts";
-import { createServer, type ServerParts } from "./server.ts";
+import { createServer, type ServerParts, subscribe } from "./server.ts";
 import type { SessionLimits } from "./sessionful.ts";
 import type { Authenticate } from "./token.ts";
 
@@ -25,7 +25,14 @@ export function httpApp(
   sessions: Partial<SessionLimits> = {},
 ): { app: Hono<Env>; close(): Promise<void> } {
   const app = new Hono<Env>();
-  const mcp = bothRevisions({ build: (caller) => createServer({ ...parts, caller }), secret, largestBody, sessions, bus: parts.fixtures?.bus });
+  const mcp = bothRevisions({
+    build: (caller) => createServer({ ...parts, caller }, { subscribable: true }),
+    subscribe: (caller) => subscribe({ ...parts, caller }),
+    secret,
+    largestBody,
+    sessions,
+    bus: parts.fixtures?.bus,
+  });
 
   app.use(async (c, next) => {
     // A page on another name that resolves to loopback (DNS rebinding) sends its own Host; a page of another site sends its Origin.

@@ -9,6 +9,12 @@ export interface CallContext {
     _meta?: { progressToken?: ProgressToken | undefined } | undefined;
     notify?(notification: { method: string; params: Record<string, unknown> }): Promise<void>;
   };
+  http?: { req?: Request };
+}
+
+/** Aborts when the host gives the call up, and when it hangs up: before 2026 that alone does not end a call. A poll then answers at once, and is repeated. */
+export function givenUp({ mcpReq, http }: CallContext): AbortSignal {
+  return AbortSignal.any([mcpReq?.signal, http?.req?.signal].filter((signal) => signal !== undefined));
 }
 
 /** Whether the call waits for news: one that names `waitMs`, and `wait` unless it says 0. */

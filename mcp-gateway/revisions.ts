@@ -1,5 +1,13 @@
-import { createMcpHandler, isLegacyRequest, type McpServer, type ServerEventBus } from "@modelcontextprotocol/server";
+import {
+  createMcpHandler,
+  InMemoryServerEventBus,
+  isLegacyRequest,
+  type McpHttpHandler,
+  type McpServer,
+  type ServerEventBus,
+} from "@modelcontextprotocol/server";
 import type { Caller } from "../client/open-baton.ts";
+import { busOf, type Subscribe, takeAll } from "./session-news.ts";
 import { sessionful, type SessionLimits } from "./sessionful.ts";
 
 export interface Revisions {
@@ -11,29 +19,63 @@ export interface Revisions {
 /** Both revisions of MCP over HTTP, from one factory: 2026-07-28, an instance per request, and those of 2025, an instance per session. */
 export function bothRevisions(a: {
   build: (caller: Caller) => McpServer;
+  /** news of resources, for this caller */
+  subscribe: (caller: Caller) => Subscribe;
   /** signs the ids of sessions; the same in every gateway of a Baton */
   secret: string;
   /** bytes */
   largestBody: number;
   sessions?: Partial<SessionLimits>;
-  /** what subscriptions hear */
+  /** what every subscription hears */
   bus?: ServerEventBus | undefined;
 }): Revisions {
   const size = { maxRequestBodySize: a.largestBody };
-  const modern = createMcpHandler(({ authInfo }) => a.build(authInfo?.extra?.["caller"] as Caller), {
-    legacy: "reject",
-    ...size,
-    ...(a.bus ? { bus: a.bus } : {}),
-  });
+  const common = a.bus ?? new InMemoryServerEventBus();
+  const serve = (bus: ServerEventBus) => createMcpHandler(({ authInfo }) => a.build(authInfo?.extra?.["caller"] as Caller), { legacy: "reject", bus, ...size });
+  const authInfo = (caller: Caller) => ({ token: "", clientId: caller.principal, scopes: [], extra: { caller } });
+  const modern = serve(common);
+  const listening = new Set<McpHttpHandler>();
   const before = sessionful({ build: a.build, secret: a.secret, largestBody: a.largestBody, ...(a.sessions ? { limits: a.sessions } : {}) });
+
+  /** A stream that names resources has a bus of its own: the SDK's would tell everybody's news to whoever knows the address of a resource. */
+  async function listen(request: Request, caller: Caller): Promise<Response> {
+    const body = (await request
+      .clone()
+      .json()
+      .catch(() => null)) as ListenRequest | null;
+    const uris = body?.params?.notifications?.resourceSubscriptions;
+    if (!Array.isArray(uris) || uris.length === 0) return modern.fetch(request, { authInfo: authInfo(caller) });
+    const taken = await takeAll(a.subscribe(caller), uris.map(String));
+    const notifications = { ...body?.params?.notifications, resourceSubscriptions: taken.map((one) => one.uri) };
+    let open = false;
+    const bus = busOf(taken, common, () => listening.delete(handler));
+    const handler = serve({
+      ...bus,
+      subscribe: (listener) => {
+        open = true;
+        listening.add(handler);
+        return bus.subscribe(listener);
+      },
+    });
+    const answer = await handler.fetch(request, { authInfo: authInfo(caller), parsedBody: { ...body, params: { ...body?.params, notifications } } });
+    // Refused before it was a stream.
+    if (!open) for (const { stop } of taken) stop();
+    return answer;
+  }
+
   return {
     async fetch(request, caller) {
       if (await isLegacyRequest(request, undefined, size)) return before.fetch(request, caller);
-      return modern.fetch(request, { authInfo: { token: "", clientId: caller.principal, scopes: [], extra: { caller } } });
+      if (request.headers.get("mcp-method") === "subscriptions/listen") return listen(request, caller);
+      return modern.fetch(request, { authInfo: authInfo(caller) });
     },
     async close() {
       before.close();
-      await modern.close();
+      await Promise.all([modern, ...listening].map((handler) => handler.close()));
     },
   };
+}
+
+interface ListenRequest {
+  params?: { notifications?: { resourceSubscriptions?: unknown } };
 }

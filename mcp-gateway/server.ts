@@ -2,12 +2,13 @@ import { McpServer, type McpServerOptions, type ServerEventBus } from "@modelcon
 import type { Baton, Caller } from "../client/open-baton.ts";
 import { BatonError } from "../contracts/failures.ts";
 import { failure, type ReportError, success, type ToolResult } from "./envelope.ts";
-import { type CallContext, sayProgress, standing, type WaitLimit, waitsForNews } from "./long-polls.ts";
+import { type CallContext, givenUp, sayProgress, standing, type WaitLimit, waitsForNews } from "./long-polls.ts";
 import { parseArguments } from "./parse-arguments.ts";
 import { publishedDescription, publishedSchema } from "./published-schema.ts";
 import type { Action, Answer } from "./registry/action.ts";
 import { readOnlyTools, type Tool, tools } from "./registry/index.ts";
-import { registerResources } from "./resources.ts";
+import { type Read, registerResources } from "./resources.ts";
+import { registerSubscriptions, sessionNews, type Subscribe } from "./session-news.ts";
 
 /** What a server is made of. `baton` rejects (UNAVAILABLE) while there is none to talk to. */
 export interface ServerParts {
@@ -32,8 +33,8 @@ export interface Fixtures {
   register(server: McpServer): void;
 }
 
-/** A server with every tool. Cheap: HTTP makes one per request. */
-export function createServer(parts: ServerParts): McpServer {
+/** A server with every tool. Cheap: HTTP makes one per request. `subscribable`: whoever serves it can tell news of resources. */
+export function createServer(parts: ServerParts, { subscribable }: { subscribable: boolean }): McpServer {
   const server = new McpServer(
     { name: "baton", title: "Baton", version: "0.1.0" },
     {
@@ -43,6 +44,9 @@ export function createServer(parts: ServerParts): McpServer {
       ...parts.fixtures?.options,
     },
   );
+  // Both lists are the same for as long as a gateway runs.
+  server.server.registerCapabilities({ tools: { listChanged: false }, resources: { listChanged: false } });
+  if (subscribable) registerSubscriptions(server, subscribe(parts));
   parts.fixtures?.register(server);
   for (const tool of parts.readOnly ? readOnlyTools : tools) {
     const annotations = { readOnlyHint: tool.readOnly, destructiveHint: !tool.readOnly, idempotentHint: tool.readOnly, openWorldHint: !tool.readOnly };
@@ -52,8 +56,13 @@ export function createServer(parts: ServerParts): McpServer {
       ((args: unknown, context: CallContext) => callTool(parts, tool, args, context)) as never,
     );
   }
-  registerResources(server, (args, signal) => readSession(parts, args, signal));
+  registerResources(server, reader(parts));
   return server;
+}
+
+/** News of sessions' resources for the caller of `parts`. */
+export function subscribe(parts: ServerParts): Subscribe {
+  return sessionNews(reader(parts), () => parts.waits.enter(parts.caller.principal));
 }
 
 /** One call, from raw arguments to the envelope. Never throws. */
@@ -89,24 +98,27 @@ async function act(parts: ServerParts, action: Action, args: Record<string, unkn
 async function longPoll(parts: ServerParts, action: Action, args: Record<string, unknown>, context: CallContext): Promise<Answer> {
   const leave = parts.waits.enter(parts.caller.principal);
   const targets = Object.fromEntries(Object.entries(args).filter(([name]) => ["sessionUlid", "sessionUlids", "chainId", "taskKey", "rootUlid"].includes(name)));
-  const look = async () => standing((await readSession(parts, { action: "wait", ...targets, waitMs: 0 })).data);
+  const look = async () => standing((await reader(parts)({ action: "wait", ...targets, waitMs: 0 })).data);
   const end = sayProgress(context, look, parts.progressMs);
   try {
-    return await act(parts, action, args, context);
+    return await act(parts, action, args, { mcpReq: { signal: givenUp(context) } });
   } finally {
     end();
     leave();
   }
 }
 
-async function readSession(parts: ServerParts, raw: Record<string, unknown>, signal?: AbortSignal): Promise<Answer> {
-  const { action, args } = parseArguments(tools.find((tool) => tool.name === "pm_session_read") as Tool, raw);
-  try {
-    return await act(parts, action, args, { mcpReq: signal ? { signal } : {} });
-  } catch (error) {
-    if (!(error instanceof BatonError)) parts.report({ action: action.action, error }, "a read failed");
-    throw error;
-  }
+/** An action of pm_session_read, without the envelope. */
+function reader(parts: ServerParts): Read {
+  return async (raw, signal) => {
+    const { action, args } = parseArguments(tools.find((tool) => tool.name === "pm_session_read") as Tool, raw);
+    try {
+      return await act(parts, action, args, { mcpReq: signal ? { signal } : {} });
+    } catch (error) {
+      if (!(error instanceof BatonError)) parts.report({ action: action.action, error }, "a read failed");
+      throw error;
+    }
+  };
 }
 
 /** Computed once: a schema that says what hosts understand and lets everything through, since our own errors say more than a validator's. */

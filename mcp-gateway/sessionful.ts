@@ -56,8 +56,8 @@ export function sessionful(a: { build: (caller: Caller) => McpServer; secret: st
     });
     await a.build(caller).connect(transport);
     const session = { owner: ownerOf(caller), transport, usedAt: Date.now() };
-    current.set(id, session);
     makeRoom(session.owner);
+    current.set(id, session);
     return session;
   }
 
@@ -90,16 +90,21 @@ export function sessionful(a: { build: (caller: Caller) => McpServer; secret: st
     void transport?.close();
   }
 
-  /** Maps keep the order of insertion, and a use inserts anew: the first is the least recently used. */
-  function makeRoom(owner: string): void {
+  function retireIdle(): void {
     const now = Date.now();
     for (const [id, { usedAt }] of current) if (now - usedAt > limits.idleMs) retire(id);
-    const own = [...current].filter(([, session]) => session.owner === owner);
-    if (own.length > limits.mostOfOne) retire(own[0]?.[0] ?? "");
-    else if (current.size > limits.most) retire([...current.keys()][0] ?? "");
   }
 
-  const sweep = setInterval(() => makeRoom(""), 60_000).unref();
+  /** For one more of this owner. Maps keep the order of insertion, and a use inserts anew: the first is the least recently used. */
+  function makeRoom(owner: string): void {
+    retireIdle();
+    const own = [...current].filter(([, session]) => session.owner === owner);
+    if (own.length >= limits.mostOfOne) retire(own[0]?.[0] ?? "");
+    else if (current.size >= limits.most) retire([...current.keys()][0] ?? "");
+  }
+
+  // Every minute, so that those nobody comes back to leave too.
+  const sweep = setInterval(retireIdle, 60_000).unref();
   return {
     async fetch(request: Request, caller: Caller): Promise<Response> {
       const id = request.headers.get("mcp-session-id");

@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { serveStdio } from "@modelcontextprotocol/server/stdio";
 import { pino } from "pino";
 import { localPrincipal } from "../client/caller.ts";
@@ -20,7 +22,7 @@ function main(): void {
     // A token is looked up at every call: revoked, it is refused at once.
     baton: async () => {
       const opened = await baton.get();
-      if (config.token !== undefined) parts.caller = await callerOfToken(opened, config.token);
+      if (config.token !== undefined) parts.caller = await callerOfToken(opened, config.token, operatorToken(config.home));
       return opened;
     },
     caller: (config.token === undefined ? { principal: localPrincipal } : { principal: "nobody", scopes: [] }) as Caller,
@@ -29,7 +31,8 @@ function main(): void {
     waits: waitLimit(config.waits, config.waits),
     progressMs: config.progressMs,
   };
-  serveStdio(() => createServer(parts));
+  // Over stdio the SDK gives the subscriptions of 2026 no way to ask who may hear what.
+  serveStdio(({ era }) => createServer(parts, { subscribable: era === "legacy" }));
   const stop = () => {
     void baton.close().finally(() => process.exit(0));
   };
@@ -38,8 +41,16 @@ function main(): void {
   process.once("SIGINT", stop);
 }
 
-async function callerOfToken(baton: Baton, token: string): Promise<Caller> {
-  const caller = await baton.tokens.caller(token);
+function operatorToken(home: string): string | null {
+  try {
+    return readFileSync(process.env["BATON_TOKEN_FILE"] ?? join(home, "token"), "utf8").trim() || null;
+  } catch {
+    return null;
+  }
+}
+
+async function callerOfToken(baton: Baton, token: string, operators: string | null): Promise<Caller> {
+  const caller = token === operators ? { principal: localPrincipal } : await baton.tokens.caller(token);
   if (caller) return caller;
   throw new BatonError("PERMISSION_DENIED", "The token in BATON_TOKEN is not known, is revoked or has expired: ask the operator for another one.");
 }

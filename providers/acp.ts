@@ -36,6 +36,7 @@ export const acpDriver: ProviderDriver = {
 async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
   let turn: OpenTurn | null = null;
   let closing: Promise<void> | null = null;
+  let silenceExpected = false;
   let lastHeard = performance.now();
   let rawRef: { file: string; offset: number; bytes: number } | undefined;
   /** Of the whole conversation, as the agent counts it; a turn costs the difference. */
@@ -153,13 +154,14 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
   }
 
   async function prompt(turnId: string, _inputId: string, text: string): Promise<TurnEnd> {
+    silenceExpected = false;
     const current: OpenTurn = { turnId, mapping: turnMapping(turnId), interrupted: false, stalled: false, costBefore: cost };
     turn = current;
     lastHeard = performance.now();
     const watch = stallWatch({
       stallMs: spec.stallMs,
       lastHeard: () => lastHeard,
-      paused: () => permissions.waiting(),
+      paused: () => silenceExpected || permissions.waiting(),
       notice: (message) => write(event("notice.raised", { message }, { turnId })),
       stalled() {
         current.stalled = true;
@@ -194,6 +196,7 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
     prompt,
     interrupt,
     respond: (id, decision) => permissions.respond(id, decision),
+    expectSilence: (expected) => (silenceExpected = expected),
     close,
     exited,
   };

@@ -12,6 +12,7 @@ import type { ControlServer } from "./control-server.ts";
 import { epochFile } from "./epoch-file.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { limits } from "./limits.ts";
+import { maskOf } from "./mask.ts";
 import { openRawLog } from "./raw-log.ts";
 import { createRunner } from "./runner.ts";
 import { takeSessionLock } from "./session-lock.ts";
@@ -30,9 +31,10 @@ const { NODE_COMPILE_CACHE: compileCache, ...own } = process.env;
 // The cache is for programs of ours: the scripted agent is one, others must not get to write there by accident.
 launch.env = { ...definedOnly(launch.provider === "scripted" ? { ...own, NODE_COMPILE_CACHE: compileCache } : own), ...launch.env };
 
+const mask = maskOf(launch.secrets ?? []);
 const log = (text: string): void => {
   try {
-    appendFileSync(join(spec.dir, "runner.log"), `${new Date().toISOString()} ${launch.runnerId} ${process.pid} ${text}\n`, { mode: 0o600 });
+    appendFileSync(join(spec.dir, "runner.log"), `${new Date().toISOString()} ${launch.runnerId} ${process.pid} ${mask.text(text)}\n`, { mode: 0o600 });
   } catch {
     /* a full disk */
   }
@@ -73,12 +75,13 @@ function spoolGrew(): void {
 const spool = openSpool({
   path: join(spec.dir, `spool-${launch.runnerId}.ndjson`),
   maxEventBytes: spec.maxEventBytes,
+  mask: mask.text,
   wrote: spoolGrew,
   blocked(code) {
     spool.append({ kind: "event", event: { type: "notice.raised", data: { message: `spool_blocked: ${code}` }, at: new Date().toISOString() } });
   },
 });
-const raw = openRawLog(join(spec.dir, `raw-${launch.runnerId}.log`));
+const raw = openRawLog(join(spec.dir, `raw-${launch.runnerId}.log`), mask.text);
 
 let overfull = false;
 let hadTurn = false;
@@ -87,7 +90,7 @@ const sink: Sink = {
     if (spool.end() > spec.maxSpoolBytes) tooMuch();
     // No more streaming and no more garbage. Facts are still recorded.
     if (overfull && (record.kind === "delta" || (record.kind === "event" && record.event.type === "line.unparsed"))) return;
-    spool.append(record);
+    for (const one of mask.records(record)) spool.append(one);
   },
   raw(line) {
     const ref = raw(line);
@@ -161,7 +164,11 @@ control = await serveControl({
   status: () => runner.status(control?.owner().epoch ?? spec.epoch),
   closing: runner.isClosing,
   handle: runner.handle,
-  attachedChanged: (attached) => clocks.changed({ working, attached }),
+  attachedChanged(attached) {
+    clocks.changed({ working, attached });
+    // Whoever said so is gone, and who attaches now knows better.
+    if (attached) void runner.handle({ id: 0, epoch: 0, owner: "", cmd: "silence", expected: false });
+  },
 });
 clocks.changed({ working, attached: false });
 log(`listening, epoch ${spec.epoch}`);

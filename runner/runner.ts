@@ -169,6 +169,9 @@ export function createRunner(a: {
         return interrupt(request.turnId);
       case "respond":
         return { ok: true, applied: session?.respond(request.approvalId, request.decision) ?? false };
+      case "silence":
+        session?.expectSilence(request.expected);
+        return { ok: true, applied: session !== null };
       case "close":
         close({ reason: request.reason, lost: lostReasons.has(request.reason) });
         return { ok: true, applied: true };

@@ -23,9 +23,16 @@ const retryMs = 500;
  * Opens the spool. Records are written at explicit offsets: a write that was cut short is repeated at the same place, so a
  * reader that stops at the last newline never sees half a record.
  * @param a.maxEventBytes events above it have their long texts cut
+ * @param a.mask takes secrets out of a text or a line
  * @param a.wrote called after records reached the file, with its new end
  */
-export function openSpool(a: { path: string; maxEventBytes: number; wrote(end: number): void; blocked(code: string): void }): SpoolWriter {
+export function openSpool(a: {
+  path: string;
+  maxEventBytes: number;
+  mask(text: string): string;
+  wrote(end: number): void;
+  blocked(code: string): void;
+}): SpoolWriter {
   const fd = openSync(a.path, "wx", 0o600);
   let end = fstatSync(fd).size;
   let waiting: Buffer[] = [];
@@ -57,7 +64,7 @@ export function openSpool(a: { path: string; maxEventBytes: number; wrote(end: n
     path: a.path,
     end: () => end,
     append(record) {
-      waiting.push(Buffer.from(encode(record, a.maxEventBytes) + "\n"));
+      waiting.push(Buffer.from(encode(record, a.maxEventBytes, a.mask) + "\n"));
       if (room === null) writeOut();
     },
     flushed: () => room?.promise ?? Promise.resolve(),
@@ -71,16 +78,19 @@ export function openSpool(a: { path: string; maxEventBytes: number; wrote(end: n
 }
 
 /** One line. Postgres takes neither NUL nor half a surrogate pair in a text: they are replaced (the raw log keeps them). */
-function encode(record: SpoolRecord, maxEventBytes: number): string {
+function encode(record: SpoolRecord, maxEventBytes: number, mask: (text: string) => string): string {
   let values = 0;
   const text = (limit: number): string => {
     values = 0;
-    return JSON.stringify(record, (_key, value: unknown) => {
+    const json = JSON.stringify(record, (_key, given: unknown) => {
       values += 1;
-      if (typeof value !== "string") return value;
+      if (typeof given !== "string") return given;
+      // Before a cut, which could leave half of a secret.
+      const value = given.length > limit ? mask(given) : given;
       const cut = value.length > limit ? `${value.slice(0, limit)}… [${value.length - limit + alreadyCut(value)} characters more]` : value;
       return cut.toWellFormed().replaceAll("\0", "\ufffd");
     });
+    return mask(json);
   };
   let line: string;
   try {

@@ -45,14 +45,14 @@ async function connect(server: GivenServer): Promise<McpClient> {
   return client;
 }
 
-/** `{{name}}` in the texts of `args` becomes that field of what the former calls answered (`{{sessions.0.name}}` goes deeper); a text that is nothing else becomes the value itself. */
+/** `{{name}}` in the texts of `args` becomes that field of what the former calls answered (`{{sessions.0.name}}` goes deeper); a text that is nothing else becomes the value itself. A name that no answer had stays as it is: it may be for an agent further down. */
 export function filled(args: unknown, answers: Record<string, unknown>): unknown {
   if (Array.isArray(args)) return args.map((one) => filled(one, answers));
   if (typeof args === "object" && args !== null) return Object.fromEntries(Object.entries(args).map(([name, value]) => [name, filled(value, answers)]));
   if (typeof args !== "string") return args;
   const whole = /^\{\{([^{}]+)\}\}$/.exec(args)?.[1];
-  if (whole !== undefined) return field(answers, whole);
-  return args.replaceAll(/\{\{([^{}]+)\}\}/g, (_, path: string) => String(field(answers, path)));
+  if (whole !== undefined) return field(answers, whole) ?? args;
+  return args.replaceAll(/\{\{([^{}]+)\}\}/g, (text, path: string) => String(field(answers, path) ?? text));
 }
 
 function field(answers: unknown, path: string): unknown {

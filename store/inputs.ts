@@ -70,6 +70,8 @@ export function inputStore(db: Database): Store["inputs"] {
       return { row: row!, position: waiting.length };
     },
     get: (inputId) => db.row<InputRow>(`select ${inputColumns} from input where input_id = $1`, [inputId]),
+    after: (sessionUlid, after, limit) =>
+      db.rows<InputRow>(`select ${inputColumns} from input where session_ulid = $1 and input_id > $2 order by input_id limit $3`, [sessionUlid, after, limit]),
     pending: (sessionUlid) =>
       db.rows<InputRow>(`select ${inputColumns} from input where session_ulid = $1 and state in ('recorded', 'accepted', 'delivering') order by input_id`, [
         sessionUlid,

@@ -10,6 +10,7 @@ import { hostStore } from "./hosts.ts";
 import { inputStore } from "./inputs.ts";
 import { launchStore } from "./launches.ts";
 import { limitStore } from "./limits.ts";
+import { purgeStore } from "./purge.ts";
 import { reachStore } from "./reach.ts";
 import { lockName, recordRefusal, requestStore } from "./requests.ts";
 import { runnerStore } from "./runners.ts";
@@ -44,6 +45,7 @@ export async function openStore(options: { databaseUrl: string; instance: string
     lockName,
     recordRefusal: (audit) => recordRefusal(db, audit),
     sessions: sessionStore(db),
+    purge: purgeStore(db),
     facts: factsStore(db),
     inputs: inputStore(db),
     turns: turnStore(db),
@@ -54,12 +56,12 @@ export async function openStore(options: { databaseUrl: string; instance: string
     approvals: approvalStore(db),
     tasks: taskStore(db),
     chains: chainStore(db),
-    launches: launchStore(db),
-    limits: limitStore(db),
-    settles: settleStore(db),
     tokens: tokenStore(db),
     reach: reachStore(db),
     waits: turnWaitStore(db),
+    launches: launchStore(db),
+    limits: limitStore(db),
+    settles: settleStore(db),
     lane,
     feed,
   };

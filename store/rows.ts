@@ -83,6 +83,15 @@ export interface Purge {
   branchName: string | null;
   /** where what was in no commit of the base is kept */ snapshot?: string | null;
   /** with `deleteFiles: false` */ transcriptPath?: string;
+  /** what was left where it is, and why */ kept?: string[];
+}
+
+/** What a host found of a session's files. Sizes in bytes. */
+export interface Inspection {
+  bytes: Record<string, number>;
+  /** refs of Baton's own, and the branch, that would go */ refs: number;
+  /** what is in no commit of the base, as `2 files, +10 -3`; null: nothing would be lost */ unmerged: string | null;
+  /** why the files cannot be looked at or taken away now */ problem?: string;
 }
 
 /** A session with all that its status and views are computed from; without prompts and arguments. */

@@ -136,7 +136,7 @@ export function sessionStore(db: Database): Store["sessions"] {
     isBusy: (tx, sessionUlid) => isBusy(tx, sessionUlid),
     superseded: (maxAgeMs) =>
       db.rows<SessionRow>(
-        `${sessionSelect} where s.close_reason = 'superseded' and s.closed_at > clock_timestamp() - $1 * interval '1 ms' order by s.session_ulid limit 200`,
+        `${sessionSelect} where s.close_reason in ('superseded', 'purged') and s.closed_at > clock_timestamp() - $1 * interval '1 ms' order by s.session_ulid limit 200`,
         [maxAgeMs],
       ),
     conversation: (sessionUlid) => conversation(db, sessionUlid),
@@ -209,7 +209,7 @@ async function listSessions(db: Database, f: Parameters<Store["sessions"]["list"
   const open = f.open === undefined ? "true" : f.open ? "s.closed_at is null" : "s.closed_at is not null";
   const seen = seenBy(f.reach, 9);
   return db.rows<SessionRow>(
-    `${sessionSelect} where ${open} and ${seen.sql}
+    `${sessionSelect} where s.purge is null and ${open} and ${seen.sql}
     and ($2::text is null or s.context_ref = $2) and ($3::text is null or s.role = $3) and ($4::text is null or s.agent_handle = $4) and ($5::text is null or s.project_key = $5)
     and ($6::text is null or s.parent_ulid = $6) and ($7::text is null or s.chain_id = $7) and ($8::text is null or s.session_ulid < $8)
     order by s.session_ulid desc limit $1`,
@@ -233,12 +233,13 @@ async function hasLateInput(tx: Tx, sessionUlid: string, waiting: string[]): Pro
 
 async function wake(db: Database, tx: Tx, sessionUlid: string): Promise<SessionRow | null> {
   if (!(await lockHead(tx, sessionUlid))) return null;
-  const closed = await txRow<Pick<SessionRow, "generation" | "workflowId">>(
+  const closed = await txRow<Pick<SessionRow, "generation" | "workflowId" | "purge">>(
     tx,
-    "select generation, workflow_id from session where session_ulid = $1 and closed_at is not null",
+    "select generation, workflow_id, purge from session where session_ulid = $1 and closed_at is not null",
     [sessionUlid],
   );
   if (!closed) return null;
+  if (closed.purge) throw new BatonError("NOT_FOUND", "The session was purged just now.", { currentState: "purged" });
   const generation = closed.generation + 1;
   const workflowId = generationId(closed.workflowId, generation);
   // Its agent may have got another open session meanwhile: the unique index decides, said in words.

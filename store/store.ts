@@ -17,8 +17,10 @@ import type {
   HeadRow,
   HostInboxRow,
   InputRow,
+  Inspection,
   NewSession,
   ProjectRow,
+  Purge,
   RunnerRow,
   SessionRow,
   StoredResult,
@@ -122,7 +124,7 @@ export interface Store {
     endIfIdle(tx: Tx, a: { sessionUlid: string; generation: number; reason: string }): Promise<boolean>;
     /** something runs, waits or is asked in it; under its lock */
     isBusy(tx: Tx, sessionUlid: string): Promise<boolean>;
-    /** closed as superseded within the last `maxAgeMs`: their workflows may not have heard of it */
+    /** closed as superseded or purged within the last `maxAgeMs`: their workflows may not have heard of it */
     superseded(maxAgeMs: number): Promise<SessionRow[]>;
     openFor(tx: Tx, a: { contextRef: string; role: string; agentHandle: string }): Promise<SessionRow | null>;
     /** `runId`: of its workflow, if it was started here */
@@ -143,6 +145,24 @@ export interface Store {
     forgetConversation(a: { sessionUlid: string; epoch: number; owner: string; turnId: string; why: string }): Promise<boolean>;
     /** a closed session goes on as its next generation, with `session.woken`; null: it is not closed. Of several wakers one finds it so. */
     wake(tx: Tx, sessionUlid: string): Promise<SessionRow | null>;
+  };
+
+  /** Sessions that are to be deleted, and what is known of their files. */
+  purge: {
+    /** rows by table, and the events' bytes as they are stored */
+    counts(sessionUlid: string): Promise<{ counts: Record<string, number>; bytes: number }>;
+    /** asks the session's host what it has of it */
+    ask(a: { inspectionId: string; sessionUlid: string; hostId: string }): Promise<void>;
+    tell(inspectionId: string, answer: Inspection): Promise<void>;
+    /** the host's answer, once */
+    heard(inspectionId: string): Promise<Inspection | null>;
+    /** closes an idle session and says what is to go; the host is told. A repeat does nothing. Error: CONFLICT_STATE when it is not idle, or a chain has it */
+    begin(tx: Tx, a: { sessionUlid: string; purge: Purge }): Promise<void>;
+    /** tells the host again */
+    remind(row: { sessionUlid: string; hostId: string }): Promise<void>;
+    /** deletes some of the records; false: there are none left */
+    eraseSome(sessionUlid: string): Promise<boolean>;
+    finish(sessionUlid: string, found: { snapshot?: string | null; transcriptPath?: string; kept?: string[] }): Promise<void>;
   };
 
   /** Sessions with what their views are computed from, one statement each. Purged ones: only by `get` and `byName`. */
@@ -173,6 +193,8 @@ export interface Store {
       },
     ): Promise<{ row: InputRow; position: number }>;
     get(inputId: string): Promise<InputRow | null>;
+    /** by id, behind `after` ("": from the first) */
+    after(sessionUlid: string, after: string, limit: number): Promise<InputRow[]>;
     /** recorded, accepted, delivering */
     pending(sessionUlid: string): Promise<InputRow[]>;
     /** still `recorded` after minAge ms in a started, open session: to be signalled again */
@@ -223,6 +245,8 @@ export interface Store {
       /** the limit that ended it: people are asked in the same transaction */
       reached?: ReachedLimit;
     }): Promise<{ lastSeq: number; result: StoredResult } | null>;
+    /** the candidates up to that turn (absent: the newest), newest first; two at most */
+    candidates(sessionUlid: string, turnId?: string): Promise<{ turnId: string; candidate: Candidate }[]>;
     /** what was asked and answered before turn `before`, newest first, texts cut at `most` characters */
     told(
       sessionUlid: string,
@@ -316,15 +340,15 @@ export interface Store {
     verdicts(chainId: string): Promise<VerdictRow[]>;
   };
 
-  launches: LaunchStore;
-  limits: LimitStore;
-  settles: SettleStore;
   /** Credentials (store/tokens.ts). */
   tokens: TokenStore;
   /** Who reaches what (store/reach.ts). */
   reach: ReachStore;
   /** Agents that wait for what they launched (store/turn-waits.ts). */
   waits: TurnWaitStore;
+  launches: LaunchStore;
+  limits: LimitStore;
+  settles: SettleStore;
 
   /** The append lane (store/append-lane.ts): one per worker process. */
   lane: AppendLane;

@@ -4,15 +4,17 @@ import type { Database } from "./database.ts";
 export interface TurnWaitRow {
   waitId: string;
   sessionUlid: string;
+  turnId: string;
   state: "waiting" | "resuming" | "resumed";
   /** the door that waits has shown itself within the last 15 s */
   fresh: boolean;
 }
 
 export interface TurnWaitStore {
-  /** Tells the session's host. False: the session is gone, nothing to wait with. */
+  /** Tells the session's host. False: no turn of it is at work, so nothing is waited with. */
   begin(a: { waitId: string; sessionUlid: string }): Promise<boolean>;
-  beat(waitId: string): Promise<void>;
+  /** false: the turn that waited is over */
+  beat(waitId: string): Promise<boolean>;
   resuming(waitId: string): Promise<void>;
   /** null: ended, or cleared away */
   state(waitId: string): Promise<TurnWaitRow["state"] | null>;
@@ -28,13 +30,22 @@ export function turnWaitStore(db: Database): TurnWaitStore {
   return {
     async begin(a) {
       const made = await db.row(
-        `with w as (insert into turn_wait (wait_id, session_ulid, host_id) select $1, session_ulid, host_id from session where session_ulid = $2 on conflict do nothing returning host_id)
+        `with w as (insert into turn_wait (wait_id, session_ulid, turn_id, host_id)
+          select $1, s.session_ulid, t.turn_id, s.host_id from session s join turn t using (session_ulid) where s.session_ulid = $2 and t.state = 'running' order by t.n desc limit 1
+          returning host_id)
         select ${tell} from w`,
         [a.waitId, a.sessionUlid],
       );
       return made !== null;
     },
-    beat: (waitId) => run("update turn_wait set beat_at = clock_timestamp() where wait_id = $1", [waitId]),
+    async beat(waitId) {
+      const alive = await db.row(
+        `update turn_wait w set beat_at = clock_timestamp() where wait_id = $1
+        and exists (select 1 from turn t where t.session_ulid = w.session_ulid and t.turn_id = w.turn_id and t.state <> 'done') returning wait_id`,
+        [waitId],
+      );
+      return alive !== null;
+    },
     resuming: (waitId) =>
       run(
         `with w as (update turn_wait set state = 'resuming', beat_at = clock_timestamp() where wait_id = $1 and state = 'waiting' returning host_id) select ${tell} from w`,
@@ -46,7 +57,7 @@ export function turnWaitStore(db: Database): TurnWaitStore {
     end: (waitId) => run("delete from turn_wait where wait_id = $1", [waitId]),
     ofHost: (hostId) =>
       db.rows<TurnWaitRow>(
-        "select wait_id, session_ulid, state, beat_at > clock_timestamp() - interval '15 s' as fresh from turn_wait where host_id = $1 order by wait_id",
+        "select wait_id, session_ulid, turn_id, state, beat_at > clock_timestamp() - interval '15 s' as fresh from turn_wait where host_id = $1 order by wait_id",
         [hostId],
       ),
     resumed: (waitId) => run("update turn_wait set state = 'resumed' where wait_id = $1", [waitId]),

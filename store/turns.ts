@@ -58,6 +58,12 @@ export function turnStore(db: Database): Store["turns"] {
       return done !== null;
     },
     complete: (a) => db.transaction((tx) => completeTurn(db, tx, a)),
+    candidates: (sessionUlid, turnId) =>
+      db.rows(
+        `select turn_id, result->'candidate' as candidate from turn where session_ulid = $1 and result->'candidate' is not null
+        and n <= coalesce((select n from turn where session_ulid = $1 and turn_id = $2), case when $2::text is null then 2147483647 else 0 end) order by n desc limit 2`,
+        [sessionUlid, turnId ?? null],
+      ),
     told: (sessionUlid, a) =>
       db.rows(
         `select t.n, t.result->>'outcome' as outcome, left(i.prompt, $4) as prompt, left(coalesce(t.final_message, ''), $4) as answer

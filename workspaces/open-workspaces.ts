@@ -8,12 +8,13 @@ import { makeCandidate } from "./candidate.ts";
 import { changedFiles, unifiedDiff } from "./diff.ts";
 import { openGit } from "./git.ts";
 import { checkObjectId, checkPlan, checkRefPart, checkRevision, checkTreePath, inPlace } from "./names.ts";
+import { dropRefs, holdings, type Holdings, keepUnmerged } from "./purge.ts";
 import { createSerialize } from "./repository-lock.ts";
 import { findRepository, gitDirOf, inRepository, resolveCommit, treeOf, type Repository } from "./repository.ts";
 import { snapshotIfDirty } from "./snapshot.ts";
 import { readTree } from "./tree.ts";
 import { sweepViews, withView, type View } from "./view.ts";
-import { addWorktree, dropWorktree, findWorktree, forgetStart, headOf, isReady, populate, reserveStart, treeToRestore } from "./worktree.ts";
+import { addWorktree, dropWorktree, findWorktree, forgetStart, headOf, isReady, populate, reserveStart, resolveStart, treeToRestore } from "./worktree.ts";
 
 export interface WorkspacesOptions {
   /** Baton's home, absolute: worktrees must lie below it */
@@ -45,6 +46,25 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
     const dir = await findWorktree(repository, plan.path);
     if (!dir || !(await isReady(dir, plan))) throw new BatonError("CONFLICT_STATE", `The worktree ${plan.path} is not there. It must be prepared first.`);
     return dir;
+  }
+
+  /** What the session has in its repository, with its worktree still for as long as `body` runs. Error: CONFLICT_STATE while something writes there. */
+  async function looked<T>(plan: WorkspacePlan, candidate: string | null, body: (repository: Repository, found: Holdings) => Promise<T>): Promise<T> {
+    if (candidate !== null) checkObjectId("candidate", candidate);
+    const repository = await repositoryOf(plan);
+    return serialize(plan.path, async () => {
+      // In the repository itself nothing is taken away but Baton's own refs: nothing can be lost.
+      if (inPlace(plan)) return body(repository, { ...(await holdings(git, repository, plan, null, null)), unmerged: null });
+      const dir = await findWorktree(repository, plan.path);
+      let live: { head: string; tree: string } | null = null;
+      if (dir && (await isReady(dir, plan))) {
+        const head = await headOf(git, repository, dir, (await resolveStart(git, repository, plan)) ?? plan.baseRef);
+        const reading = await viewOf(repository, plan.path, (view) => readTree(git, view, head, dir));
+        if (!reading.stable) throw new BatonError("CONFLICT_STATE", `Something still writes in ${plan.path}. End what runs there, then repeat.`);
+        live = { head, tree: reading.tree };
+      }
+      return body(repository, await holdings(git, repository, plan, live, candidate));
+    });
   }
 
   return {
@@ -81,7 +101,7 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
         });
         const head = await headOf(git, repository, dir, start);
         const restored = await treeToRestore(git, repository, plan, head);
-        await viewOf(repository, plan.path, (view) => populate(git, view, dir, head, restored, plan.template));
+        await viewOf(repository, plan.path, (view) => populate(git, view, dir, head, { restored, template: plan.template ?? null }));
         return { path: plan.path, head: start };
       });
     },
@@ -142,6 +162,23 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
       if (!a || !b) throw new BatonError("INVALID_ARGUMENT", `"${a ? to : from}" names no commit or tree in ${repository.path}.`, { field: a ? "to" : "from" });
       const where = inRepository(repository);
       return { ...(await unifiedDiff(git, where, a, b, path, maxBytes)), files: await changedFiles(git, where, a, b, path) };
+    },
+
+    async inspect({ plan, candidate }) {
+      return looked(plan, candidate, async (_, found) => ({
+        refs: found.refs.length + (found.branch === null ? 0 : 1),
+        unmerged: found.unmerged?.stat ?? null,
+      }));
+    },
+
+    async purge({ plan, candidate, at }) {
+      return looked(plan, candidate, async (repository, found) => {
+        const snapshot = await keepUnmerged(git, repository, plan, found.unmerged, at);
+        if (!inPlace(plan)) await serialize(repository.commonDir, () => dropWorktree(repository, plan.path));
+        // Again: only now is the branch not checked out in the worktree itself.
+        await dropRefs(git, repository, plan, await holdings(git, repository, plan, null, null));
+        return { snapshot, branchKept: plan.branch !== null && found.branch === null && found.tip !== null };
+      });
     },
 
     async remove(plan) {

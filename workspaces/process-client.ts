@@ -70,6 +70,8 @@ export function workspacesInProcess(options: { home: string; environment: Record
     capture: (a) => ask("capture", a),
     checkout: (a) => ask("checkout", a),
     diff: (a) => ask("diff", a),
+    inspect: (a) => ask("inspect", a),
+    purge: (a) => ask("purge", a),
     remove: (plan) => ask("remove", plan),
     end() {
       child?.disconnect();

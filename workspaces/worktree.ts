@@ -44,6 +44,9 @@ export async function reserveStart(git: Git, repository: Repository, plan: Works
   return { start, fresh };
 }
 
+/** The commit at which the session started; null: it never did. */
+export const resolveStart = (git: Git, repository: Repository, plan: WorkspacePlan): Promise<string | null> => readRef(git, repository, startRef(plan));
+
 /** Takes back what `reserveStart` wrote for a session that is refused: of two that race for a branch the loser leaves nothing. */
 export async function forgetStart(git: Git, repository: Repository, plan: WorkspacePlan): Promise<void> {
   await git.try(["update-ref", "-d", startRef(plan)], inRepository(repository));
@@ -89,14 +92,20 @@ export async function treeToRestore(git: Git, repository: Repository, plan: Work
   return treeOf(git, repository, commit);
 }
 
-/** Writes the files of the worktree's commit (or of `restored`, as uncommitted changes; else those of `template` over them) and marks it complete. A repeat starts over. */
-export async function populate(git: Git, view: View, worktreeGitDir: string, head: string, restored: string | null = null, template?: string): Promise<void> {
+/** Writes the files of the worktree's commit, as uncommitted changes those of `restored` instead or `template`'s over them, and marks it complete. A repeat starts over. */
+export async function populate(
+  git: Git,
+  view: View,
+  worktreeGitDir: string,
+  head: string,
+  { restored = null, template = null }: { restored?: string | null; template?: string | null } = {},
+): Promise<void> {
   const index = join(worktreeGitDir, "index");
   await git.run(["read-tree", "--reset", "-u", head], view.on(index));
   if (restored !== null) {
     await git.run(["read-tree", "--reset", "-u", restored], view.on(index));
     await git.run(["read-tree", head], view.on(index));
-  } else if (template !== undefined) {
+  } else if (template !== null) {
     // Through an index of the view's own: for the worktree's they are changes that nobody has committed.
     await git.run(["read-tree", template], view.on());
     await git.run(["checkout-index", "--all", "--force", "--quiet"], view.on());

@@ -91,6 +91,21 @@ export const sessionControls: Action[] = [
   }),
   action({
     tool,
+    action: "purge",
+    scope: "session:purge",
+    description: "delete a session: records, worktree, branch; dryRun says what",
+    example: { action: "purge", sessionUlid: "PROJ-42/executor-1", dryRun: true },
+    schema: z.strictObject({
+      sessionUlid: f.sessionUlid,
+      deleteFiles: z.boolean().optional().describe("false: only the records, kept as a file"),
+      dryRun: z.boolean().optional().describe("Only say what would happen"),
+      force: z.boolean().optional().describe("Also what is not merged"),
+      ...key,
+    }),
+    handle: async (baton, caller, args) => ({ data: await baton.sessions.purge(caller, given(args)) }),
+  }),
+  action({
+    tool,
     action: "respond",
     scope: "session:control",
     description: "answer an approval: allow, allow_always, deny, deny_stop, or an option's id",

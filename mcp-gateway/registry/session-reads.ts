@@ -103,6 +103,22 @@ export const sessionReads: Action[] = [
   }),
   action({
     tool,
+    action: "diff",
+    scope: "session:read",
+    description: "what a turn changed: unified diff and lines per file",
+    example: { action: "diff", sessionUlid: "PROJ-42/executor-1", stat: true },
+    schema: z.strictObject({
+      sessionUlid: f.sessionUlid,
+      turnId: z.string().optional().describe("An older turn"),
+      against: z.enum(["base", "previous"]).optional().describe("base (default), or the turn before"),
+      path: z.string().min(1).optional().describe("Only this file or folder"),
+      stat: z.boolean().optional().describe("Only the files"),
+      maxBytes: f.maxBytes.optional(),
+    }),
+    handle: async (baton, _, args) => ({ data: await baton.sessions.diff(given(args)) }),
+  }),
+  action({
+    tool,
     action: "tree",
     scope: "session:read",
     description: "who launched whom, with status, reason and cost",

@@ -45,6 +45,7 @@ alter table audit add column outcome text not null default 'done';
 create table turn_wait (
   wait_id text primary key,
   session_ulid text not null references session on delete cascade,
+  turn_id text not null,
   host_id text not null,
   state text not null default 'waiting' check (state in ('waiting', 'resuming', 'resumed')),
   beat_at timestamptz not null default clock_timestamp()

@@ -92,7 +92,7 @@ test("status says what waits for whom, with the call to paste; answer gives it; 
   });
   // The first question was answered by the preset's rule and never asked; the second is here.
   expect(waiting).toMatchObject({ name: "CLI-1/executor-1", kind: "approval" });
-  expect(await on.baton.sdk.sessions.approvals({ sessionUlid })).toMatchObject({
+  expect((await on.baton.sdk.sessions.approvals({ sessionUlid })).data).toMatchObject({
     approvals: [{ approvalId: waiting.approvalId, detail: { why: "mode ask" } }],
   });
   const text = await baton(["status"], { env: { BATON_COMMAND: "npx baton" } });

@@ -14,6 +14,7 @@ export const fixtures: Fixtures = {
   options: { capabilities: { logging: {}, prompts: { listChanged: true } }, requestState: { verify: codec.verify } },
   bus,
   register(server) {
+    server.server.registerCapabilities({ tools: { listChanged: true } });
     needsCapability(server);
     contents(server);
     inputs(server, codec);
@@ -59,9 +60,8 @@ function changes(server: McpServer): void {
     });
 }
 
-/** Subscriptions of 2025: acknowledged, nothing ever changes. */
+/** Subscriptions of 2025: acknowledged, for a resource that never changes. */
 function watched(server: McpServer): void {
-  server.server.registerCapabilities({ resources: { subscribe: true } });
   server.server.setRequestHandler("resources/subscribe", () => ({}));
   server.server.setRequestHandler("resources/unsubscribe", () => ({}));
 }

@@ -26,6 +26,8 @@ test("npm start: one Baton per home, which outlives the death of anything and le
   const started = run();
   expect(Object.keys(started.parts).toSorted()).toEqual(["engine", "gateway", "host", "postgres", "temporal"]);
   expect((await fetch(`${started.url}/health`)).status).toBe(200);
+  // the host knows where its agents reach the gateway
+  expect(readFileSync(`/proc/${started.parts["host"]?.pid}/environ`, "utf8")).toContain(`BATON_GATEWAY_URL=${started.mcpUrl}\0`);
 
   const second = nodeProcess(main, { env });
   expect(await second.ended).toMatchObject({ code: 0 });

@@ -28,6 +28,7 @@ export interface Row {
 const row = (tool: string, action: string, happy: Row["happy"], more: Pick<Row, "wrongState" | "theirs"> = {}): Row => ({ tool, action, happy, ...more });
 const session = (action: string, happy: Row["happy"], more: Pick<Row, "wrongState" | "theirs"> = {}): Row => row("pm_session", action, happy, more);
 const onIdle = { theirs: true };
+const noPreset = { wrongState: () => ({ args: { key: "not-there" }, code: "NOT_FOUND" }) };
 
 /** A launch of a task that nobody has; `action` and key are fresh at each call. */
 function launchArgs(world: World): Args {
@@ -80,6 +81,14 @@ export const table: Row[] = [
   session("respond", (w) => ({ approvalId: w.approvalId, decision: "allow" }), {
     wrongState: () => ({ args: { approvalId: "01ARZ3NDEKTSV4RRFFQ69G5FAV", decision: "allow" }, code: "NOT_FOUND" }),
   }),
+  session("tree", (w) => ({ sessionUlid: w.idle }), onIdle),
+  session("prompt", (w) => ({ sessionUlid: w.idle }), onIdle),
+  session("config", (w) => ({ sessionUlid: w.idle }), onIdle),
+  session("spec", (w) => ({ sessionUlid: w.idle }), onIdle),
+  session("restart", (w) => ({ clientRequestId: ulid(), actor: "@table", sessionUlid: w.idle, prompt: "again" }), {
+    ...onIdle,
+    wrongState: (w) => ({ args: { clientRequestId: ulid(), actor: "@table", sessionUlid: w.running }, code: "CONFLICT_STATE" }),
+  }),
   session("help", () => ({ topic: "input" })),
   row("pm_task", "create", (w) => ({ taskKey: `TABLE-${ulid()}`, title: "table", repositoryPath: w.repository, projectKey: "TABLE" })),
   row("pm_task", "get", (w) => ({ taskKey: w.taskKey }), { wrongState: () => ({ args: { taskKey: "TABLE-NONE" }, code: "NOT_FOUND" }) }),
@@ -88,6 +97,16 @@ export const table: Row[] = [
     wrongState: (w) => ({ args: { taskKey: w.taskKey, to: "verified" }, code: "CONFLICT_STATE" }),
   }),
   row("pm_task", "help", () => ({})),
+  row("pm_provider", "list_presets", () => ({ includeProviderDefaults: false })),
+  row("pm_provider", "get_preset", () => ({ key: "table" }), noPreset),
+  row("pm_provider", "list_providers", () => ({})),
+  row("pm_provider", "create_preset", () => ({ key: `made-${ulid()}`, providerType: "scripted", config: { scenario: { turns: [[{ say: "x" }]] } } }), {
+    wrongState: () => ({ args: { key: "table", providerType: "scripted" }, code: "CONFLICT_STATE" }),
+  }),
+  row("pm_provider", "update_preset", () => ({ key: "table-changed", description: "changed" }), noPreset),
+  row("pm_provider", "delete_preset", () => ({ key: "table-gone" }), noPreset),
+  row("pm_provider", "test_preset", () => ({ key: "table" }), noPreset),
+  row("pm_provider", "help", () => ({})),
   row("pm_health", "pm_health", () => ({})),
   row("pm_generate_ulid", "pm_generate_ulid", () => ({ count: 2 })),
 ];

@@ -1,4 +1,3 @@
-import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
@@ -96,37 +95,6 @@ describe.each(eras)("a client of %s", (_name, era, agreed) => {
     expect((await by.listTools()).tools.map((tool) => tool.name)).toContain("pm_session_read");
     expect(await call(by, { action: "approvals" })).toMatchObject({ ok: true });
     expect(await call(by, { action: "get", sessionUlid: "X-1/executor-1" })).toMatchObject({ ok: false, error: { code: "NOT_FOUND" } });
-  });
-
-  test("reads sessions as resources, and completes their ids", async () => {
-    const { ulid, lastSeq } = await session("first words", "second words");
-    const by = await client(era);
-    const read = async (path: string) => ((await by.readResource({ uri: `session://${ulid}${path}` })).contents[0] as { text: string }).text;
-    expect(JSON.parse(await read(""))).toMatchObject({ sessionUlid: ulid });
-    const seqs = (text: string) =>
-      text
-        .split("\n")
-        .filter(Boolean)
-        .map((line) => (JSON.parse(line) as { seq: number }).seq);
-    expect(seqs(await read("/events"))).toEqual(Array.from({ length: lastSeq }, (_, n) => n + 1));
-    expect(seqs(await read(`/events/${lastSeq - 1}`))).toEqual([lastSeq]);
-    expect(await read("/transcript")).toMatch(/first words[^]*second words/);
-    const newest = await read(`/transcript/${lastSeq}`);
-    expect(newest).toContain("second words");
-    expect(newest).not.toContain("first words");
-    expect((await by.listResources()).resources.map((resource) => resource.uri)).toContain(`session://${ulid}`);
-    const ref = { type: "ref/resource" as const, uri: "session://{ulid}" };
-    expect((await by.complete({ ref, argument: { name: "ulid", value: ulid.slice(0, 24) } })).completion.values).toContain(ulid);
-    expect((await by.complete({ ref, argument: { name: "ulid", value: "ZZZ" } })).completion.values).toEqual([]);
-  });
-
-  test.each([
-    "session://01ARZ3NDEKTSV4RRFFQ69G5FAV",
-    "session://01ARZ3NDEKTSV4RRFFQ69G5FAV/nonsense",
-    "session://01ARZ3NDEKTSV4RRFFQ69G5FAV/events/x",
-    "nonsense",
-  ])("is told -32602 for the resource %s", async (uri) => {
-    await expect((await client(era)).readResource({ uri })).rejects.toMatchObject({ code: -32602 });
   });
 
   test("hears how it stands while it waits, and gets the event that ends the wait", async () => {
@@ -227,6 +195,32 @@ describe("sessions of 2025", () => {
     expect((await http(one.url, "DELETE", null)).status).toBe(400);
   });
 
+  test("who hangs up in the middle of a wait leaves no wait behind", async () => {
+    const { ulid, lastSeq } = await session("x");
+    const { session: id } = await http(one.url, "POST", initialize("2025-11-25"));
+    const headers = {
+      "mcp-session-id": id,
+      authorization: `Bearer ${token}`,
+      "content-type": "application/json",
+      accept: "application/json, text/event-stream",
+    };
+    const wait = { action: "events", sessionUlid: ulid, sinceSeq: lastSeq, waitMs: 25_000 };
+    const hangUp = new AbortController();
+    const begun = Array.from({ length: 4 }, (_, n) =>
+      fetch(one.url, {
+        method: "POST",
+        headers,
+        signal: hangUp.signal,
+        body: JSON.stringify({ jsonrpc: "2.0", id: n + 10, method: "tools/call", params: { name: "pm_session", arguments: wait } }),
+      }),
+    );
+    await Promise.all(begun);
+    const by = await client("auto");
+    await until("all four wait", async () => (await call(by, { ...wait, waitMs: 1 })).error?.code === "RATE_LIMITED");
+    hangUp.abort();
+    await until("room again", async () => (await call(by, { ...wait, waitMs: 1 })).ok);
+  });
+
   test("a body that is no JSON is refused, and the door goes on", async () => {
     const broken = await fetch(one.url, { method: "POST", headers: { authorization: `Bearer ${token}`, "content-type": "application/json" }, body: "{" });
     expect([broken.status, await broken.text()]).toEqual([400, expect.stringContaining("-32700")]);
@@ -252,33 +246,4 @@ test("what is started at one door is there at the other, and the same key never 
   const sessionUlid = first.data["sessionUlid"];
   expect(await call(there, { action: "get", sessionUlid })).toMatchObject({ ok: true, data: { sessionUlid } });
   expect(await call(there, launch)).toMatchObject({ ok: true, data: { sessionUlid, replayed: true } });
-});
-
-test("stdio writes JSON-RPC to stdout and nothing else, and ends with its stdin", async () => {
-  const child = spawn(process.execPath, [join(root, "mcp-gateway/stdio-main.ts")], {
-    env: { PATH: process.env["PATH"], BATON_HOME: join(home, "empty") },
-    stdio: ["pipe", "pipe", "pipe"],
-  });
-  const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
-  let out = "";
-  child.stdout.setEncoding("utf8").on("data", (piece: string) => {
-    out += piece;
-  });
-  const say = (message: unknown) => child.stdin.write(`${typeof message === "string" ? message : JSON.stringify(message)}\n`);
-  const info = { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "t", version: "1" } };
-  say({ jsonrpc: "2.0", id: 1, method: "initialize", params: info });
-  say({ jsonrpc: "2.0", method: "notifications/initialized" });
-  say("this is no JSON");
-  say({ jsonrpc: "2.0", id: 2, method: "tools/call", params: { name: "pm_session", arguments: { action: "list" } } });
-  say({ jsonrpc: "2.0", id: 3, method: "no/such/method" });
-  say({ jsonrpc: "2.0", id: 4, method: "tools/list" });
-  const answers = () =>
-    out
-      .split("\n")
-      .filter(Boolean)
-      .map((line) => JSON.parse(line) as { jsonrpc: string; id?: number });
-  await until("all answers", () => [1, 2, 3, 4].every((id) => answers().some((answer) => answer.id === id)));
-  expect(answers().every((answer) => answer.jsonrpc === "2.0")).toBe(true);
-  child.stdin.end();
-  expect(await ended).toBe(0);
 });

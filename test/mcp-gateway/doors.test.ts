@@ -1,3 +1,4 @@
+import { spawn } from "node:child_process";
 import { readFileSync, statSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
@@ -6,6 +7,7 @@ import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { freshDatabase } from "../support/fresh-database.ts";
 import { endNodeProcesses, nodeProcess } from "../support/node-process.ts";
 import { temporaryDirectory } from "../support/temp-directory.ts";
+import { until } from "../support/until.ts";
 
 const home = temporaryDirectory();
 const root = join(import.meta.dirname, "..", "..");
@@ -116,6 +118,35 @@ test("stdio answers the handshake while nothing runs, and every call says what t
   const result = await client.callTool({ name: "pm_session", arguments: { action: "list" } });
   expect(result).toMatchObject({ isError: true, structuredContent: { error: { code: "UNAVAILABLE", message: expect.stringContaining("npm start") } } });
   await client.close();
+});
+
+test("stdio writes JSON-RPC to stdout and nothing else, and ends with its stdin", async () => {
+  const child = spawn(process.execPath, [join(root, "mcp-gateway/stdio-main.ts")], {
+    env: { PATH: process.env["PATH"], BATON_HOME: temporaryHome() },
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
+  let out = "";
+  child.stdout.setEncoding("utf8").on("data", (piece: string) => {
+    out += piece;
+  });
+  const say = (message: unknown) => child.stdin.write(`${typeof message === "string" ? message : JSON.stringify(message)}\n`);
+  const info = { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "t", version: "1" } };
+  say({ jsonrpc: "2.0", id: 1, method: "initialize", params: info });
+  say({ jsonrpc: "2.0", method: "notifications/initialized" });
+  say("this is no JSON");
+  say({ jsonrpc: "2.0", id: 2, method: "tools/call", params: { name: "pm_session", arguments: { action: "list" } } });
+  say({ jsonrpc: "2.0", id: 3, method: "no/such/method" });
+  say({ jsonrpc: "2.0", id: 4, method: "tools/list" });
+  const answers = () =>
+    out
+      .split("\n")
+      .filter(Boolean)
+      .map((line) => JSON.parse(line) as { jsonrpc: string; id?: number });
+  await until("all answers", () => [1, 2, 3, 4].every((id) => answers().some((answer) => answer.id === id)));
+  expect(answers().every((answer) => answer.jsonrpc === "2.0")).toBe(true);
+  child.stdin.end();
+  expect(await ended).toBe(0);
 });
 
 function temporaryHome(): string {

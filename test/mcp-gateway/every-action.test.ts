@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { z } from "zod";
+import { type Scope, scopes as everyScope } from "../../contracts/scopes.ts";
 import type { Action } from "../../mcp-gateway/registry/action.ts";
 import { tools } from "../../mcp-gateway/registry/index.ts";
 import { onStack } from "../faults/support/on-stack.ts";
@@ -23,10 +24,13 @@ const on = onStack({
   start: ["engine", "host"],
   before({ home }) {
     mkdirSync(join(home, "presets"), { recursive: true });
-    writeFileSync(join(home, "presets", "table.json"), JSON.stringify({ key: "table", providerType: "scripted", permissions: { mode: "ask" } }));
+    for (const key of ["table", "table-changed", "table-gone"])
+      writeFileSync(join(home, "presets", `${key}.json`), JSON.stringify({ key, providerType: "scripted", permissions: { mode: "ask" } }));
   },
 });
 const world = {} as World;
+/** The local operator; another principal; the operator with tokens that can only read, or not even that. */
+type Who = "operator" | "stranger" | "reader" | "launcher";
 const calls = new Map<string, Call>();
 const clients: Client[] = [];
 const doors = ["HTTP, 2026-07-28", "HTTP, 2025-11-25", "stdio"];
@@ -34,12 +38,21 @@ const doors = ["HTTP, 2026-07-28", "HTTP, 2025-11-25", "stdio"];
 beforeAll(async () => {
   const { baton, stack } = on;
   const gateway = await stack.startGateway();
-  const authorization = `Bearer ${readFileSync(join(stack.home, "token"), "utf8").trim()}`;
-  const http = () => new StreamableHTTPClientTransport(new URL(gateway.url), { requestInit: { headers: { authorization } } });
-  calls.set("HTTP, 2026-07-28", await open(http(), "auto"));
-  calls.set("HTTP, 2025-11-25", await open(http(), "legacy"));
-  const stdio = { command: process.execPath, args: [join(import.meta.dirname, "../../mcp-gateway/stdio-main.ts")], env: stack.env };
-  calls.set("stdio", await open(new StdioClientTransport(stdio), "auto"));
+  const token = async (principal: string, scopes: Scope[]) => (await baton.sdk.tokens.create({ principal: "local" }, { principal, scopes })).secret;
+  const secrets: Record<Who, string> = {
+    operator: readFileSync(join(stack.home, "token"), "utf8").trim(),
+    stranger: await token("stranger", [...everyScope]),
+    reader: await token("local", ["session:read"]),
+    launcher: await token("local", ["session:launch"]),
+  };
+  for (const [who, secret] of Object.entries(secrets)) {
+    const http = () => new StreamableHTTPClientTransport(new URL(gateway.url), { requestInit: { headers: { authorization: `Bearer ${secret}` } } });
+    calls.set(`HTTP, 2026-07-28 ${who}`, await open(http(), "auto"));
+    calls.set(`HTTP, 2025-11-25 ${who}`, await open(http(), "legacy"));
+    const env = { ...stack.env, ...(who === "operator" ? {} : { BATON_TOKEN: secret }) };
+    const stdio = { command: process.execPath, args: [join(import.meta.dirname, "../../mcp-gateway/stdio-main.ts")], env };
+    calls.set(`stdio ${who}`, await open(new StdioClientTransport(stdio), "auto"));
+  }
 
   const launch = async (taskKey: string, steps: unknown[]): Promise<string> => {
     const { data } = await baton.sdk.sessions.launch(
@@ -113,7 +126,8 @@ test("the table has a row for every action", () => {
 });
 
 describe.each(doors)("%s", (door) => {
-  const call: Call = (tool, args) => calls.get(door)!(tool, args);
+  const callAs = (who: Who): Call => calls.get(`${door} ${who}`)!;
+  const call: Call = (tool, args) => callAs("operator")(tool, args);
 
   test.each(table.map((row) => [`${row.tool} ${row.action}`, row] as const))("%s", async (_, row) => {
     const { action, takesAction } = actions.find((one) => one.tool === row.tool && one.action.action === row.action)!;
@@ -124,8 +138,8 @@ describe.each(doors)("%s", (door) => {
       expect([how, answer.error ?? answer.ok]).toEqual([how, true]);
       expect(answer.action).toBe(row.action);
     };
-    const refused = async (args: Args, how: string): Promise<NonNullable<Answer["error"]>> => {
-      const answer = await call(row.tool, { ...named, ...args });
+    const refused = async (args: Args, how: string, who: Who = "operator"): Promise<NonNullable<Answer["error"]>> => {
+      const answer = await callAs(who)(row.tool, { ...named, ...args });
       expect([how, answer.ok]).toEqual([how, false]);
       return answer.error!;
     };
@@ -147,7 +161,18 @@ describe.each(doors)("%s", (door) => {
     }
     if (row.theirs) {
       const reference = "sessionUlids" in row.happy(world) ? { sessionUlids: ["01ARZ3NDEKTSV4RRFFQ69G5FAV"] } : { sessionUlid: "01ARZ3NDEKTSV4RRFFQ69G5FAV" };
-      expect(await refused({ ...row.happy(world), ...reference }, "nobody's session")).toMatchObject({ code: "NOT_FOUND" });
+      const nobodys = await refused({ ...row.happy(world), ...reference }, "nobody's session");
+      expect(nobodys).toMatchObject({ code: "NOT_FOUND" });
+      // To whom it does not belong it is not there, in the same words.
+      const anothers = await refused(row.happy(world), "another's session", "stranger");
+      expect(anothers.message.replaceAll(world.idle, "").replaceAll(world.asking, "")).toBe(nobodys.message.replaceAll("01ARZ3NDEKTSV4RRFFQ69G5FAV", ""));
+    }
+    {
+      const weak = action.scope === "session:read" ? "launcher" : "reader";
+      expect(await refused(row.happy(world), "without its scope", weak)).toMatchObject({
+        code: "PERMISSION_DENIED",
+        message: expect.stringContaining(action.scope),
+      });
     }
   });
 });

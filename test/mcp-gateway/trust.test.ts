@@ -266,6 +266,12 @@ test("an agent answers what its own agents ask, never itself, and grants only wh
   expect((await call({ action: "respond", approvalId: own, decision: "allow" })).error?.code).toBe("PERMISSION_DENIED");
   expect((await call({ action: "respond", approvalId: others, decision: "allow" })).error?.code).toBe("NOT_FOUND");
   expect((await call({ action: "respond", approvalId: childs, decision: "allow" })).data["applied"]).toBe(true);
+  // nor does a message without a delivery answer a question: it waits its turn
+  await db.query("update approval set kind = 'question', state = case when approval_id = $1 then 'open' else 'expired' end", [own]);
+  const message = await call({ action: "input", sessionUlid: "self", prompt: "yes, I may" });
+  expect(message.data).toMatchObject({ delivery: "queue", state: "waiting_for_approval" });
+  expect((await db.query("select state from approval where approval_id = $1", [own])).rows).toEqual([{ state: "open" }]);
+  await db.query("update approval set kind = 'permission', state = 'open' where approval_id = $1", [others]);
   expect((await (await agent(judge))({ action: "respond", approvalId: others, decision: "allow" })).error?.code).toBe("PERMISSION_DENIED");
 });
 

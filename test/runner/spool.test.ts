@@ -72,6 +72,7 @@ test("what is written is read: cut to the limit, well-formed, with the offsets t
   const spool = openSpool({
     path,
     maxEventBytes: 2_000,
+    mask: String,
     wrote: (end) => ends.push(end),
     blocked: (code) => {
       throw new Error(code);
@@ -94,5 +95,5 @@ test("what is written is read: cut to the limit, well-formed, with the offsets t
   expect(plan).toMatchObject({ type: "line.unparsed", turnId: "T", data: { reason: "a plan.updated above 2000 bytes" } });
   for (const [n, end] of ends.entries()) if (n > 0) expect(end - (ends[n - 1] ?? 0)).toBeLessThanOrEqual(2_001);
   // A second writer of the same file would mix its records in.
-  expect(() => openSpool({ path, maxEventBytes: 1, wrote: () => undefined, blocked: () => undefined })).toThrow("EEXIST");
+  expect(() => openSpool({ path, maxEventBytes: 1, mask: String, wrote: () => undefined, blocked: () => undefined })).toThrow("EEXIST");
 });

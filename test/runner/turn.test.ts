@@ -147,6 +147,19 @@ test("a failure to open ends the turn that waits for it", async () => {
   }
 });
 
+test("an agent whose silence is expected is not taken for stalled; for another worker it is forgotten", async () => {
+  const b = bench({ turns: [[{ say: "waits" }, { wait: 1_500 }, { say: "on" }], [{ hang: true }]] });
+  const spec = b.spec({}, { stallMs: 300 });
+  const connection = await b.spawn(spec);
+  await connection.request({ cmd: "prompt", turnId: "T1", inputId: "I1", text: "a" });
+  expect(await connection.request({ cmd: "silence", expected: true })).toMatchObject({ ok: true, applied: true });
+  expect((await b.ended(spec, "T1")).end).toMatchObject({ outcome: "completed", finalMessage: "on" });
+  await connection.request({ cmd: "prompt", turnId: "T2", inputId: "I2", text: "b" });
+  await connection.request({ cmd: "silence", expected: true });
+  await b.attach(spec, 2, "two");
+  expect((await b.ended(spec, "T2")).end).toMatchObject({ outcome: "failed", failure: { class: "stalled" } });
+});
+
 test("garbage, a flood and a huge line do no harm; a silent agent is interrupted and ended", async () => {
   const b = bench({
     turns: [[{ raw: "not json" }, { flood: { count: 2_000, bytes: 50 } }, { raw: "y".repeat(9 << 20) }, { say: "fine\u0000\ud800" }], [{ hang: true }]],

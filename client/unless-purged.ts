@@ -1,0 +1,28 @@
+import { BatonError } from "../contracts/failures.ts";
+import type { Caller } from "./caller.ts";
+import type { Deps } from "./deps.ts";
+import { findAnySession, requestKey, storedAnswer } from "./requests.ts";
+
+/**
+ * A key outlives the session that it was used on: the repeat of a call on a purged one gets the ids that were stored, with `purgedAt`.
+ * Anything else on a purged session stays the refusal that `work` gives.
+ */
+export async function unlessPurged<T>(
+  deps: Deps,
+  caller: Caller,
+  action: string,
+  args: { sessionUlid?: string },
+  work: () => Promise<T>,
+  answer: (data: Record<string, unknown>) => T,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof BatonError) || error.detail.currentState !== "purged" || args.sessionUlid === undefined) throw error;
+    const store = await deps.getStore();
+    const ids = await storedAnswer(store, requestKey(caller, action, { ...args }));
+    if (!ids) throw error;
+    const { sessionUlid, purge, purgedAt } = await findAnySession(store, args.sessionUlid);
+    return answer({ sessionUlid, ...ids, purgedAt: purgedAt ?? purge?.at, replayed: true });
+  }
+}

@@ -1,0 +1,131 @@
+import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { type Baton, openBaton } from "../../client/open-baton.ts";
+import { waitLimit } from "../../mcp-gateway/long-polls.ts";
+import { bothRevisions, type Revisions } from "../../mcp-gateway/revisions.ts";
+import { createServer, subscribe } from "../../mcp-gateway/server.ts";
+import { batonOptions } from "../client/support.ts";
+import { batch, claimedTurn, freshStore, said } from "../store/rows.ts";
+import { until } from "../support/until.ts";
+
+const caller = { principal: "local" };
+const waits = waitLimit(4, 4);
+let fresh: Awaited<ReturnType<typeof freshStore>>;
+let baton: Baton;
+let door: Revisions;
+const open: Client[] = [];
+
+beforeAll(async () => {
+  fresh = await freshStore();
+  baton = await openBaton(batonOptions({ home: "/nonexistent", databaseUrl: fresh.url, instance: "test" }));
+  const parts = { baton: () => Promise.resolve(baton), caller, report: () => {}, waits, progressMs: 10_000 };
+  door = bothRevisions({
+    build: () => createServer(parts, { subscribable: true }),
+    subscribe: () => subscribe(parts),
+    secret: "secret",
+    largestBody: 1_000_000,
+  });
+});
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((client) => client.close()));
+});
+afterAll(async () => {
+  await door?.close();
+  await baton?.close();
+  await fresh?.end();
+});
+
+type Era = "legacy" | "auto";
+/** A client without a socket: its requests are handed to the door. */
+async function client(mode: Era): Promise<Client> {
+  const made = new Client({ name: "t", version: "1" }, { versionNegotiation: { mode } });
+  const fetch = (url: string | URL, init?: RequestInit) => door.fetch(new Request(url, init), caller);
+  await made.connect(new StreamableHTTPClientTransport(new URL("http://127.0.0.1/mcp"), { fetch }));
+  open.push(made);
+  return made;
+}
+
+/** A session whose agent says these things; `more` says the next. */
+async function session(...texts: string[]) {
+  const turn = await claimedTurn(fresh.store);
+  let start = 0;
+  const more = async (...saying: string[]) => {
+    const next = batch(turn, start, saying.map(said));
+    expect(await fresh.store.lane.append(next)).toMatchObject({ kind: "applied" });
+    start = next.records.at(-1)!.end;
+    return (await fresh.store.events.head(turn.sessionUlid))?.lastSeq ?? 0;
+  };
+  return { ulid: turn.sessionUlid, lastSeq: texts.length > 0 ? await more(...texts) : 0, more };
+}
+
+describe.each<[string, Era]>([
+  ["2025-11-25", "legacy"],
+  ["2026-07-28", "auto"],
+])("a client of %s", (_name, era) => {
+  test("reads sessions as resources, and completes their ids", async () => {
+    const { ulid, lastSeq } = await session("first words", "second words");
+    const by = await client(era);
+    const read = async (path: string) => ((await by.readResource({ uri: `session://${ulid}${path}` })).contents[0] as { text: string }).text;
+    expect(JSON.parse(await read(""))).toMatchObject({ sessionUlid: ulid });
+    const seqs = (text: string) =>
+      text
+        .split("\n")
+        .filter(Boolean)
+        .map((line) => (JSON.parse(line) as { seq: number }).seq);
+    expect(seqs(await read("/events"))).toEqual(Array.from({ length: lastSeq }, (_, n) => n + 1));
+    expect(seqs(await read(`/events/${lastSeq - 1}`))).toEqual([lastSeq]);
+    expect(await read("/transcript")).toMatch(/first words[^]*second words/);
+    const newest = await read(`/transcript/${lastSeq}`);
+    expect(newest).toContain("second words");
+    expect(newest).not.toContain("first words");
+    expect((await by.listResources()).resources.map((resource) => resource.uri)).toContain(`session://${ulid}`);
+    const ref = { type: "ref/resource" as const, uri: "session://{ulid}" };
+    expect((await by.complete({ ref, argument: { name: "ulid", value: ulid.slice(0, 24) } })).completion.values).toContain(ulid);
+    expect((await by.complete({ ref, argument: { name: "ulid", value: "ZZZ" } })).completion.values).toEqual([]);
+  });
+
+  test.each([
+    "session://01ARZ3NDEKTSV4RRFFQ69G5FAV",
+    "session://01ARZ3NDEKTSV4RRFFQ69G5FAV/nonsense",
+    "session://01ARZ3NDEKTSV4RRFFQ69G5FAV/events/x",
+    "nonsense",
+  ])("is told -32602 for the resource %s", async (uri) => {
+    await expect((await client(era)).readResource({ uri })).rejects.toMatchObject({ code: -32602 });
+  });
+
+  test("hears of a session that it subscribed to, and of no other", async () => {
+    const [{ ulid, more }, other] = [await session("one"), await session("elsewhere")];
+    const uri = `session://${ulid}/events`;
+    const none = "session://01ARZ3NDEKTSV4RRFFQ69G5FAV";
+    const by = await client(era);
+    const heard: string[] = [];
+    by.setNotificationHandler("notifications/resources/updated", ({ params }) => {
+      heard.push(params.uri);
+    });
+    const listening = era === "auto" ? await by.listen({ resourceSubscriptions: [none, uri] }) : null;
+    if (listening) expect(listening.honoredFilter).toEqual({ resourceSubscriptions: [uri] });
+    else {
+      await expect(by.subscribeResource({ uri: none })).rejects.toMatchObject({ code: -32602 });
+      await by.subscribeResource({ uri });
+    }
+    await other.more("not yours");
+    await more("two");
+    await until("the first news", () => heard.length === 1);
+    await more("three", "four");
+    await until("the second news", () => heard.length === 2);
+    expect(heard).toEqual([uri, uri]);
+    if (listening) await listening.close();
+    else await by.unsubscribeResource({ uri });
+    // Its place is free again.
+    await until("four places", () => {
+      const taken: (() => void)[] = [];
+      try {
+        while (taken.length < 4) taken.push(waits.enter(caller.principal));
+        return true;
+      } catch {
+        return false;
+      } finally {
+        for (const leave of taken) leave();
+      }
+    });
+  });
+});
