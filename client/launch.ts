@@ -30,7 +30,7 @@ interface Checked {
   roles: Awaited<ReturnType<typeof planChain>> | null;
   /** the session whose agent launches */
   launcher: SessionRow | null;
-  /** the session whose tree is the base, in the same repository */
+  /** the session whose tree is the base */
   baseOf: SessionRow | null;
 }
 /** Rolls a dry run back. */
@@ -56,6 +56,7 @@ export async function launch(deps: Deps, caller: Caller, args: LaunchArgs, actio
     const workflowId = workflowIdFor({ principal: caller.principal, key: key.key, sessionUlid: chainId ?? sessionUlid });
     const { firstPrompt } = plan.prompt;
     const inputId = args.run !== false && action === "launch_task" && firstPrompt !== "" ? ulid() : undefined;
+    const stored = storedArgs(plan, args, key.fingerprint, inputId);
     const row = await store.sessions.insert(tx, {
       ...newSession(deps, plan, args),
       sessionUlid,
@@ -66,7 +67,7 @@ export async function launch(deps: Deps, caller: Caller, args: LaunchArgs, actio
       actor,
       launchReason: action,
       baseRef: baseFor(plan, superseded, baseOf),
-      args: { ...storedArgs(plan, args, key.fingerprint, inputId), ...(baseOf && !superseded ? { baseOf: baseOf.sessionUlid } : {}) },
+      args: { ...stored, ...(baseOf && !superseded ? { baseOf: baseOf.sessionUlid } : {}) },
       worktreePath: plan.workspace.branch === null ? plan.workspace.repositoryPath : join(deps.options.home, "worktrees", sessionUlid),
       parentUlid: launcher?.sessionUlid ?? plan.parent?.sessionUlid ?? null,
       chainId,

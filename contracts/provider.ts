@@ -18,12 +18,12 @@ export interface LaunchSpec {
   permissionMode: "ask" | "approve-all" | "approve-reads" | "deny-all";
   /** the cost has a limit: what the agent says of it during a turn is reported at once */
   reportCost?: true;
+  /** kinds or names of the tools that may be used; what the agent asks for beyond them is denied. Absent: all */
+  tools?: string[];
   /** paths outside the workspace, of what would be allowed */
   outsideWorkspace?: "ask" | "deny";
   /** before the mode, the first that matches */
   permissionRules?: { tool: string; pathGlob?: string; commandPrefix?: string; decision: "allow" | "deny" | "ask" }[];
-  /** kinds or names of the tools that may be used; what the agent asks for beyond them is denied. Absent: all */
-  tools?: string[];
   stallMs: number;
   /** Baton's own door for the agent; absent: it gets none */
   gateway?: AgentGateway;

@@ -10,10 +10,10 @@ export interface WorkspacePlan {
   branch: string | null;
   /** commit-ish the worktree starts at */
   baseRef: string;
-  /** a worktree that has to be made again holds this commit's files, uncommitted, unless its branch has newer commits than `until` (ISO 8601) */
-  restore?: { commit: string; until: string };
   /** commit whose files are laid over the fresh worktree, as changes that nobody has committed */
   template?: string;
+  /** a worktree that has to be made again holds this commit's files, uncommitted, unless its branch has newer commits than `until` (ISO 8601) */
+  restore?: { commit: string; until: string };
 }
 
 /** Does the session work in the repository itself? Baton makes, moves and deletes nothing there. */

@@ -43,8 +43,8 @@ export async function launchSpec(
     secrets: Object.values(referenced),
   };
   const rules = launch.permissionRules || launch.outsideWorkspace ? [launch.permissionRules ?? [], launch.outsideWorkspace ?? ""] : [];
-  const tools = effective.tools ? [effective.tools] : [];
-  const identity = [launch.command, launch.model ?? "", launch.permissionMode, effective.env ?? [], session.presetRevision, ...rules, ...tools];
+  const more = [...rules, ...(launch.tools ? [launch.tools] : [])];
+  const identity = [launch.command, launch.model ?? "", launch.permissionMode, effective.env ?? [], session.presetRevision, ...more];
   return { launch, hash: createHash("sha256").update(JSON.stringify(identity)).digest("hex") };
 }
 

@@ -29,6 +29,8 @@ export async function greeting(home: Home, run: RunFile, env: Record<string, str
     ...JSON.stringify(host, null, 2)
       .split("\n")
       .map((line) => `  ${line}`),
+    "or let it be written where the host looks: npm run connect -- claude --write   (or codex, cursor, vscode, opencode, gemini)",
+    "What runs and what waits for you: npm run status",
     "",
   ].join("\n");
 }

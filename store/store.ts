@@ -340,15 +340,15 @@ export interface Store {
     verdicts(chainId: string): Promise<VerdictRow[]>;
   };
 
+  launches: LaunchStore;
+  limits: LimitStore;
+  settles: SettleStore;
   /** Credentials (store/tokens.ts). */
   tokens: TokenStore;
   /** Who reaches what (store/reach.ts). */
   reach: ReachStore;
   /** Agents that wait for what they launched (store/turn-waits.ts). */
   waits: TurnWaitStore;
-  launches: LaunchStore;
-  limits: LimitStore;
-  settles: SettleStore;
 
   /** The append lane (store/append-lane.ts): one per worker process. */
   lane: AppendLane;

@@ -101,7 +101,7 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
         });
         const head = await headOf(git, repository, dir, start);
         const restored = await treeToRestore(git, repository, plan, head);
-        await viewOf(repository, plan.path, (view) => populate(git, view, dir, head, { restored, template: plan.template ?? null }));
+        await viewOf(repository, plan.path, (view) => populate(git, view, dir, head, restored, plan.template));
         return { path: plan.path, head: start };
       });
     },

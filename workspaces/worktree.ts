@@ -92,20 +92,14 @@ export async function treeToRestore(git: Git, repository: Repository, plan: Work
   return treeOf(git, repository, commit);
 }
 
-/** Writes the files of the worktree's commit, as uncommitted changes those of `restored` instead or `template`'s over them, and marks it complete. A repeat starts over. */
-export async function populate(
-  git: Git,
-  view: View,
-  worktreeGitDir: string,
-  head: string,
-  { restored = null, template = null }: { restored?: string | null; template?: string | null } = {},
-): Promise<void> {
+/** Writes the files of the worktree's commit (or of `restored`, as uncommitted changes; else those of `template` over them) and marks it complete. A repeat starts over. */
+export async function populate(git: Git, view: View, worktreeGitDir: string, head: string, restored: string | null = null, template?: string): Promise<void> {
   const index = join(worktreeGitDir, "index");
   await git.run(["read-tree", "--reset", "-u", head], view.on(index));
   if (restored !== null) {
     await git.run(["read-tree", "--reset", "-u", restored], view.on(index));
     await git.run(["read-tree", head], view.on(index));
-  } else if (template !== null) {
+  } else if (template !== undefined) {
     // Through an index of the view's own: for the worktree's they are changes that nobody has committed.
     await git.run(["read-tree", template], view.on());
     await git.run(["checkout-index", "--all", "--force", "--quiet"], view.on());

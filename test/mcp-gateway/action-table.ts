@@ -89,6 +89,11 @@ export const table: Row[] = [
     ...onIdle,
     wrongState: (w) => ({ args: { clientRequestId: ulid(), actor: "@table", sessionUlid: w.running }, code: "CONFLICT_STATE" }),
   }),
+  session("diff", (w) => ({ sessionUlid: w.idle, stat: true }), onIdle),
+  session("purge", (w) => ({ sessionUlid: w.idle, dryRun: true }), {
+    ...onIdle,
+    wrongState: (w) => ({ args: { sessionUlid: w.running }, code: "CONFLICT_STATE" }),
+  }),
   session("help", () => ({ topic: "input" })),
   row("pm_task", "create", (w) => ({ taskKey: `TABLE-${ulid()}`, title: "table", repositoryPath: w.repository, projectKey: "TABLE" })),
   row("pm_task", "get", (w) => ({ taskKey: w.taskKey }), { wrongState: () => ({ args: { taskKey: "TABLE-NONE" }, code: "NOT_FOUND" }) }),
