@@ -8,6 +8,8 @@ import type { Store, Tx } from "./store.ts";
 
 /** What goes with a session; its own row, its head and its generations stay as its tombstone. */
 const tables = ["event", "delta", "turn", "input", "approval", "runner"] as const;
+/** The same, of which nobody wants to know how many there were. */
+const uncounted = ["launch", "settle_watch"] as const;
 /** Rows in one transaction: fifty megabytes at once would run into the statement's time limit. */
 const atOnce = 2_000;
 
@@ -44,7 +46,7 @@ export function purgeStore(db: Database): Store["purge"] {
     },
     async eraseSome(sessionUlid) {
       let erased = 0;
-      for (const table of tables)
+      for (const table of [...tables, ...uncounted])
         erased += (
           await db.rows(`delete from ${table} where ctid = any(array(select ctid from ${table} where session_ulid = $1 limit ${atOnce})) returning 1 as one`, [
             sessionUlid,

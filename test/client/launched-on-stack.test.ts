@@ -206,3 +206,68 @@ test("the launching session is told once each time its child has settled, also a
   await on.baton.eventually("the close was looked at", seen, 30_000);
   expect(await told()).toHaveLength(2);
 }, 180_000);
+
+test("a limit that was reached stays one when the host dies before its agent has let go", async () => {
+  const sessionUlid = await launch([["ignoreSignals", { wait: 60_000 }], [{ say: "on" }]], { limits: { wallSeconds: 1 } });
+  await on.baton.eventually("the limit is reached", async () => (await texts(sessionUlid, "turn.limit_reached", "limit")).length === 1, 30_000);
+  await kill(on.host);
+  on.host = await on.stack.startHost();
+  const { approval_id: approvalId } = await asked(sessionUlid);
+  expect(await on.baton.outcomes(sessionUlid)).toEqual(["limit"]);
+  await respond(approvalId, { decision: "allow", add: { wallSeconds: 100 } });
+  await on.baton.turnsEnded(sessionUlid, 2, 60_000);
+  expect(await on.baton.outcomes(sessionUlid)).toEqual(["limit", "completed"]);
+}, 120_000);
+
+test("a bootstrap command that a dead host left running is ended and begun again, never beside itself", async () => {
+  const contextRef = `boot-${(count += 1)}`;
+  const log = join(on.stack.home, `${contextRef}.log`);
+  const { data } = await on.baton.sdk.sessions.start(caller, {
+    clientRequestId: `${on.stack.env["BATON_INSTANCE"]}-${contextRef}`,
+    actor: "@test",
+    taskKey: contextRef,
+    contextRef,
+    launcherConfigKey: "demo-executor",
+    role: "executor",
+    systemPrompt: "Work.",
+    repositoryPath: on.stack.repository,
+    config: { scenario: { turns: [[{ say: "done" }]] } },
+    // Held until the test lets it go: it is surely in the middle when its host dies.
+    bootstrapCommands: [`echo begin $$ >> ${log}; while [ ! -e ${log}.go ]; do sleep 0.05; done; echo end $$ >> ${log}`],
+  });
+  const sessionUlid = String(data["sessionUlid"]);
+  const lines = () => (existsSync(log) ? readFileSync(log, "utf8").trim().split("\n") : []);
+  await on.baton.sdk.sessions.run(caller, { sessionUlid, prompt: "go" });
+  await on.baton.eventually("it runs", async () => lines().length === 1, 30_000);
+  await kill(on.host);
+  on.host = await on.stack.startHost();
+  await on.baton.eventually("it runs again", async () => lines().length === 2, 60_000);
+  const [former, latter] = lines().map((line) => Number(line.split(" ")[1]));
+  expect(former).not.toBe(latter);
+  expect(existsSync(`/proc/${former}`)).toBe(false);
+  writeFileSync(`${log}.go`, "");
+  await on.baton.turnsEnded(sessionUlid, 1, 60_000);
+  expect(lines()).toEqual([`begin ${former}`, `begin ${latter}`, `end ${latter}`]);
+}, 120_000);
+
+test("of a chain the launching session is told at its end; what was launched goes with a purge", async () => {
+  const parent = await launch([[{ say: "waiting" }]]);
+  await on.baton.turnsEnded(parent, 1, 30_000);
+  const child = await launch([[{ edit: { path: "chain.txt", content: "x\n" } }]], { parentUlid: parent, onSettled: "input", chain: {} });
+  const told = () => on.baton.query<{ prompt: string }>("select prompt from input where session_ulid = $1 and source = $2", [parent, `session:${child}`]);
+  await on.baton.eventually("the parent was told", async () => (await told()).length === 1, 60_000);
+  expect((await told())[0]?.prompt).toMatch(/- chain \w+: ended, approved/);
+  await on.baton.turnsEnded(parent, 2, 30_000);
+  await on.baton.sdk.sessions.purge(caller, { sessionUlid: child, force: true });
+  await on.baton.eventually(
+    "its launch is gone",
+    async () =>
+      (
+        await on.baton.query(
+          "select session_ulid from launch where session_ulid = $1 union all select session_ulid from settle_watch where session_ulid = $1",
+          [child],
+        )
+      ).length === 0,
+    30_000,
+  );
+}, 120_000);
