@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
@@ -174,6 +174,13 @@ test("each principal has its own sessions, the local operator sees all, and a sc
   expect(await bob({ action: "launch_task", actor: "@bob", ...task("BOB-1") })).toMatchObject({
     error: { code: "PERMISSION_DENIED", field: "scope", message: expect.stringContaining('"session:launch"') },
   });
+  // nobody takes the place of a session that is not theirs, nor learns of it
+  const taken = await alice({ action: "launch_task", actor: "@alice", ...task("OP-1") });
+  expect(taken).toMatchObject({ error: { code: "CONFLICT_STATE", field: "agentHandle" } });
+  expect(JSON.stringify(taken)).not.toContain(operators);
+  expect((await alice({ action: "launch_task", actor: "@alice", ...task("OP-1", { agentHandle: "another" }) })).ok).toBe(true);
+  expect((await alice({ action: "wait", sessionUlid: mine, cursors: { [operators]: 0 }, waitMs: 0 })).error?.code).toBe("NOT_FOUND");
+  expect((await alice({ detail: true }, "pm_health")).data["processes"]).toBeUndefined();
   const operator = await connected(readFileSync(join(home, "token"), "utf8").trim());
   const all = ((await operator({ action: "list" })).data["sessions"] as { sessionUlid: string }[]).map((one) => one.sessionUlid);
   expect(all).toEqual(expect.arrayContaining([mine, operators]));
@@ -309,6 +316,22 @@ test("launches of agents are counted, and none widens what its agent may", async
   ];
   for (const [args, field] of wide)
     await expect(launch(below(judge), task("WIDE-2", args))).rejects.toMatchObject({ code: "PERMISSION_DENIED", detail: { field } });
+  const preset = (key: string, permissions: object) =>
+    writeFileSync(join(home, "presets", `${key}.json`), JSON.stringify({ providerType: "scripted", permissions }));
+  mkdirSync(join(home, "presets"), { recursive: true });
+  preset("reads-and-runs", { mode: "approve-reads", rules: [{ tool: "execute", decision: "allow" }] });
+  preset("reads-less", { mode: "approve-reads", rules: [{ tool: "execute", decision: "deny" }] });
+  preset("stays-inside", { mode: "approve-reads", outsideWorkspace: "deny" });
+  const inside = await launch(local, task("WIDE-3", { launcherConfigKey: "stays-inside" }));
+  for (const [launcher, launcherConfigKey] of [
+    [judge, "reads-and-runs"],
+    [inside, "reads-less"],
+  ] as const)
+    await expect(launch(below(launcher), task("WIDE-4", { launcherConfigKey }))).rejects.toMatchObject({
+      code: "PERMISSION_DENIED",
+      detail: { field: "launcherConfigKey" },
+    });
+  await launch(below(judge), task("WIDE-5", { launcherConfigKey: "reads-less" }));
   await expect(launch(below(judge), task("WIDE-2", { launcherConfigKey: "demo-reviewer", worktree: { baseRef: rich } }))).rejects.toMatchObject({
     code: "NOT_FOUND",
   });
