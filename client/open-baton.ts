@@ -15,12 +15,13 @@ import { input, type InputAnswer, type InputArgs, run, type RunArgs } from "./in
 import { launch, type Launched } from "./launch.ts";
 import type { LaunchArgs } from "./launch-plan.ts";
 import { configView, promptView, specView, type ViewArgs } from "./launch-views.ts";
-import { createPreset, deletePreset, getPreset, listPresets, type PresetArgs, updatePreset } from "./preset-changes.ts";
+import { createPreset, deletePreset, type PresetArgs, updatePreset } from "./preset-changes.ts";
 import { listProviders, testPreset } from "./providers.ts";
 import { purge, type PurgeArgs } from "./purge.ts";
 import { getChain } from "./read-chains.ts";
 import { type DeltasArgs, liveDeltas } from "./read-deltas.ts";
 import { events, type EventsArgs, wholeEvent } from "./read-events.ts";
+import { getPreset, listPresets } from "./read-presets.ts";
 import { type ApprovalsArgs, getSession, listApprovals, type ListArgs, listSessions, type Page } from "./read-sessions.ts";
 import { restart, type RestartArgs } from "./restart.ts";
 import { createStarter } from "./start-workflow.ts";

@@ -43,6 +43,8 @@ test("the built-in ones are always there; reviewers and auditors read", async ()
       expect(preset).toMatchObject({ builtIn: true, permissions: { mode: role === "coder" ? "approve-all" : "approve-reads" } });
     }
   expect(keys(await one.presets.list({ includeProviderDefaults: false }))).toEqual([]);
+  expect(found.find((p) => p.key === "coder-codex")).toMatchObject({ available: false, install: expect.stringContaining("npm install") });
+  expect(found.find((p) => p.key === "demo-executor")).toMatchObject({ available: true });
 });
 
 test("create, update, delete: a file of the same shape, a revision more with each change, the former ones kept", async () => {
@@ -99,6 +101,8 @@ test("one key, one change; another request with it is refused; what is refused t
       code: "INVALID_ARGUMENT",
       detail: { field },
     });
+  const long = { key: "bad", providerType: "scripted" as const, config: { scenario: { turns: [[{ say: "x".repeat(200_000) }]] } } };
+  await expect(one.presets.create(caller, long)).rejects.toMatchObject({ code: "LIMIT_EXCEEDED", detail: { field: "config" } });
   expect(keys(await one.presets.list())).not.toContain("bad");
   expect(await one.presets.create(caller, { ...acp("bad"), clientRequestId: refused })).toMatchObject({ revision: 1 });
 });

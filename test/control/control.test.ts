@@ -53,7 +53,8 @@ describe("abort", () => {
     const tree: string[] = [];
     for (const name of ["top", "middle", "bottom"]) {
       tree.push(await launchScripted(on.baton, on.stack, { key: key(name), turns: [["hang"], [{ say: "well" }]] }));
-      if (tree.length > 1) await on.baton.query("update session set parent_ulid = $2 where session_ulid = $1", [tree.at(-1), tree.at(-2)]);
+      if (tree.length > 1)
+        await on.baton.query("update session set parent_ulid = $2, root_ulid = $3 where session_ulid = $1", [tree.at(-1), tree.at(-2), tree[0]]);
     }
     const [top = "", middle = "", bottom = ""] = tree;
     for (const session of tree) await working(session);
