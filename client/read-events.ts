@@ -23,6 +23,7 @@ export const longestWaitMs = 25_000;
 
 /** As JSON, bytes. */
 const smallestEvent = 120;
+const largestEvent = 4_194_304;
 /** Where all of a log is looked at: of events as they are stored, bytes. */
 const mostStored = 8_388_608;
 
@@ -43,7 +44,8 @@ export async function events(deps: Deps, args: EventsArgs, signal?: AbortSignal)
       // More would not fit: do not make Postgres read them.
       limit: Math.min(args.tail ?? limit, limit, Math.ceil(budget / smallestEvent) + 1),
       storedMost: 8 * budget,
-      textMost: Math.min(args.textMaxLength ?? Math.max(1_000, budget >> 1), mostBytes),
+      // One event alone may be asked for whole: it is what a cut one's `resource` shows.
+      textMost: Math.min(args.textMaxLength ?? Math.max(1_000, budget >> 1), limit === 1 ? largestEvent : mostBytes),
       newest: args.tail !== undefined,
       ...(args.types ? { types: args.types } : {}),
       ...(args.turnId ? { turnId: args.turnId } : {}),
@@ -61,7 +63,7 @@ export async function events(deps: Deps, args: EventsArgs, signal?: AbortSignal)
 
 /** One event with all of its text (at most 1 MB): what a cut one's `resource` leads to. */
 export async function wholeEvent(deps: Deps, args: { sessionUlid: string; seq: number }): Promise<PagedEvent | null> {
-  const found = await page(await deps.getStore(), args.sessionUlid, { sinceSeq: args.seq - 1, limit: 1, textMost: 4_194_304, storedMost: 1 });
+  const found = await page(await deps.getStore(), args.sessionUlid, { sinceSeq: args.seq - 1, limit: 1, textMost: largestEvent, storedMost: 1 });
   return found.events[0]?.seq === args.seq ? found.events[0] : null;
 }
 

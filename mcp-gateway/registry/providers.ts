@@ -27,7 +27,6 @@ const content = {
   limits: p.limits.optional().describe("wallSeconds, idleSeconds, turns, tokens, costMicros"),
   bootstrapCommands: p.bootstrapCommands.optional().describe("Lines for sh -c in the workspace, before the first turn"),
   tools: p.tools.optional().describe("Tools the agent may use"),
-  agentScopes: p.agentScopes.optional().describe("What its agents may do over MCP: session:read, session:control, session:launch (default: all three)"),
   allowAdhocOverrides: p.allowAdhocOverrides.optional().describe("false: a launch's config is refused"),
   agentScopes: p.agentScopes
     .optional()

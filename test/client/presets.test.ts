@@ -146,6 +146,15 @@ test("a session stores the revision and hash of what it was launched with", asyn
   await one.sessions.close(caller, { sessionUlid: String(data["sessionUlid"]) });
 });
 
+test("a preset without a worktree works in the repository itself", async () => {
+  const repositoryPath = repository(join(home, "in-place"));
+  await one.presets.create(caller, { key: "in-place", providerType: "scripted", worktree: { shouldCreateWorktree: false } });
+  const args = { clientRequestId: key(), actor: "@me", taskKey: "PLACE-1", launcherConfigKey: "in-place", task: { title: "x", repositoryPath } };
+  const { data } = await one.sessions.start(caller, args);
+  expect(data).toMatchObject({ worktreePath: repositoryPath, branchName: null });
+  await one.sessions.close(caller, { sessionUlid: String(data["sessionUlid"]) });
+});
+
 test("list_providers says what is here, in which version, and what to install", async () => {
   program("opencode", 'echo "1.18.33"');
   const { providers } = (await one.providers.list()) as { providers: Record<string, unknown>[] };

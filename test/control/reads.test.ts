@@ -300,7 +300,9 @@ describe("a long transcript", () => {
     for (const format of ["json", "transcript"] as const)
       for (const maxBytes of [undefined, 4_000, 204_800]) {
         const seen: number[] = [];
-        let sinceSeq = 0;
+        // Of a very long one the end is enough: pages cost the same everywhere.
+        const from = Math.max(0, all.lastSeq - 400);
+        let sinceSeq = from;
         let pages = 0;
         for (let end = false; !end && pages < 3_000; pages += 1) {
           const page = (await baton.sessions.events({ sessionUlid, sinceSeq, format, ...(maxBytes === undefined ? {} : { maxBytes }) })) as Row & {
@@ -315,7 +317,7 @@ describe("a long transcript", () => {
           sinceSeq = page.nextSeq;
         }
         // Page after page, without a hole.
-        expect(seen).toEqual(seen.map((_, i) => i + 1));
+        expect(seen).toEqual(seen.map((_, i) => from + i + 1));
       }
     const tail = (await baton.sessions.events({ sessionUlid, tail: 50 })) as { events: Row[]; nextSeq: number; lastSeq: number };
     expect(tail.events.at(-1)?.["seq"]).toBe(tail.lastSeq);
