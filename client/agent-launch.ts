@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
 import { BatonError } from "../contracts/failures.ts";
 import type { EffectiveLaunch } from "../contracts/preset.ts";
 import type { SessionRow } from "../store/rows.ts";
@@ -6,6 +5,7 @@ import type { Store, Tx } from "../store/store.ts";
 import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import type { LaunchArgs } from "./launch-plan.ts";
+import { denied } from "./no-wider.ts";
 import { noSession } from "./requests.ts";
 
 /** The session whose agent launches; null: a person or a program does. Error: NOT_FOUND when it was purged meanwhile. */
@@ -27,30 +27,6 @@ export async function agentsArgs(store: Store, launcher: SessionRow, args: Launc
   const named = baseRef === undefined ? launcher.sessionUlid : await sessionOfBase(store, launcher, baseRef);
   const given = named === null ? args : { ...args, worktree };
   return { args: await withRepository(store, launcher, given), baseOf: named };
-}
-
-/** Of two permission modes the one further right lets an agent do more. */
-const modes = ["deny-all", "approve-reads", "ask", "approve-all"];
-
-/** An agent gives to others at most what it has. Errors: PERMISSION_DENIED with the field. */
-export function mustNotWiden(
-  launcher: SessionRow,
-  launched: { effective: Pick<EffectiveLaunch, "permissions" | "wrapper">; field: string }[],
-  repositoryPath: string,
-): void {
-  const own = launcher.args["effective"] as EffectiveLaunch;
-  for (const { effective, field } of launched) {
-    const { mode } = effective.permissions;
-    if (modes.indexOf(mode) > modes.indexOf(own.permissions.mode))
-      throw denied(
-        field,
-        `That preset's permissions are "${mode}", this agent's own are "${own.permissions.mode}": it launches nobody who may do more than itself.`,
-      );
-    if (own.wrapper && !isDeepStrictEqual(effective.wrapper, own.wrapper))
-      throw denied(field, "This agent runs inside a wrapper: it launches others only with presets that have the same one.", own.wrapper);
-  }
-  if (own.wrapper && repositoryPath !== launcher.repositoryPath)
-    throw denied("repositoryPath", "This agent runs inside a wrapper: it launches others only in its own repository.", launcher.repositoryPath);
 }
 
 /** Counts depth, fan-out, launches and the tree's budget in the launch's own transaction. Error: LIMIT_EXCEEDED with `field`, `used`, `allowed`. */
@@ -85,11 +61,10 @@ function reached(field: string, used: number, allowed: number): void {
 
 function mustNotSet(launcher: SessionRow, args: LaunchArgs): void {
   const own = (launcher.args["effective"] as EffectiveLaunch).env ?? [];
-  const { env, bootstrapCommands } = args as { env?: { valueRef: string }[]; bootstrapCommands?: string[] };
-  if (bootstrapCommands?.length) throw denied("bootstrapCommands", "Bootstrap commands are an operator's alone, never an agent's.");
+  if (args.bootstrapCommands?.length) throw denied("bootstrapCommands", "Bootstrap commands are an operator's alone, never an agent's.");
   for (const field of ["command", "wrapper"] as const)
     if (args.config?.[field]) throw denied(`config.${field}`, `An agent does not choose config.${field}: take a preset that has it.`);
-  for (const one of [...(env ?? []), ...(args.config?.env ?? [])])
+  for (const one of [...(args.env ?? []), ...(args.config?.env ?? [])])
     if (!own.some((mine) => mine.valueRef === one.valueRef))
       throw denied(
         "env",
@@ -97,8 +72,8 @@ function mustNotSet(launcher: SessionRow, args: LaunchArgs): void {
         own.map((mine) => mine.valueRef),
       );
   if (args.worktree?.disabled) throw denied("worktree.disabled", "What an agent launches works in a worktree of its own.");
-  const { parentUlid } = args as { parentUlid?: string };
-  if (parentUlid !== undefined && parentUlid !== launcher.sessionUlid) throw denied("parentUlid", "What an agent launches is below its own session.", "self");
+  if (args.parentUlid !== undefined && args.parentUlid !== launcher.sessionUlid)
+    throw denied("parentUlid", "What an agent launches is below its own session.", "self");
 }
 
 /** Null: `baseRef` is git's to resolve. */
@@ -119,8 +94,4 @@ async function withRepository(store: Store, launcher: SessionRow, args: LaunchAr
   const projectKey = task.projectKey ?? (taskKey.includes("-") ? taskKey.slice(0, taskKey.lastIndexOf("-")) : taskKey);
   if (await store.tasks.project(projectKey)) return args;
   return { ...args, task: { ...task, repositoryPath: launcher.repositoryPath } };
-}
-
-function denied(field: string, message: string, allowed?: unknown): BatonError {
-  return new BatonError("PERMISSION_DENIED", message, { field, ...(allowed === undefined ? {} : { allowed }) });
 }

@@ -84,6 +84,14 @@ async function resolve(store: Store, viewer: Viewer, called: Called, args: Args)
       named.map(async (reference) => (await resolveSession(store, viewer, called, "sessionUlids", reference)).sessionUlid),
     );
   }
+  if (typeof args["cursors"] === "object" && args["cursors"] !== null)
+    found["cursors"] = Object.fromEntries(
+      await Promise.all(
+        Object.entries(args["cursors"]).map(async ([reference, seq]) => [(await resolveSession(store, viewer, called, "cursors", reference)).sessionUlid, seq]),
+      ),
+    );
+  // Processes of everybody's sessions.
+  if (called.tool === "pm_health") delete found["detail"];
   if (typeof args["providerSessionId"] === "string") {
     const reached = await store.reach.session(viewer, { thread: args["providerSessionId"] });
     if (!reached || !may(reached, called)) throw noSession(args["providerSessionId"], "providerSessionId");

@@ -5,11 +5,12 @@ import { pmStatus, sessionState } from "../contracts/session-status.ts";
 import type { EffectiveLaunch } from "../contracts/preset.ts";
 import type { NewSession, SessionRow } from "../store/rows.ts";
 import type { Store, Tx } from "../store/store.ts";
-import { agentsArgs, countLaunch, launcherOf, mustNotWiden } from "./agent-launch.ts";
-import type { Caller } from "./caller.ts";
+import { agentsArgs, countLaunch, launcherOf } from "./agent-launch.ts";
+import { type Caller, viewerOf } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import { chainConfig, planChain } from "./launch-chain.ts";
 import { type LaunchArgs, type LaunchPlan, planLaunch } from "./launch-plan.ts";
+import { mustNotWiden } from "./no-wider.ts";
 import { actorOf, requestKey, sourceOf, storedAnswer } from "./requests.ts";
 import { loadFacts } from "./session-view.ts";
 import { sessionArgs, type StoredArgs } from "./start-workflow.ts";
@@ -49,7 +50,7 @@ export async function launch(deps: Deps, caller: Caller, args: LaunchArgs, actio
   let superseded: SessionRow | null = null;
   const { ids, replayed } = await store.recordRequest<LaunchIds>(key, { principal: caller.principal, actor, action, target: plan.contextRef }, async (tx) => {
     const sessionUlid = ulid();
-    superseded = await makeRoom(store, tx, plan);
+    superseded = await makeRoom(store, tx, plan, caller);
     if (launcher) await countLaunch(deps, store, tx, launcher);
     if (plan.newTask) await store.tasks.insert(tx, plan.newTask, caller.principal);
     const chainId = roles ? ulid() : null;
@@ -145,7 +146,7 @@ async function dryRun(deps: Deps, store: Store, caller: Caller, { plan, roles, l
   let superseded: SessionRow | null = null;
   await store
     .transaction(async (tx) => {
-      superseded = await makeRoom(store, tx, plan);
+      superseded = await makeRoom(store, tx, plan, caller);
       if (launcher) await countLaunch(deps, store, tx, launcher);
       if (plan.newTask) await store.tasks.insert(tx, plan.newTask, caller.principal);
       throw new Undone();
@@ -177,10 +178,22 @@ async function dryRun(deps: Deps, store: Store, caller: Caller, { plan, roles, l
 }
 
 /** Closes an idle session in the way. Error: CONFLICT_STATE when it works, or another one works in the same repository itself. */
-async function makeRoom(store: Store, tx: Tx, plan: LaunchPlan): Promise<SessionRow | null> {
+async function makeRoom(store: Store, tx: Tx, plan: LaunchPlan, caller: Caller): Promise<SessionRow | null> {
+  const viewer = viewerOf(caller);
+  const open = viewer && (await store.sessions.openFor(tx, plan));
+  // To take a place is to close who has it: only of one's own, and nothing is said of others.
+  if (open && !(await store.reach.rules(tx, viewer, open.sessionUlid)))
+    throw new BatonError("CONFLICT_STATE", `Another "${plan.agentHandle}" works on ${plan.contextRef} as ${plan.role}: launch with another agentHandle.`, {
+      field: "agentHandle",
+      currentState: "open",
+    });
   const superseded = await supersedeIdle(store, tx, plan);
   const other = plan.workspace.branch === null ? await store.launches.inRepository(tx, plan.workspace.repositoryPath) : null;
   if (!other) return superseded;
+  if (viewer && !(await store.reach.rules(tx, viewer, other.sessionUlid)))
+    throw new BatonError("CONFLICT_STATE", `Another session works in ${plan.workspace.repositoryPath} itself, and only one may.`, {
+      field: "worktree.disabled",
+    });
   throw new BatonError("CONFLICT_STATE", `Session ${other.sessionUlid} (${other.name}) works in ${plan.workspace.repositoryPath} itself, and only one may.`, {
     field: "worktree.disabled",
     currentState: "open",

@@ -7,7 +7,7 @@ import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import { busy, deliver, isBusy, nextPrompt, refuseSleep } from "./input.ts";
 import { checkPrompt } from "./launch-plan.ts";
-import { actorOf, findSession, record, requestKey, storedAnswer } from "./requests.ts";
+import { findSession, record, requestKey, sourceOf, storedAnswer } from "./requests.ts";
 import { loadFacts, resumable } from "./session-view.ts";
 
 export interface RestartArgs {
@@ -45,7 +45,7 @@ export async function restart(deps: Deps, caller: Caller, args: RestartArgs): Pr
     if (!woken && (await store.sessions.isBusy(tx, row.sessionUlid))) throw busy(row, before, prompt);
     const inputId = args.run === false ? null : ulid();
     if (inputId !== null) {
-      const source = actorOf(caller, { ...args });
+      const source = sourceOf(caller, { ...args });
       await store.inputs.insert(tx, {
         inputId,
         sessionUlid: row.sessionUlid,

@@ -108,7 +108,7 @@ async function targets(store: Store, args: WaitArgs): Promise<{ find: () => Prom
   if (taskKey !== undefined) return { find: () => store.facts.list({ limit, contextRef: `TASK-${taskKey}`, ...eyes }) };
   if (rootUlid !== undefined) {
     const root = (await findSession(store, rootUlid)).sessionUlid;
-    return { find: () => store.facts.list({ limit, rootUlid: root }) };
+    return { find: () => store.facts.list({ limit, rootUlid: root, ...eyes }) };
   }
   const sessionUlids = [...new Set((await Promise.all(named.map((reference) => findSession(store, reference)))).map((row) => row.sessionUlid))];
   return { find: () => store.facts.many(sessionUlids), known: sessionUlids };

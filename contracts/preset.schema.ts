@@ -1,11 +1,12 @@
 import { z } from "zod";
+import { agentScopes } from "./scopes.ts";
 
 /** A variable of an agent's environment: its name and where the value comes from, never the value. */
 const environment = z
   .array(
     z.strictObject({
       name: z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "a name of an environment variable"),
-      valueRef: z.string().regex(/^[a-z][a-z0-9]*:[^\s]+$/, 'a reference like "env:NAME", never the value itself'),
+      valueRef: z.string().regex(/^env:[A-Za-z_][A-Za-z0-9_]*$/, 'a reference, "env:NAME" of the host, never the value itself'),
     }),
   )
   .max(100);
@@ -50,6 +51,7 @@ export const presetFields = {
   bootstrapCommands: z.array(z.string().min(1).max(4_000)).max(50),
   tools: z.array(z.string().min(1).max(200)).max(100),
   allowAdhocOverrides: z.boolean(),
+  agentScopes: z.array(z.enum(agentScopes)).max(3),
 };
 
 export const presetKey = z
@@ -72,6 +74,7 @@ export const presetFile = z
     bootstrapCommands: presetFields.bootstrapCommands.optional(),
     tools: presetFields.tools.optional(),
     allowAdhocOverrides: presetFields.allowAdhocOverrides.optional(),
+    agentScopes: presetFields.agentScopes.optional(),
     revision: z.number().int().min(1).default(1),
   })
   .transform((file) => ({ ...file, permissions: file.permissions ?? { mode: judges(file.key) ? ("approve-reads" as const) : ("ask" as const) } }))

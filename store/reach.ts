@@ -1,4 +1,5 @@
-import { type Database } from "./database.ts";
+import { type Database, txRow } from "./database.ts";
+import type { Tx } from "./store.ts";
 
 /** Whose eyes: a session's agent (`subtree`: without the other sessions of its task), or the principal that owns whole trees. */
 export type Viewer = { session: string; subtree?: true } | { owner: string };
@@ -18,6 +19,8 @@ export type SessionReference = { ulid: string } | { name: string } | { thread: s
 export interface ReachStore {
   /** null: there is none, or none that the viewer reaches: nobody can tell which */
   session(viewer: Viewer, reference: SessionReference): Promise<Reached | null>;
+  /** whether the session is the viewer's own to close: owned, or below the viewing session */
+  rules(tx: Tx, viewer: Viewer, sessionUlid: string): Promise<boolean>;
   /** `absent`: the key is free */
   task(viewer: Viewer, taskKey: string): Promise<"absent" | "hidden" | "seen" | "own">;
 }
@@ -50,6 +53,13 @@ export function reachStore(db: Database): ReachStore {
         "parent" in reference ? [viewer.session] : [viewer.session, value],
       );
       return found?.relation ? { ...found, relation: found.relation } : null;
+    },
+    async rules(tx, viewer, sessionUlid) {
+      const sql =
+        "owner" in viewer
+          ? "select 1 as one from session where session_ulid = $2 and owner = $1"
+          : "select 1 as one from subtree_of($1) t where t.session_ulid = $2 and t.session_ulid <> $1";
+      return (await txRow(tx, sql, ["owner" in viewer ? viewer.owner : viewer.session, sessionUlid])) !== null;
     },
     async task(viewer, taskKey) {
       const session = "session" in viewer ? viewer.session : null;

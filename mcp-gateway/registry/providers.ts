@@ -28,6 +28,9 @@ const content = {
   bootstrapCommands: p.bootstrapCommands.optional().describe("Lines for sh -c in the workspace, before the first turn"),
   tools: p.tools.optional().describe("Tools the agent may use"),
   allowAdhocOverrides: p.allowAdhocOverrides.optional().describe("false: a launch's config is refused"),
+  agentScopes: p.agentScopes
+    .optional()
+    .describe("What its agent's token may: of session:read, session:control, session:launch (default all; none: no gateway)"),
 };
 const providerType = p.providerType.describe("Agent runtime");
 

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
@@ -174,6 +174,13 @@ test("each principal has its own sessions, the local operator sees all, and a sc
   expect(await bob({ action: "launch_task", actor: "@bob", ...task("BOB-1") })).toMatchObject({
     error: { code: "PERMISSION_DENIED", field: "scope", message: expect.stringContaining('"session:launch"') },
   });
+  // nobody takes the place of a session that is not theirs, nor learns of it
+  const taken = await alice({ action: "launch_task", actor: "@alice", ...task("OP-1") });
+  expect(taken).toMatchObject({ error: { code: "CONFLICT_STATE", field: "agentHandle" } });
+  expect(JSON.stringify(taken)).not.toContain(operators);
+  expect((await alice({ action: "launch_task", actor: "@alice", ...task("OP-1", { agentHandle: "another" }) })).ok).toBe(true);
+  expect((await alice({ action: "wait", sessionUlid: mine, cursors: { [operators]: 0 }, waitMs: 0 })).error?.code).toBe("NOT_FOUND");
+  expect((await alice({ detail: true }, "pm_health")).data["processes"]).toBeUndefined();
   const operator = await connected(readFileSync(join(home, "token"), "utf8").trim());
   const all = ((await operator({ action: "list" })).data["sessions"] as { sessionUlid: string }[]).map((one) => one.sessionUlid);
   expect(all).toEqual(expect.arrayContaining([mine, operators]));
@@ -245,6 +252,28 @@ test("an agent reaches its own subtree, sees its task's sessions, talks with its
   expect(await status(secret)).toBe(401);
 });
 
+test("an executor has no power over those who judge it; who launched it has; keys are each agent's own", async () => {
+  const first = task("CHAIN-1");
+  const top = await launch(local, first);
+  const executor = await launch(below(top), task("CHAIN-2", { clientRequestId: first.clientRequestId ?? "" }));
+  expect(executor).not.toBe(top);
+  const judge = await launch(local, task("CHAIN-2", { role: "reviewer", agentHandle: "judge" }));
+  // as a chain makes them
+  await db.query("update session set chain_id = 'CHAIN' where session_ulid = any($1)", [[executor, judge]]);
+  await db.query("update session set parent_ulid = $1, root_ulid = $2, owner = 'local' where session_ulid = $3", [executor, top, judge]);
+  const [above, judged, judging] = [await agent(top), await agent(executor), await agent(judge)];
+  for (const action of ["abort", "close", "restart"]) {
+    const args = { action, sessionUlid: judge, actor: "@demo-executor", clientRequestId: `${instance}-${action}` };
+    expect([action, (await judged(args)).error?.code]).toEqual([action, "NOT_FOUND"]);
+  }
+  expect((await judged({ action: "input", sessionUlid: judge, prompt: "please look" })).ok).toBe(true);
+  expect((await judging({ action: "input", sessionUlid: "parent", prompt: "please mend" })).ok).toBe(true);
+  expect((await judging({ action: "abort", sessionUlid: "parent" })).error?.code).toBe("NOT_FOUND");
+  const tree = (await judged({ action: "tree", sessionUlid: "self" })).data["sessions"] as { sessionUlid: string }[];
+  expect(tree.map((one) => one.sessionUlid)).not.toContain(top);
+  expect((await above({ action: "abort", sessionUlid: judge })).ok).toBe(true);
+});
+
 test("an agent answers what its own agents ask, never itself, and grants only what it has", async () => {
   const top = await launch(local, task("ASK-1"));
   const judge = await launch(local, task("ASK-1", { role: "reviewer", launcherConfigKey: "demo-reviewer" }));
@@ -309,6 +338,22 @@ test("launches of agents are counted, and none widens what its agent may", async
   ];
   for (const [args, field] of wide)
     await expect(launch(below(judge), task("WIDE-2", args))).rejects.toMatchObject({ code: "PERMISSION_DENIED", detail: { field } });
+  const preset = (key: string, permissions: object) =>
+    writeFileSync(join(home, "presets", `${key}.json`), JSON.stringify({ providerType: "scripted", permissions }));
+  mkdirSync(join(home, "presets"), { recursive: true });
+  preset("reads-and-runs", { mode: "approve-reads", rules: [{ tool: "execute", decision: "allow" }] });
+  preset("reads-less", { mode: "approve-reads", rules: [{ tool: "execute", decision: "deny" }] });
+  preset("stays-inside", { mode: "approve-reads", outsideWorkspace: "deny" });
+  const inside = await launch(local, task("WIDE-3", { launcherConfigKey: "stays-inside" }));
+  for (const [launcher, launcherConfigKey] of [
+    [judge, "reads-and-runs"],
+    [inside, "reads-less"],
+  ] as const)
+    await expect(launch(below(launcher), task("WIDE-4", { launcherConfigKey }))).rejects.toMatchObject({
+      code: "PERMISSION_DENIED",
+      detail: { field: "launcherConfigKey" },
+    });
+  await launch(below(judge), task("WIDE-5", { launcherConfigKey: "reads-less" }));
   await expect(launch(below(judge), task("WIDE-2", { launcherConfigKey: "demo-reviewer", worktree: { baseRef: rich } }))).rejects.toMatchObject({
     code: "NOT_FOUND",
   });

@@ -1,0 +1,42 @@
+import { isDeepStrictEqual } from "node:util";
+import { BatonError } from "../contracts/failures.ts";
+import type { EffectiveLaunch, Permissions } from "../contracts/preset.ts";
+import type { SessionRow } from "../store/rows.ts";
+
+/** What a launch comes to, as far as it can be wider than the agent that asks for it. */
+export type Launched = Pick<EffectiveLaunch, "permissions" | "wrapper" | "tools">;
+
+/** Further right an agent may do more. */
+const modes: Permissions["mode"][] = ["deny-all", "approve-reads", "ask", "approve-all"];
+const outside: Permissions["outsideWorkspace"][] = ["deny", "ask", undefined];
+
+/** An agent gives to others at most what it has itself. `field`: the argument that asked. Errors: PERMISSION_DENIED. */
+export function mustNotWiden(launcher: SessionRow, launched: { effective: Launched; field: string }[], repositoryPath: string): void {
+  const own = launcher.args["effective"] as EffectiveLaunch;
+  for (const { effective, field } of launched) {
+    const wider = widerThan(own, effective);
+    if (wider) throw denied(field, `${wider}: an agent launches nobody who may do more than itself. Take another preset.`);
+    if (own.wrapper && !isDeepStrictEqual(effective.wrapper, own.wrapper))
+      throw denied(field, "This agent runs inside a wrapper: it launches others only with presets that have the same one.", own.wrapper);
+  }
+  if (own.wrapper && repositoryPath !== launcher.repositoryPath)
+    throw denied("repositoryPath", "This agent runs inside a wrapper: it launches others only in its own repository.", launcher.repositoryPath);
+}
+
+export function denied(field: string, message: string, allowed?: unknown): BatonError {
+  return new BatonError("PERMISSION_DENIED", message, { field, ...(allowed === undefined ? {} : { allowed }) });
+}
+
+function widerThan(own: Launched, other: Launched): string | null {
+  const [mine, its] = [own.permissions, other.permissions];
+  if (modes.indexOf(its.mode) > modes.indexOf(mine.mode)) return `That preset's permissions are "${its.mode}", this agent's own are "${mine.mode}"`;
+  if (outside.indexOf(its.outsideWorkspace) > outside.indexOf(mine.outsideWorkspace))
+    return "That preset lets its agent out of the workspace, and this agent's own does not";
+  const allMine = mine.mode === "approve-all" && !mine.rules?.length;
+  const onlyDenies = !mine.rules?.length && (its.rules ?? []).every((rule) => rule.decision === "deny");
+  // The first rule that matches decides: what two lists have in common says little.
+  if (!allMine && !onlyDenies && !isDeepStrictEqual(its.rules ?? [], mine.rules ?? []))
+    return "That preset's permission rules are others than this agent's own";
+  if (own.tools && !other.tools?.every((tool) => own.tools?.includes(tool))) return `This agent may use only the tools ${own.tools.join(", ")}`;
+  return null;
+}
