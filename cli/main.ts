@@ -1,4 +1,4 @@
-import { NoBaton, PmError } from "../client/pm-client.ts";
+import { NoBaton } from "../client/pm-client.ts";
 import { answer, answerUsage } from "./answer.ts";
 import { call, callUsage } from "./call.ts";
 import { connect, connectUsage } from "./connect.ts";
@@ -34,9 +34,9 @@ async function main(): Promise<number> {
   } catch (error) {
     console.error((error as Error).message);
     if (error instanceof NoBaton) return exitCodes.notRunning;
-    if (error instanceof PmError) return error.code === "UNAVAILABLE" || error.code === "RATE_LIMITED" ? exitCodes.tryAgain : exitCodes.refused;
-    const wrong = error instanceof Usage || String((error as { code?: unknown }).code).startsWith("ERR_PARSE_ARGS");
-    return wrong ? exitCodes.usage : exitCodes.refused;
+    const code = String((error as { code?: unknown }).code);
+    if (error instanceof Usage || code.startsWith("ERR_PARSE_ARGS")) return exitCodes.usage;
+    return code === "UNAVAILABLE" || code === "RATE_LIMITED" ? exitCodes.tryAgain : exitCodes.refused;
   }
 }
 

@@ -1,7 +1,9 @@
 import { parseArgs } from "node:util";
 import { repositoryInspector } from "../client/inspect-repository.ts";
+import type { Baton } from "../client/open-baton.ts";
 import { NoBaton } from "../client/pm-client.ts";
 import { readConfig } from "../contracts/config.schema.ts";
+import type { Scope } from "../contracts/scopes.ts";
 import { exitCodes, Usage } from "./exit-codes.ts";
 import { type Environment, findRunning } from "./running.ts";
 
@@ -10,19 +12,8 @@ baton token list [--json]
 baton token revoke <tokenId> [--json]
     credentials of people and programs; a secret is shown once. Scopes: session:read, session:control, session:launch, session:purge, operator`;
 
-interface Token {
-  tokenId: string;
-  principal: string;
-  name: string;
-  scopes: string[];
-  expiresAt: string | null;
-  revokedAt?: string | null;
-}
-interface Tokens {
-  create(caller: { principal: string }, args: Record<string, unknown>): Promise<{ token: Token; secret: string }>;
-  list(caller: { principal: string }): Promise<Token[]>;
-  revoke(caller: { principal: string }, args: { tokenId: string }): Promise<Token>;
-}
+type Tokens = Baton["tokens"];
+type Token = Awaited<ReturnType<Tokens["list"]>>[number];
 
 const operator = { principal: "local" };
 
@@ -37,7 +28,9 @@ export async function token(argv: string[], env: Environment): Promise<number> {
     if (verb === "list") show(await tokens.list(operator), values.json, (all) => all.map(line).join("\n") || "No tokens but the operator's token file.");
     else if (verb === "revoke") show(await tokens.revoke(operator, { tokenId: subject ?? "" }), values.json, (gone) => `Revoked: ${line(gone)}`);
     else {
-      const args = { principal: subject, scopes: (values.scopes ?? "").split(",").map((scope) => scope.trim()) };
+      // Whether they are scopes, `create` says.
+      const scopes = (values.scopes ?? "").split(",").map((scope) => scope.trim()) as Scope[];
+      const args = { principal: subject ?? "", scopes };
       const more = { ...(values.name ? { name: values.name } : {}), ...(values.expires ? { expiresInSeconds: Number(values.expires) } : {}) };
       show(await tokens.create(operator, { ...args, ...more }), values.json, (made) => `${made.secret}\n${line(made.token)}\nThe secret is shown this once.`);
     }
@@ -54,10 +47,7 @@ async function withTokens(env: Environment, use: (tokens: Tokens) => Promise<num
   const { openBaton } = await import("../client/open-baton.ts");
   const baton = await openBaton({ ...config, ...where, inspectRepository: repositoryInspector(env), searchPath: env["PATH"] ?? "" });
   try {
-    const { tokens } = baton as unknown as { tokens?: Tokens };
-    if (tokens) return await use(tokens);
-    console.error("This Baton has one credential only, the token file in its home: it makes no others.");
-    return exitCodes.refused;
+    return await use(baton.tokens);
   } finally {
     await baton.close();
   }

@@ -173,13 +173,13 @@ test("help explains a tool in short, an action in full, limits and codes; an unk
   expect((await help("launch"))["error"]).toMatchObject({ code: "INVALID_ARGUMENT", field: "topic" });
 });
 
-test("token says so when there is nothing to make them with, else makes, lists and revokes them", async () => {
+test("token makes, lists and revokes credentials", async () => {
+  expect(await baton(["token", "create", "ci", "--scopes", "everything"])).toMatchObject({ code: 1, stderr: expect.stringContaining("everything") });
   const made = await baton(["token", "create", "ci", "--scopes", "session:read", "--json"]);
-  if (made.code === 1) return expect(made.stderr).toContain("one credential only");
   const { secret, token: about } = json(made.stdout) as { secret: string; token: { tokenId: string } };
   expect((await baton(["call", "pm_session", '{"action":"list"}'], { env: { BATON_URL: url, BATON_TOKEN: secret } })).code).toBe(0);
-  expect((await baton(["token", "list"])).stdout).toContain(about.tokenId);
-  expect((await baton(["token", "list"])).stdout).not.toContain(secret);
+  const listed = (await baton(["token", "list"])).stdout;
+  expect([listed.includes(about.tokenId), listed.includes(secret)]).toEqual([true, false]);
   expect((await baton(["token", "revoke", about.tokenId])).code).toBe(0);
   expect((await baton(["call", "pm_session", '{"action":"list"}'], { env: { BATON_URL: url, BATON_TOKEN: secret } })).code).toBe(2);
 });
