@@ -2,7 +2,7 @@ import { BatonError } from "../contracts/failures.ts";
 import type { Limits } from "../contracts/preset.ts";
 import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
-import { actorOf, findSession, record } from "./requests.ts";
+import { actorOf, findSession, record, requestKey, storedAnswer } from "./requests.ts";
 import { approvalView } from "./approval-view.ts";
 import { answerBudget } from "./raise-limits.ts";
 
@@ -46,6 +46,9 @@ const permissionDecisions = ["allow", "allow_always", "deny", "deny_stop"];
 export async function respond(deps: Deps, caller: Caller, args: RespondArgs): Promise<Record<string, unknown>> {
   const store = await deps.getStore();
   const found = await store.approvals.get(args.approvalId);
+  // A key outlives the purge that took the approval.
+  const repeated = found ? null : await storedAnswer<{ applied: boolean }>(store, requestKey(caller, "respond", { ...args }));
+  if (repeated) return { approvalId: args.approvalId, ...repeated, purged: true, replayed: true };
   if (!found)
     throw new BatonError("NOT_FOUND", `There is no approval "${args.approvalId}".`, {
       field: "approvalId",

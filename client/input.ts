@@ -17,6 +17,8 @@ export interface InputArgs {
   prompt: string;
   clientRequestId?: string;
   delivery?: Delivery;
+  /** the message is the answer to this question or plan */
+  approvalId?: string;
   actor?: string;
 }
 export interface RunArgs {
@@ -59,7 +61,7 @@ export async function input(
     });
   }
   const open = await store.approvals.list({ sessionUlid: row.sessionUlid, state: "open", limit: 50 });
-  const question = onlyQuestion(open);
+  const question = args.approvalId === undefined ? (args.delivery === undefined ? onlyQuestion(open) : null) : await questionOf(store, row, args.approvalId);
   const refused = await refuseSleep(store, row).then(
     () => null,
     (error: unknown) => error,
@@ -67,10 +69,12 @@ export async function input(
   const delivery = args.delivery ?? "queue";
   const { ids, replayed } = await record<InputIds>(store, caller, { action, args: sent, target: row.sessionUlid }, async (tx) => {
     const actor = actorOf(caller, { ...args });
-    if (question && args.delivery === undefined) {
+    if (question) {
       const { applied } = await store.approvals.answer(tx, { approvalId: question.approvalId, decision: args.prompt, by: caller.principal, actor });
-      // Somebody else answered in between: then this is a message like any other.
+      // Somebody else answered in between: then this is a message like any other, unless it was meant as that answer only.
       if (applied) return { inputId: null, approvalId: question.approvalId, position: 0 };
+      if (args.approvalId !== undefined)
+        throw new BatonError("CONFLICT_STATE", `"${question.title}" has its answer already.`, { field: "approvalId", currentState: "answered" });
     }
     // Only now: the key of an earlier call is answered as it was.
     if (refused !== null) throw refused;
@@ -169,6 +173,18 @@ async function answer(store: Store, sessionUlid: string, ids: InputIds, delivery
     ...(replayed ? { replayed: true } : {}),
   };
   return { data, next };
+}
+
+/** Errors: NOT_FOUND, INVALID_ARGUMENT for what no text may answer. */
+async function questionOf(store: Store, row: SessionRow, approvalId: string): Promise<ApprovalRow> {
+  const found = await store.approvals.get(approvalId);
+  if (found?.sessionUlid !== row.sessionUlid)
+    throw new BatonError("NOT_FOUND", `Session ${row.name} has no approval "${approvalId}".`, { field: "approvalId" });
+  if (found.kind === "question" || found.kind === "plan") return found;
+  throw new BatonError("INVALID_ARGUMENT", `"${found.title}" is a ${found.kind}: text never answers that, respond does.`, {
+    field: "approvalId",
+    next: [{ tool: "pm_session", args: { action: "respond", approvalId, decision: found.options[0]?.id ?? "allow" }, why: found.title }],
+  });
 }
 
 function onlyQuestion(open: ApprovalRow[]): ApprovalRow | null {

@@ -119,7 +119,8 @@ export async function planLaunch(deps: Deps, store: Store, caller: Caller, args:
   const known = task ? (await store.tasks.project(task.projectKey))?.repositoryPath : newTask?.repositoryPath;
   const workspace = await planWorkspace(deps, store, {
     caller,
-    worktree: args.worktree ?? {},
+    // What an agent launches always works in a worktree of its own.
+    worktree: { ...(preset.worktree?.shouldCreateWorktree === false && !caller.session ? { disabled: true } : {}), ...args.worktree },
     repositoryPath: args.repositoryPath ?? known ?? undefined,
     base: task?.baseRef ?? newTask?.baseRef ?? undefined,
     audited,

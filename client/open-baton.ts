@@ -15,12 +15,13 @@ import { input, type InputAnswer, type InputArgs, run, type RunArgs } from "./in
 import { launch, type Launched } from "./launch.ts";
 import type { LaunchArgs } from "./launch-plan.ts";
 import { configView, promptView, specView, type ViewArgs } from "./launch-views.ts";
-import { createPreset, deletePreset, getPreset, listPresets, type PresetArgs, updatePreset } from "./preset-changes.ts";
+import { createPreset, deletePreset, type PresetArgs, updatePreset } from "./preset-changes.ts";
 import { listProviders, testPreset } from "./providers.ts";
 import { purge, type PurgeArgs } from "./purge.ts";
 import { getChain } from "./read-chains.ts";
 import { type DeltasArgs, liveDeltas } from "./read-deltas.ts";
 import { events, type EventsArgs, wholeEvent } from "./read-events.ts";
+import { getPreset, listPresets } from "./read-presets.ts";
 import { type ApprovalsArgs, getSession, listApprovals, type ListArgs, listSessions, type Page } from "./read-sessions.ts";
 import { restart, type RestartArgs } from "./restart.ts";
 import { createStarter } from "./start-workflow.ts";
@@ -110,51 +111,11 @@ export function openBaton(options: BatonOptions): Promise<Baton> {
     sessions: {
       launch: (caller, args) => launch(deps, caller, args, "launch_task"),
       start: (caller, args) => launch(deps, caller, args, "start"),
-      input: (caller, args) =>
-        unlessPurged(
-          deps,
-          caller,
-          "input",
-          args,
-          () => input(deps, caller, args),
-          (data) => ({ data, next: [] }),
-        ),
-      run: (caller, args) =>
-        unlessPurged(
-          deps,
-          caller,
-          "run",
-          args,
-          () => run(deps, caller, args),
-          (data) => ({ data, next: [] }),
-        ),
-      abort: (caller, args) =>
-        unlessPurged(
-          deps,
-          caller,
-          "abort",
-          args,
-          () => abort(deps, caller, args),
-          (data) => data,
-        ),
-      close: (caller, args) =>
-        unlessPurged(
-          deps,
-          caller,
-          "close",
-          args,
-          () => close(deps, caller, args),
-          (data) => data,
-        ),
-      restart: (caller, args) =>
-        unlessPurged(
-          deps,
-          caller,
-          "restart",
-          args,
-          () => restart(deps, caller, args),
-          (data) => data,
-        ),
+      input: unlessPurged(deps, "input", input, answered),
+      run: unlessPurged(deps, "run", run, answered),
+      abort: unlessPurged(deps, "abort", abort, asData),
+      close: unlessPurged(deps, "close", close, asData),
+      restart: unlessPurged(deps, "restart", restart, asData),
       purge: (caller, args) => purge(deps, caller, args),
       respond: (caller, args) => respond(deps, caller, args),
       prompt: (args) => promptView(deps, args),
@@ -202,6 +163,9 @@ export function openBaton(options: BatonOptions): Promise<Baton> {
     },
   });
 }
+
+const asData = (data: Data): Data => data;
+const answered = (data: Data): InputAnswer => ({ data, next: [] });
 
 /** The store, opened once; a failed opening is tried again by the next call. */
 function lazyStore(options: BatonOptions): { get(): Promise<Store>; close(): Promise<void> } {

@@ -6,7 +6,6 @@ import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import { findPreset } from "./launch-plan.ts";
 import { lastRevision, readPresetFile, removePresetFile, writePresetFile } from "./preset-store.ts";
-import { finished, loadPresets } from "./presets.ts";
 import { record } from "./requests.ts";
 
 /** A preset as a caller sends it: `create` needs `providerType`, `update` replaces the fields that are there. */
@@ -17,18 +16,8 @@ type Data = Record<string, unknown>;
 type Stored = Record<string, unknown>;
 type Ids = { key: string; revision: number };
 
-/** Every preset, with the problems of files that cannot be read. */
-export async function listPresets(deps: Deps, args: { includeProviderDefaults?: boolean }): Promise<Data> {
-  const { presets, problems } = await loadPresets(deps.options.home);
-  const builtIn = new Map(builtInPresets().map((preset) => [preset.key, finished(presetFile.parse(preset)).sha256]));
-  const shown = presets.map((preset) => ({ ...brief(preset), builtIn: builtIn.get(preset.key) === preset.sha256 }));
-  return { presets: args.includeProviderDefaults === false ? shown.filter((preset) => !preset.builtIn) : shown, ...(problems.length > 0 ? { problems } : {}) };
-}
-
-/** One preset in full. Error: NOT_FOUND with the keys there are. */
-export async function getPreset(deps: Deps, key: string): Promise<Data> {
-  return { preset: await findPreset(deps, key) };
-}
+/** Largest preset. Bytes. */
+const largest = 131_072;
 
 /** Makes a preset. One that is there already and equal is the same call's work. Errors: CONFLICT_STATE, INVALID_ARGUMENT. */
 export async function createPreset(deps: Deps, caller: Caller, args: PresetArgs): Promise<Data> {
@@ -106,6 +95,12 @@ async function change(
 }
 
 function checked(body: Stored): Stored {
+  const bytes = Buffer.byteLength(JSON.stringify(body));
+  if (bytes > largest)
+    throw new BatonError("LIMIT_EXCEEDED", `The preset has ${bytes} bytes, ${largest} are allowed: put a long scenario into a file and name it.`, {
+      field: "config",
+      allowed: largest,
+    });
   const parsed = presetFile.safeParse(body);
   if (parsed.success) return body;
   const [issue] = parsed.error.issues;
@@ -146,8 +141,4 @@ function same(a: Stored, b: Stored): boolean {
 
 function without(from: Stored, names: string[]): Stored {
   return Object.fromEntries(Object.entries(from).filter(([name]) => !names.includes(name)));
-}
-
-function brief({ key, displayName, providerType, description, tags, permissions, revision, sha256 }: Preset): Data {
-  return { key, displayName, providerType, ...(description ? { description } : {}), ...(tags ? { tags } : {}), permissions, revision, sha256 };
 }

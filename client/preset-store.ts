@@ -24,6 +24,7 @@ export async function writePresetFile(home: string, key: string, body: Record<st
       await file.close();
     }
     await rename(draft, fileOf(home, key));
+    await synced(presetDirectory(home));
   } catch (error) {
     await rm(draft, { force: true });
     throw error;
@@ -40,6 +41,16 @@ export async function removePresetFile(home: string, key: string): Promise<void>
 export async function lastRevision(home: string, key: string): Promise<number> {
   const names = await readdir(historyOf(home, key)).catch(() => []);
   return Math.max(0, ...names.map((name) => Number(/^(\d+)-/.exec(name)?.[1] ?? 0)));
+}
+
+/** A name is durable when its directory is. */
+async function synced(directory: string): Promise<void> {
+  const handle = await open(directory, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
 }
 
 /** The bytes that are there go into the history under their revision; the hash tells an edit by hand from the revision it was made from. */

@@ -21,6 +21,12 @@ export interface EventsArgs {
 /** A long poll ends before the 60 s at which common clients give up. Milliseconds. */
 export const longestWaitMs = 25_000;
 
+/** As JSON, bytes. */
+const smallestEvent = 120;
+const largestEvent = 4_194_304;
+/** Where all of a log is looked at: of events as they are stored, bytes. */
+const mostStored = 8_388_608;
+
 type EventPage = NonNullable<Awaited<ReturnType<Store["pages"]["read"]>>>;
 
 /** Events after a cursor; waits for the first one if asked to. With nothing but the session: all of them, or the first 20 and the newest with the gap between. */
@@ -35,8 +41,11 @@ export async function events(deps: Deps, args: EventsArgs, signal?: AbortSignal)
   const read = () =>
     page(store, args.sessionUlid, {
       sinceSeq: since,
-      limit: args.tail === undefined ? limit : Math.min(args.tail, limit),
-      textMost: Math.min(args.textMaxLength ?? Math.max(1_000, budget >> 1), mostBytes),
+      // More would not fit: do not make Postgres read them.
+      limit: Math.min(args.tail ?? limit, limit, Math.ceil(budget / smallestEvent) + 1),
+      storedMost: 8 * budget,
+      // One event alone may be asked for whole: it is what a cut one's `resource` shows.
+      textMost: Math.min(args.textMaxLength ?? Math.max(1_000, budget >> 1), limit === 1 ? largestEvent : mostBytes),
       newest: args.tail !== undefined,
       ...(args.types ? { types: args.types } : {}),
       ...(args.turnId ? { turnId: args.turnId } : {}),
@@ -54,7 +63,7 @@ export async function events(deps: Deps, args: EventsArgs, signal?: AbortSignal)
 
 /** One event with all of its text (at most 1 MB): what a cut one's `resource` leads to. */
 export async function wholeEvent(deps: Deps, args: { sessionUlid: string; seq: number }): Promise<PagedEvent | null> {
-  const found = await page(await deps.getStore(), args.sessionUlid, { sinceSeq: args.seq - 1, limit: 1, textMost: 4_194_304 });
+  const found = await page(await deps.getStore(), args.sessionUlid, { sinceSeq: args.seq - 1, limit: 1, textMost: largestEvent, storedMost: 1 });
   return found.events[0]?.seq === args.seq ? found.events[0] : null;
 }
 
@@ -88,15 +97,16 @@ function withResource(event: PagedEvent): Record<string, unknown> & { seq: numbe
 }
 
 async function everything(store: Store, reference: string): Promise<Record<string, unknown>> {
-  const newest = await page(store, reference, { sinceSeq: 0, limit: 2_000, textMost: 2_000, newest: true });
+  const newest = await page(store, reference, { sinceSeq: 0, limit: 2_000, textMost: 2_000, storedMost: mostStored, newest: true });
   const whole = newest.events.length === newest.lastSeq;
   const bytes = newest.events.reduce((sum, event) => sum + (event.bytes ?? 0), 0);
   if (whole && bytes + sizeOf(newest.events) <= mostBytes) {
-    const { events: all, ...end } = bytes === 0 ? newest : await page(store, reference, { sinceSeq: 0, limit: 2_000, textMost: mostBytes });
+    const { events: all, ...end } =
+      bytes === 0 ? newest : await page(store, reference, { sinceSeq: 0, limit: 2_000, textMost: mostBytes, storedMost: mostStored });
     const nextSeq = all.at(-1)?.seq ?? 0;
     return { events: all.map(withResource), nextSeq, ...ending({ events: all, ...end }, nextSeq) };
   }
-  const first = (await page(store, reference, { sinceSeq: 0, limit: 20, textMost: 1_000 })).events.map(withResource);
+  const first = (await page(store, reference, { sinceSeq: 0, limit: 20, textMost: 1_000, storedMost: mostStored })).events.map(withResource);
   const after = first.at(-1)?.seq ?? 0;
   const last = newest.events.filter((event) => event.seq > after).map(withResource);
   const kept = fitting(last.toReversed(), mostBytes - sizeOf(first) - 2_000).kept.toReversed();

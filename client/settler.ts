@@ -63,7 +63,7 @@ type Told = { inputId: string };
 async function tell(parts: Parts, watch: SettleWatch, key: string, found: SessionWithFacts, chain: ChainRow | null): Promise<void> {
   const { store } = parts;
   const parent = await store.sessions.get(watch.parentUlid);
-  if (!parent) return;
+  if (!parent || parent.purge) return;
   try {
     await refuseSleep(store, parent);
     const { ids } = await store.recordRequest<Told>(

@@ -24,9 +24,10 @@ export interface StoredArgs {
   effective: EffectiveLaunch;
   inputId?: string;
   firstPrompt?: string;
+  /** the session whose tree, as it is when the workspace is made, is the base */
+  baseOf?: string;
   /** what the host does in the fresh workspace: lays a commit's files over it, runs lines for the shell */
   workspace?: { template?: string; bootstrap?: string[] };
-  baseOf?: string;
 }
 
 export interface StarterOptions {

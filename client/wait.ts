@@ -41,7 +41,6 @@ const roundMs = 1_000;
 export async function wait(deps: Deps, args: WaitArgs, signal?: AbortSignal): Promise<Record<string, unknown>> {
   const store = await deps.getStore();
   const { find, known } = await targets(store, args);
-  const cursors = await byUlid(store, args.cursors ?? {});
   const deadline = performance.now() + Math.min(args.waitMs ?? longestWaitMs, args.reach && "session" in args.reach ? longestAgentWaitMs : longestWaitMs);
   let names = known ?? (await find()).map((row) => row.sessionUlid);
   for (;;) {
@@ -49,7 +48,7 @@ export async function wait(deps: Deps, args: WaitArgs, signal?: AbortSignal): Pr
     const bell = store.feed.bell(names, signal);
     try {
       const rows = await find();
-      const looked = rows.map((row) => look(row, args.until ?? "attention", cursors.get(row.sessionUlid)));
+      const looked = rows.map((row) => look(row, args.until ?? "attention", args.cursors?.[row.sessionUlid] ?? args.cursors?.[row.name]));
       const chain = args.chainId === undefined ? null : await mustGetChain(store, args.chainId);
       const met = isMet(args, looked, chain);
       const left = deadline - performance.now();
@@ -113,10 +112,6 @@ async function targets(store: Store, args: WaitArgs): Promise<{ find: () => Prom
   }
   const sessionUlids = [...new Set((await Promise.all(named.map((reference) => findSession(store, reference)))).map((row) => row.sessionUlid))];
   return { find: () => store.facts.many(sessionUlids), known: sessionUlids };
-}
-
-async function byUlid(store: Store, cursors: Record<string, number>): Promise<Map<string, number>> {
-  return new Map(await Promise.all(Object.entries(cursors).map(async ([reference, seq]) => [(await findSession(store, reference)).sessionUlid, seq] as const)));
 }
 
 interface Looked {

@@ -6,7 +6,7 @@ const environment = z
   .array(
     z.strictObject({
       name: z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "a name of an environment variable"),
-      valueRef: z.string().regex(/^[a-z][a-z0-9]*:[^\s]+$/, 'a reference like "env:NAME", never the value itself'),
+      valueRef: z.string().regex(/^env:[A-Za-z_][A-Za-z0-9_]*$/, 'a reference, "env:NAME" of the host, never the value itself'),
     }),
   )
   .max(100);

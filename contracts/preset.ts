@@ -17,7 +17,7 @@ export interface Preset {
   tools?: string[];
   /** false: a launch's `config` is refused */
   allowAdhocOverrides?: boolean;
-  /** what an agent's own token may have of `session:read, session:control, session:launch`; default: all three */
+  /** what an agent's own token may have of `session:read, session:control, session:launch`; default: all three; none: it gets no gateway */
   agentScopes?: Scope[];
   /** grows by one with every change through `pm_provider` */
   revision: number;

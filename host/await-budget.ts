@@ -1,8 +1,8 @@
 import { noUsage } from "../contracts/event.ts";
-import type { EffectiveLaunch } from "../contracts/preset.ts";
 import type { TurnEnd } from "../contracts/provider.ts";
 import { Fenced, type HostDeps } from "./deps.ts";
 import { type HeldTurn, interrupted } from "./held-turn.ts";
+import { isLimited } from "./watch-limits.ts";
 
 /**
  * Lets a claimed turn begin only while its session's limits allow it; else it waits here, without a slot and without an agent, until somebody
@@ -11,9 +11,8 @@ import { type HeldTurn, interrupted } from "./held-turn.ts";
 export async function awaitBudget(deps: HostDeps, held: HeldTurn): Promise<TurnEnd | null> {
   const { turn, session, head } = held;
   if (held.adopted || turn.attempt > 1) held.limitReached = await deps.store.limits.mark(turn.sessionUlid, turn.turnId);
-  const { limits } = session.args["effective"] as EffectiveLaunch;
   // It has begun: what it may use is looked at while it runs.
-  if (turn.promptSentAt !== null || Object.keys(limits ?? {}).length === 0) return null;
+  if (turn.promptSentAt !== null || !isLimited(session)) return null;
   const over = AbortSignal.any([held.abort.signal, held.drop.signal]);
   for (;;) {
     const seq = (await deps.store.events.head(turn.sessionUlid))?.lastSeq ?? 0;

@@ -76,7 +76,8 @@ export function watchInbox(deps: HostDeps, keeper: Keeper, beats: Beats, workspa
       else await endIdleRunner(deps, row.sessionUlid, "turn_given_up", { turnId });
       return true;
     }
-    if (row.kind !== "respond") return true; // a newer Baton's word: whoever sends it again is understood by a newer host
+    // A newer Baton's word: left for the host that understands it.
+    if (row.kind !== "respond") return false;
     const held = keeper.held.get(row.sessionUlid);
     const { approvalId, decision } = row.body as { approvalId: string; decision: ApprovalDecision };
     // Without a connection the answer stays in its own row: the turn asks for undelivered answers when it attaches.

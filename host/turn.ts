@@ -35,6 +35,10 @@ async function workOnce(deps: HostDeps, held: HeldTurn, { anew }: { anew: boolea
     await closeRunner(deps, living, "turn_given_up");
     living = null;
   }
+  if (anew && living !== null && living.status.runnerId === head.spoolId) {
+    await closeRunner(deps, living, "conversation_lost");
+    living = null;
+  }
   if (head.spoolId !== null && head.spoolId !== living?.status.runnerId) {
     // The head's spool belongs to a runner that is gone: take all of it before the next one's.
     const rest = spoolTail(deps, fence, head.spoolId, head.spoolOffset);

@@ -1,5 +1,8 @@
 import { type ReachedLimit, reachedLimit } from "../contracts/limits.ts";
 import type { Usage } from "../contracts/event.ts";
+import type { EffectiveLaunch } from "../contracts/preset.ts";
+import type { Allowance } from "../store/limits.ts";
+import type { SessionRow } from "../store/rows.ts";
 import { Fenced, type HostDeps } from "./deps.ts";
 import type { HeldTurn } from "./held-turn.ts";
 import type { TailRecord } from "./spool-tail.ts";
@@ -11,6 +14,10 @@ export interface LimitWatch {
   end(): void;
 }
 
+/** Was any limit set for the session? None can be added later. */
+export const isLimited = (session: SessionRow): boolean => Object.keys((session.args["effective"] as EffectiveLaunch).limits ?? {}).length > 0;
+const unlimited = (held: HeldTurn): Allowance => ({ limits: {}, used: { wallSeconds: 0, turns: 0, tokens: 0, costMicros: 0 }, agentMs: held.turn.agentMs });
+
 const lookMs = 500;
 /** How much of the agent's time a takeover may forget. */
 const keepMs = 5_000;
@@ -18,7 +25,7 @@ const keepMs = 5_000;
 /** Watches the turn from now on: `stop` is called once, after what was reached is written down. Counts the agent's own time in `held.agentMs`. */
 export async function watchLimits(deps: HostDeps, held: HeldTurn, stop: () => void): Promise<LimitWatch> {
   const { sessionUlid, turnId } = held.turn;
-  const { limits, used, agentMs } = await deps.store.limits.allowance(sessionUlid, turnId);
+  const { limits, used, agentMs } = isLimited(held.session) ? await deps.store.limits.allowance(sessionUlid, turnId) : unlimited(held);
   const turnMs = (held.input.configuration?.maxRuntimeSeconds ?? Infinity) * 1_000;
   held.agentMs = Math.max(held.agentMs, agentMs);
   let kept = held.agentMs;

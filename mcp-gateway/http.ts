@@ -26,7 +26,7 @@ export function httpApp(
 ): { app: Hono<Env>; close(): Promise<void> } {
   const app = new Hono<Env>();
   const mcp = bothRevisions({
-    build: (caller) => createServer({ ...parts, caller }, { subscribable: true }),
+    build: (caller, method = null) => createServer({ ...parts, caller }, { subscribable: true, method }),
     subscribe: (caller) => subscribe({ ...parts, caller }),
     secret,
     largestBody,

@@ -76,7 +76,10 @@ export function registerResources(server: McpServer, read: Read): void {
 
 async function contents(resource: Resource, uri: string, at: { ulid: string; from: string }, read: Read, signal: AbortSignal): Promise<ReadResourceResult> {
   const args = { action: resource.action, sessionUlid: at.ulid, ...resource.args?.(at.from) };
-  const { data } = await read(args, signal);
+  let { data } = await read(args, signal);
+  // Its first event alone is longer than an answer may be: this is where all of it is read.
+  if (String(data["transcript"]).includes(`[cut: all of it in session://${at.ulid}/transcript/${at.from}]`))
+    data = { ...(await read({ ...args, limit: 1, textMaxLength: 4_194_304 }, signal)).data, truncated: true };
   const more = (path: string) => `session://${at.ulid}${path}`;
   const { nextSeq, lastSeq } = data;
   const meta =

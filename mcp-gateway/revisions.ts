@@ -18,7 +18,8 @@ export interface Revisions {
 
 /** Both revisions of MCP over HTTP, from one factory: 2026-07-28, an instance per request, and those of 2025, an instance per session. */
 export function bothRevisions(a: {
-  build: (caller: Caller) => McpServer;
+  /** `method`: of the one request that the server is for, which the SDK has compared with its body */
+  build: (caller: Caller, method?: string | null) => McpServer;
   /** news of resources, for this caller */
   subscribe: (caller: Caller) => Subscribe;
   /** signs the ids of sessions; the same in every gateway of a Baton */
@@ -31,8 +32,13 @@ export function bothRevisions(a: {
 }): Revisions {
   const size = { maxRequestBodySize: a.largestBody };
   const common = a.bus ?? new InMemoryServerEventBus();
-  const serve = (bus: ServerEventBus) => createMcpHandler(({ authInfo }) => a.build(authInfo?.extra?.["caller"] as Caller), { legacy: "reject", bus, ...size });
-  const authInfo = (caller: Caller) => ({ token: "", clientId: caller.principal, scopes: [], extra: { caller } });
+  const serve = (bus: ServerEventBus) =>
+    createMcpHandler(({ authInfo }) => a.build(authInfo?.extra?.["caller"] as Caller, authInfo?.extra?.["method"] as string | null), {
+      legacy: "reject",
+      bus,
+      ...size,
+    });
+  const authInfo = (caller: Caller, method: string | null = null) => ({ token: "", clientId: caller.principal, scopes: [], extra: { caller, method } });
   const modern = serve(common);
   const listening = new Set<McpHttpHandler>();
   const before = sessionful({ build: a.build, secret: a.secret, largestBody: a.largestBody, ...(a.sessions ? { limits: a.sessions } : {}) });
@@ -67,7 +73,7 @@ export function bothRevisions(a: {
     async fetch(request, caller) {
       if (await isLegacyRequest(request, undefined, size)) return before.fetch(request, caller);
       if (request.headers.get("mcp-method") === "subscriptions/listen") return listen(request, caller);
-      return modern.fetch(request, { authInfo: authInfo(caller) });
+      return modern.fetch(request, { authInfo: authInfo(caller, request.headers.get("mcp-method")) });
     },
     async close() {
       before.close();

@@ -33,8 +33,11 @@ export interface Fixtures {
   register(server: McpServer): void;
 }
 
-/** A server with every tool. Cheap: HTTP makes one per request. `subscribable`: whoever serves it can tell news of resources. */
-export function createServer(parts: ServerParts, { subscribable }: { subscribable: boolean }): McpServer {
+/**
+ * A server with every tool and resource. Cheap: HTTP makes one per request, and for a request whose `method` is known to be a tool's call
+ * leaves the resources out, half of the work. `subscribable`: whoever serves it can tell news of resources.
+ */
+export function createServer(parts: ServerParts, { subscribable, method }: { subscribable: boolean; method?: string | null }): McpServer {
   const server = new McpServer(
     { name: "baton", title: "Baton", version: "0.1.0" },
     {
@@ -56,7 +59,7 @@ export function createServer(parts: ServerParts, { subscribable }: { subscribabl
       ((args: unknown, context: CallContext) => callTool(parts, tool, args, context)) as never,
     );
   }
-  registerResources(server, reader(parts));
+  if (method !== "tools/call") registerResources(server, reader(parts));
   return server;
 }
 

@@ -11,13 +11,13 @@ import { eventRing } from "./event-ring.ts";
 import { sessionIds } from "./session-ids.ts";
 
 export interface SessionLimits {
-  /** an unused session leaves memory after so long, ms */
+  /** a session without a new request leaves memory after so long, ms; above the longest call, which is an agent's wait of an hour */
   idleMs: number;
   /** at most so many in memory, and of one owner; above, the least recently used one leaves */
   most: number;
   mostOfOne: number;
 }
-const usual: SessionLimits = { idleMs: 30 * 60_000, most: 512, mostOfOne: 64 };
+const usual: SessionLimits = { idleMs: 2 * 3_600_000, most: 512, mostOfOne: 64 };
 const ringBytes = 16 * 1024 * 1024;
 /** Revisions whose clients may say what they agreed on; the newest is offered to one that asks for another. */
 const revisions = SUPPORTED_PROTOCOL_VERSIONS.filter((version) => version < "2026");
@@ -37,9 +37,11 @@ export function sessionful(a: { build: (caller: Caller) => McpServer; secret: st
   const limits = { ...usual, ...a.limits };
   const ids = sessionIds(a.secret);
   const ring = eventRing(ringBytes);
+  /** opening or open */
   const sessions = new Map<string, Promise<Session>>();
+  /** open, the least recently used first: maps keep the order of insertion, and a use inserts anew */
   const current = new Map<string, Session>();
-  /** closed by their clients: not opened again */
+  /** closed here by their clients: not opened again */
   const deleted = new Set<string>();
 
   async function open(id: string, caller: Caller): Promise<Session> {
@@ -95,7 +97,7 @@ export function sessionful(a: { build: (caller: Caller) => McpServer; secret: st
     for (const [id, { usedAt }] of current) if (now - usedAt > limits.idleMs) retire(id);
   }
 
-  /** For one more of this owner. Maps keep the order of insertion, and a use inserts anew: the first is the least recently used. */
+  /** For one more of this owner. */
   function makeRoom(owner: string): void {
     retireIdle();
     const own = [...current].filter(([, session]) => session.owner === owner);

@@ -154,6 +154,7 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
   }
 
   async function prompt(turnId: string, _inputId: string, text: string): Promise<TurnEnd> {
+    silenceExpected = false;
     const current: OpenTurn = { turnId, mapping: turnMapping(turnId), interrupted: false, stalled: false, costBefore: cost };
     turn = current;
     lastHeard = performance.now();

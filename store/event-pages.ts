@@ -4,9 +4,6 @@ import { toEvent } from "./events.ts";
 import type { Store } from "./store.ts";
 
 const plain = "seq, at, session_ulid, type, turn_id, attempt, item_id, parent_item_id, synthetic, raw_ref";
-/** Of events as they are stored (texts are compressed there): no page makes Postgres or us hold more. */
-const storedBytes = 8_388_608;
-
 /** Some events and where the log stands, in one statement. Ordered by the index, so that the running sum stops with the page. */
 const pageOf = (
   order: "asc" | "desc",
@@ -17,7 +14,7 @@ from session s join head h using (session_ulid) left join lateral (
     select x.*, octet_length(x.data::text) as bytes from (
       select ${plain}, data, sum(pg_column_size(data)) over (order by seq ${order} rows between unbounded preceding and current row) - pg_column_size(data) as before
       from event where session_ulid = s.session_ulid and seq > $2 and ($5::text[] is null or type = any($5)) and ($6::text is null or turn_id = $6) order by seq ${order} limit $3
-    ) x where x.before < ${storedBytes}
+    ) x where x.before < $7
   ) y) e on true
 where s.${session} = $1 order by e.seq`;
 
@@ -32,6 +29,7 @@ export function eventPages(db: Database): Store["pages"] {
         a.textMost,
         a.types ?? null,
         a.turnId ?? null,
+        a.storedMost,
       ]);
       const first = rows[0];
       if (!first) return null;

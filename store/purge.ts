@@ -6,8 +6,10 @@ import { endGeneration } from "./session-end.ts";
 import type { Inspection, Purge, SessionRow } from "./rows.ts";
 import type { Store, Tx } from "./store.ts";
 
-/** What goes with a session; its own row, its head and its generations stay as its tombstone. */
-const tables = ["event", "delta", "turn", "input", "approval", "runner"] as const;
+/** What a purge says it deletes. */
+const counted = ["event", "delta", "turn", "input", "approval", "runner"] as const;
+/** What goes with a session; its own row, its head, its generations, and the verdicts of its chain stay. */
+const tables = ["limit_raise", "settle_watch", "turn_wait", "token", "launch", ...counted] as const;
 /** Rows in one transaction: fifty megabytes at once would run into the statement's time limit. */
 const atOnce = 2_000;
 
@@ -16,7 +18,7 @@ export function purgeStore(db: Database): Store["purge"] {
   return {
     async counts(sessionUlid) {
       const row = await db.row<Record<string, number>>(
-        `select ${tables.map((table) => `(select count(*) from ${table} where session_ulid = $1) as ${table}`).join(", ")},
+        `select ${counted.map((table) => `(select count(*) from ${table} where session_ulid = $1) as ${table}`).join(", ")},
           (select coalesce(sum(pg_column_size(data)), 0)::bigint from event where session_ulid = $1) as stored`,
         [sessionUlid],
       );

@@ -59,6 +59,14 @@ interface Call {
   body: string;
 }
 
+/** What a host of this revision puts into each request. */
+const revision = "2026-07-28";
+const _meta = {
+  "io.modelcontextprotocol/protocolVersion": revision,
+  "io.modelcontextprotocol/clientCapabilities": {},
+  "io.modelcontextprotocol/clientInfo": { name: "bench", version: "1" },
+};
+
 function mcp(site: Site, sessionUlid: string): (args: Record<string, unknown>) => Call {
   const url = new URL(site.gatewayUrl);
   const authorization = `Bearer ${readFileSync(join(site.stack.home, "token"), "utf8").trim()}`;
@@ -66,8 +74,15 @@ function mcp(site: Site, sessionUlid: string): (args: Record<string, unknown>) =
     port: Number(url.port),
     path: url.pathname,
     method: "POST",
-    headers: { authorization, "content-type": "application/json", accept: "application/json, text/event-stream" },
-    body: JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/call", params: { name: "pm_session", arguments: { sessionUlid, ...args } } }),
+    headers: {
+      authorization,
+      "content-type": "application/json",
+      accept: "application/json, text/event-stream",
+      "mcp-protocol-version": revision,
+      "mcp-method": "tools/call",
+      "mcp-name": "pm_session",
+    },
+    body: JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/call", params: { name: "pm_session", arguments: { sessionUlid, ...args }, _meta } }),
   });
 }
 

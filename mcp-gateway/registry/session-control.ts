@@ -25,6 +25,7 @@ export const sessionControls: Action[] = [
         .enum(["queue", "steer", "interrupt"])
         .optional()
         .describe("queue (default): after the turn; interrupt: end the turn first; steer: into the turn, where the agent can"),
+      approvalId: z.string().optional().describe("The question or plan that the prompt answers"),
     }),
     handle: (baton, caller, args) => baton.sessions.input(caller, given(args)),
   }),

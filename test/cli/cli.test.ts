@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync
 import { join } from "node:path";
 import { launchScripted } from "../faults/support/launch.ts";
 import { onStack } from "../faults/support/on-stack.ts";
+import { nodeProcess } from "../support/node-process.ts";
 import { temporaryDirectory } from "../support/temp-directory.ts";
 import { until } from "../support/until.ts";
 
@@ -108,6 +109,16 @@ test("status says what waits for whom, with the call to paste; answer gives it; 
   await on.baton.turnsEnded(sessionUlid, 1, 30_000);
   expect((await baton(["answer", "CLI-1/executor-1", "allow"])).stderr).toContain("Nothing is open");
   expect((await baton(["status"])).stdout).toContain("CLI-1/executor-1  idle");
+});
+
+test("status --watch says the next state when something changes", async () => {
+  const watch = nodeProcess(main, { args: ["status", "--watch", "--json"], env: { BATON_HOME: on.stack.home } });
+  await watch.line(/^\{.*\}$/m);
+  const sessionUlid = await launchScripted(on.baton, on.stack, { key: "WATCHED-1", turns: [[{ say: "x" }]] });
+  await watch.line(new RegExp(`"sessionUlid":"${sessionUlid}"`));
+  watch.signal("SIGTERM");
+  await watch.ended;
+  for (const line of watch.output().trim().split("\n")) expect(json(line)).toHaveProperty("waiting");
 });
 
 test("pm_health names versions, queues and, in detail, every process with its session", async () => {

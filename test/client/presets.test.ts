@@ -43,6 +43,8 @@ test("the built-in ones are always there; reviewers and auditors read", async ()
       expect(preset).toMatchObject({ builtIn: true, permissions: { mode: role === "coder" ? "approve-all" : "approve-reads" } });
     }
   expect(keys(await one.presets.list({ includeProviderDefaults: false }))).toEqual([]);
+  expect(found.find((p) => p.key === "coder-codex")).toMatchObject({ available: false, install: expect.stringContaining("npm install") });
+  expect(found.find((p) => p.key === "demo-executor")).toMatchObject({ available: true });
 });
 
 test("create, update, delete: a file of the same shape, a revision more with each change, the former ones kept", async () => {
@@ -99,6 +101,8 @@ test("one key, one change; another request with it is refused; what is refused t
       code: "INVALID_ARGUMENT",
       detail: { field },
     });
+  const long = { key: "bad", providerType: "scripted" as const, config: { scenario: { turns: [[{ say: "x".repeat(200_000) }]] } } };
+  await expect(one.presets.create(caller, long)).rejects.toMatchObject({ code: "LIMIT_EXCEEDED", detail: { field: "config" } });
   expect(keys(await one.presets.list())).not.toContain("bad");
   expect(await one.presets.create(caller, { ...acp("bad"), clientRequestId: refused })).toMatchObject({ revision: 1 });
 });
@@ -139,6 +143,15 @@ test("a session stores the revision and hash of what it was launched with", asyn
   await sql.end();
   expect(rows).toEqual([{ preset_revision: 1, preset_sha256: (preset as { sha256: string }).sha256 }]);
   expect(await one.presets.get("stored")).toMatchObject({ preset: { revision: 2 } });
+  await one.sessions.close(caller, { sessionUlid: String(data["sessionUlid"]) });
+});
+
+test("a preset without a worktree works in the repository itself", async () => {
+  const repositoryPath = repository(join(home, "in-place"));
+  await one.presets.create(caller, { key: "in-place", providerType: "scripted", worktree: { shouldCreateWorktree: false } });
+  const args = { clientRequestId: key(), actor: "@me", taskKey: "PLACE-1", launcherConfigKey: "in-place", task: { title: "x", repositoryPath } };
+  const { data } = await one.sessions.start(caller, args);
+  expect(data).toMatchObject({ worktreePath: repositoryPath, branchName: null });
   await one.sessions.close(caller, { sessionUlid: String(data["sessionUlid"]) });
 });
 

@@ -1,8 +1,9 @@
 import { join } from "node:path";
 import { run, type Tally } from "./tally.ts";
+import { toolFile } from "./tools.ts";
 
 const root = join(import.meta.dirname, "../..");
-const cli = join(root, "node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js");
+const cli = toolFile("inspector/clients/launcher/build/index.js");
 
 export interface Doors {
   url: string;

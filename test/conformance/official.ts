@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { run, type Tally } from "./tally.ts";
+import { toolFile } from "./tools.ts";
 
-const cli = join(import.meta.dirname, "../../node_modules/@modelcontextprotocol/conformance/dist/index.js");
+const cli = toolFile("conformance/dist/index.js");
 
 interface Check {
   id: string;

@@ -9,6 +9,7 @@ import { inspector } from "./inspector.ts";
 import { official } from "./official.ts";
 import type { Tally } from "./tally.ts";
 import { tokenProxy } from "./token-proxy.ts";
+import { installTools } from "./tools.ts";
 
 const root = join(import.meta.dirname, "../..");
 
@@ -20,6 +21,7 @@ const root = join(import.meta.dirname, "../..");
 process.exitCode = await main();
 
 async function main(): Promise<number> {
+  installTools();
   const started = Date.now();
   const own = ownBaton("baton-conformance-", { BATON_MCP_FIXTURES: join(import.meta.dirname, "fixtures.ts") });
   const output = mkdtempSync(join(tmpdir(), "baton-conformance-out-"));

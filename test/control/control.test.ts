@@ -53,7 +53,8 @@ describe("abort", () => {
     const tree: string[] = [];
     for (const name of ["top", "middle", "bottom"]) {
       tree.push(await launchScripted(on.baton, on.stack, { key: key(name), turns: [["hang"], [{ say: "well" }]] }));
-      if (tree.length > 1) await on.baton.query("update session set parent_ulid = $2 where session_ulid = $1", [tree.at(-1), tree.at(-2)]);
+      if (tree.length > 1)
+        await on.baton.query("update session set parent_ulid = $2, root_ulid = $3 where session_ulid = $1", [tree.at(-1), tree.at(-2), tree[0]]);
     }
     const [top = "", middle = "", bottom = ""] = tree;
     for (const session of tree) await working(session);
@@ -121,3 +122,21 @@ describe("run", () => {
     await sessions().abort(caller, { sessionUlid: session });
   }, 120_000);
 });
+
+test("a message that is longer than an answer may be is cut, and its resource has all of it", async () => {
+  const bytes = 400_000;
+  const session = await launchScripted(on.baton, on.stack, {
+    key: key("long"),
+    turns: [[{ say: "It begins: " }, { flood: { count: bytes / 1_000, bytes: 1_000 } }, { say: "that is all" }, { run: "true" }, { say: "the end" }]],
+  });
+  await on.baton.turnsEnded(session, 1, 60_000);
+  const answer = await door.call({ action: "events", sessionUlid: session, types: ["message.completed"], maxBytes: 204_800 });
+  const [cut] = answer.data!["events"] as { seq: number; truncated: boolean; bytes: number; resource: string; data: { text: string } }[];
+  expect(cut).toMatchObject({ truncated: true, resource: `session://${session}/transcript/${cut?.seq}` });
+  expect(cut?.data.text.length).toBeLessThan(204_800);
+  expect(cut?.bytes).toBeGreaterThan(bytes);
+  const whole = await door.read(cut?.resource ?? "");
+  expect(whole).toContain("x\n");
+  expect(whole.split("x".repeat(999)).length).toBe(bytes / 1_000 + 1);
+  expect(whole).toContain(`/transcript/${(cut?.seq ?? 0) + 1}`);
+}, 120_000);

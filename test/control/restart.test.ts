@@ -1,6 +1,6 @@
 import { rmSync } from "node:fs";
 import { launchScripted } from "../faults/support/launch.ts";
-import { onStack } from "../faults/support/on-stack.ts";
+import { kill, onStack } from "../faults/support/on-stack.ts";
 
 const caller = { principal: "local", actor: "@test" };
 const on = onStack({ start: ["engine", "host"], numbers: { BATON_KEEP_ALIVE_MS: "60000" } });
@@ -113,6 +113,31 @@ test("an agent that has lost its conversation goes on in the same turn with a ne
   await on.baton.turnsEnded(session, 3, 30_000);
   expect(await notices(session)).toHaveLength(2);
 }, 120_000);
+
+test.each(["runner.spawn.before", "runner.spawn.after", "prompt.sent"])(
+  "a host that is killed at %s while a new conversation begins: the next one goes on, the transcript is given once",
+  async (name) => {
+    const session = await launchScripted(on.baton, on.stack, { key: key(`killed-${name}`), turns: [[{ say: "one" }], [{ say: "two" }]] });
+    await on.baton.turnsEnded(session, 1, 30_000);
+    await on.baton.closeSession(session);
+    rmSync(`${on.stack.home}/agents/${session}`, { recursive: true, force: true });
+    await kill(on.host);
+    // The first passing is the agent's that does not find its conversation.
+    const host = await on.stack.startHost({ stop: { name, hit: 2, action: "kill" }, fired: `${on.stack.home}/fired-${name}` });
+    const died = new Promise((resolve) => host.once("exit", resolve));
+    await sessions().input(caller, { sessionUlid: session, prompt: "go on" });
+    await died;
+    on.host = await on.stack.startHost();
+    await on.baton.turnsEnded(session, 2, 60_000);
+    expect(await on.baton.outcomes(session)).toEqual(["completed", "completed"]);
+    expect(await notices(session)).toEqual([expect.stringContaining("session not found"), expect.stringContaining("transcript of 1 turn")]);
+    const [seen] = await on.baton.query<{ tokens: string }>("select result->'usage'->>'inputTokens' as tokens from turn where session_ulid = $1 and n = 2", [
+      session,
+    ]);
+    expect(Number(seen?.tokens)).toBeGreaterThan(150);
+  },
+  120_000,
+);
 
 test("a missing worktree is made again: the branch's commits, and what the last turn left uncommitted", async () => {
   const session = await launchScripted(on.baton, on.stack, {

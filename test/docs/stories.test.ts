@@ -12,12 +12,18 @@ const searchPath = (process.env["PATH"] ?? "")
   .split(delimiter)
   .filter((directory) => !["codex-acp", "claude-agent-acp"].some((name) => existsSync(join(directory, name))))
   .join(delimiter);
-const on = onStack({ start: ["engine", "host"], numbers: { PATH: searchPath } });
 let url: string;
 let client: Client;
+const on = onStack({
+  start: ["engine", "host"],
+  numbers: { PATH: searchPath },
+  before: async (stack) => {
+    ({ url } = await stack.startGateway());
+    stack.env["BATON_GATEWAY_URL"] = url;
+  },
+});
 
 beforeAll(async () => {
-  ({ url } = await on.stack.startGateway());
   client = new Client({ name: "story", version: "1" });
   const headers = { authorization: `Bearer ${readFileSync(join(on.stack.home, "token"), "utf8").trim()}` };
   await client.connect(new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } }));
@@ -55,6 +61,30 @@ test("README: an orchestrator delivers a task", async () => {
   expect(await send(get.tool, get.args)).toMatchObject({ ok: true, data: { task: { status: "verified" } } });
   // Once more from the beginning: the same task, the same session.
   for (const { tool, args } of [create, launch]) expect(await send(tool, args)).toMatchObject({ ok: true, data: { replayed: true } });
+}, 150_000);
+
+test("README: an agent launches an agent and sleeps until it is done", async () => {
+  const [launch, look, ...more] = calls("sleep");
+  if (!launch || !look) throw new Error("the story has two calls");
+  expect(more).toEqual([]);
+  // The scripted agent writes an earlier answer's field in its own way.
+  const looked = { ...look, args: JSON.parse(JSON.stringify(look.args).replaceAll(/<(\w+)>/g, "{{$1}}")) as object };
+  const turns = [[{ call: launch }, { say: "I sleep" }], { on: "has settled", steps: [{ say: "I am awake. " }, { call: looked }] }];
+  const task = { title: "Lead", repositoryPath: on.stack.repository };
+  const args = { clientRequestId: "lead-1", actor: "@me", taskKey: "LEAD-1", launcherConfigKey: "demo-executor", agentHandle: "lead", prompt: "go" };
+  const launched = await send("pm_session", { action: "launch_task", ...args, config: { scenario: { turns } }, task });
+  const lead = String(launched.data?.["sessionUlid"]);
+  await on.baton.turnsEnded(lead, 2, 90_000);
+  const said = await on.baton.query<{ text: string }>(
+    "select data->>'text' as text from event where session_ulid = $1 and type = 'message.completed' and data->>'role' = 'agent' order by seq",
+    [lead],
+  );
+  const text = said.map((row) => row.text).join("\n");
+  expect(text.indexOf("I sleep")).toBeLessThan(text.indexOf("I am awake"));
+  expect(text).toContain("src/greet.mjs");
+  expect(await on.baton.query("select source from input where session_ulid = $1", [lead])).toHaveLength(2);
+  const { data } = await on.baton.sdk.sessions.list({ contextRef: "LEAD-2" });
+  expect(data).toMatchObject({ sessions: [{ parentUlid: lead, lastTurn: { outcome: "completed" } }] });
 }, 150_000);
 
 test("README: an operator comes back in the morning to three stuck sessions", async () => {

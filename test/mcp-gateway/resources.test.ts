@@ -1,13 +1,17 @@
+import { join } from "node:path";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
-import { type Baton, openBaton } from "../../client/open-baton.ts";
+import { type Baton, type Caller, openBaton } from "../../client/open-baton.ts";
 import { waitLimit } from "../../mcp-gateway/long-polls.ts";
 import { bothRevisions, type Revisions } from "../../mcp-gateway/revisions.ts";
 import { createServer, subscribe } from "../../mcp-gateway/server.ts";
-import { batonOptions } from "../client/support.ts";
+import { batonOptions, repository } from "../client/support.ts";
 import { batch, claimedTurn, freshStore, said } from "../store/rows.ts";
+import { temporaryDirectory } from "../support/temp-directory.ts";
 import { until } from "../support/until.ts";
 
-const caller = { principal: "local" };
+const home = temporaryDirectory();
+const repositoryPath = join(home, "repository");
+const caller: Caller = { principal: "local" };
 const waits = waitLimit(4, 4);
 let fresh: Awaited<ReturnType<typeof freshStore>>;
 let baton: Baton;
@@ -16,11 +20,12 @@ const open: Client[] = [];
 
 beforeAll(async () => {
   fresh = await freshStore();
-  baton = await openBaton(batonOptions({ home: "/nonexistent", databaseUrl: fresh.url, instance: "test" }));
-  const parts = { baton: () => Promise.resolve(baton), caller, report: () => {}, waits, progressMs: 10_000 };
+  repository(repositoryPath);
+  baton = await openBaton(batonOptions({ home, databaseUrl: fresh.url, instance: "test" }));
+  const parts = (who: Caller) => ({ baton: () => Promise.resolve(baton), caller: who, report: () => {}, waits, progressMs: 10_000 });
   door = bothRevisions({
-    build: () => createServer(parts, { subscribable: true }),
-    subscribe: () => subscribe(parts),
+    build: (who) => createServer(parts(who), { subscribable: true }),
+    subscribe: (who) => subscribe(parts(who)),
     secret: "secret",
     largestBody: 1_000_000,
   });
@@ -36,9 +41,9 @@ afterAll(async () => {
 
 type Era = "legacy" | "auto";
 /** A client without a socket: its requests are handed to the door. */
-async function client(mode: Era): Promise<Client> {
+async function client(mode: Era, who: Caller = caller): Promise<Client> {
   const made = new Client({ name: "t", version: "1" }, { versionNegotiation: { mode } });
-  const fetch = (url: string | URL, init?: RequestInit) => door.fetch(new Request(url, init), caller);
+  const fetch = (url: string | URL, init?: RequestInit) => door.fetch(new Request(url, init), who);
   await made.connect(new StreamableHTTPClientTransport(new URL("http://127.0.0.1/mcp"), { fetch }));
   open.push(made);
   return made;
@@ -77,6 +82,9 @@ describe.each<[string, Era]>([
     const newest = await read(`/transcript/${lastSeq}`);
     expect(newest).toContain("second words");
     expect(newest).not.toContain("first words");
+    const { resourceTemplates } = await by.listResourceTemplates();
+    const paths = ["", "/transcript", "/transcript/{from}", "/events", "/events/{from}", "/prompt", "/config", "/spec"];
+    expect(resourceTemplates.map((template) => template.uriTemplate)).toEqual(paths.map((path) => `session://{ulid}${path}`));
     expect((await by.listResources()).resources.map((resource) => resource.uri)).toContain(`session://${ulid}`);
     const ref = { type: "ref/resource" as const, uri: "session://{ulid}" };
     expect((await by.complete({ ref, argument: { name: "ulid", value: ulid.slice(0, 24) } })).completion.values).toContain(ulid);
@@ -90,6 +98,27 @@ describe.each<[string, Era]>([
     "nonsense",
   ])("is told -32602 for the resource %s", async (uri) => {
     await expect((await client(era)).readResource({ uri })).rejects.toMatchObject({ code: -32602 });
+  });
+
+  test("reads what a session was made of", async () => {
+    const { data } = await baton.sessions.launch(
+      { ...caller, actor: "@test" },
+      {
+        clientRequestId: `made-${era}`,
+        actor: "@test",
+        taskKey: `MADE-${era}`,
+        launcherConfigKey: "demo-executor",
+        agentHandle: "executor",
+        prompt: "Say what you are made of.",
+        task: { title: "x", repositoryPath, projectKey: "MADE" },
+      },
+    );
+    const by = await client(era);
+    const read = async (path: string) =>
+      JSON.parse(((await by.readResource({ uri: `session://${String(data["sessionUlid"])}${path}` })).contents[0] as { text: string }).text) as unknown;
+    expect(await read("/prompt")).toMatchObject({ firstPrompt: expect.stringContaining("made of") });
+    expect(await read("/config")).toMatchObject({ preset: { key: "demo-executor" } });
+    expect(await read("/spec")).toEqual(expect.objectContaining({ prompt: expect.anything() }));
   });
 
   test("hears of a session that it subscribed to, and of no other", async () => {
@@ -127,5 +156,17 @@ describe.each<[string, Era]>([
         for (const leave of taken) leave();
       }
     });
+  });
+
+  test("neither reads nor hears of what another principal's is", async () => {
+    const { ulid } = await session("not yours");
+    const by = await client(era, { principal: "other" });
+    const uri = `session://${ulid}`;
+    await expect(by.readResource({ uri })).rejects.toMatchObject({ code: -32602 });
+    expect((await by.listResources()).resources).toEqual([]);
+    const ref = { type: "ref/resource" as const, uri: "session://{ulid}" };
+    expect((await by.complete({ ref, argument: { name: "ulid", value: "" } })).completion.values).toEqual([]);
+    if (era === "legacy") await expect(by.subscribeResource({ uri })).rejects.toMatchObject({ code: -32602 });
+    else expect((await by.listen({ resourceSubscriptions: [uri] })).honoredFilter.resourceSubscriptions ?? []).toEqual([]);
   });
 });

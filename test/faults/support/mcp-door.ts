@@ -14,6 +14,8 @@ export interface McpDoor {
   readonly url: string;
   /** `pm_session`, as an orchestrator calls it */
   call(args: Record<string, unknown>): Promise<DoorAnswer>;
+  /** a resource's text */
+  read(uri: string): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -26,6 +28,7 @@ export async function openMcpDoor(stack: Stack): Promise<McpDoor> {
   return {
     ...gateway,
     call: async (args) => (await client.callTool({ name: "pm_session", arguments: args })).structuredContent as unknown as DoorAnswer,
+    read: async (uri) => (await client.readResource({ uri })).contents.map((one) => ("text" in one ? String(one.text) : "")).join(""),
     close: () => client.close(),
   };
 }
