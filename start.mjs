@@ -39,6 +39,10 @@ const [name = "start", ...rest] = process.argv.slice(2);
 const command = commands[name];
 if (command === undefined) {
   const lines = Object.entries(commands).map(([key, { what }]) => `  node start.mjs ${key.padEnd(17)}${what}`);
+  if (["help", "--help", "-h"].includes(name)) {
+    console.log(`Baton, a durable runtime for coding agents.\n${lines.join("\n")}`);
+    process.exit(0);
+  }
   console.error(`There is no command ${JSON.stringify(name)}. There are:\n${lines.join("\n")}`);
   process.exit(2);
 }

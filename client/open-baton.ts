@@ -111,51 +111,11 @@ export function openBaton(options: BatonOptions): Promise<Baton> {
     sessions: {
       launch: (caller, args) => launch(deps, caller, args, "launch_task"),
       start: (caller, args) => launch(deps, caller, args, "start"),
-      input: (caller, args) =>
-        unlessPurged(
-          deps,
-          caller,
-          "input",
-          args,
-          () => input(deps, caller, args),
-          (data) => ({ data, next: [] }),
-        ),
-      run: (caller, args) =>
-        unlessPurged(
-          deps,
-          caller,
-          "run",
-          args,
-          () => run(deps, caller, args),
-          (data) => ({ data, next: [] }),
-        ),
-      abort: (caller, args) =>
-        unlessPurged(
-          deps,
-          caller,
-          "abort",
-          args,
-          () => abort(deps, caller, args),
-          (data) => data,
-        ),
-      close: (caller, args) =>
-        unlessPurged(
-          deps,
-          caller,
-          "close",
-          args,
-          () => close(deps, caller, args),
-          (data) => data,
-        ),
-      restart: (caller, args) =>
-        unlessPurged(
-          deps,
-          caller,
-          "restart",
-          args,
-          () => restart(deps, caller, args),
-          (data) => data,
-        ),
+      input: unlessPurged(deps, "input", input, answered),
+      run: unlessPurged(deps, "run", run, answered),
+      abort: unlessPurged(deps, "abort", abort, asData),
+      close: unlessPurged(deps, "close", close, asData),
+      restart: unlessPurged(deps, "restart", restart, asData),
       purge: (caller, args) => purge(deps, caller, args),
       respond: (caller, args) => respond(deps, caller, args),
       prompt: (args) => promptView(deps, args),
@@ -203,6 +163,9 @@ export function openBaton(options: BatonOptions): Promise<Baton> {
     },
   });
 }
+
+const asData = (data: Data): Data => data;
+const answered = (data: Data): InputAnswer => ({ data, next: [] });
 
 /** The store, opened once; a failed opening is tried again by the next call. */
 function lazyStore(options: BatonOptions): { get(): Promise<Store>; close(): Promise<void> } {

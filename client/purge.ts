@@ -23,7 +23,7 @@ export interface PurgeArgs {
   actor?: string;
 }
 
-const hostMs = 15_000;
+const hostMs = 25_000;
 const deletionMs = 20_000;
 
 /**
