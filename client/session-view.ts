@@ -176,9 +176,8 @@ export function fullView(found: SessionWithFacts, extra: { namespace: string; tu
 
 /** What of its limits a session has used. */
 function usedOf(row: FactsRow): Record<string, number> {
-  const { usage, completed, agentMs } = row.turns;
-  const turns = completed + (row.newest?.state === "running" ? 1 : 0);
-  return { wallSeconds: Math.round(agentMs / 1_000), turns, tokens: usage.inputTokens + usage.outputTokens, costMicros: usage.costMicros };
+  const { usage, begun, agentMs } = row.turns;
+  return { wallSeconds: Math.round(agentMs / 1_000), turns: begun, tokens: usage.inputTokens + usage.outputTokens, costMicros: usage.costMicros };
 }
 
 /** Can it go on, and how: with the agent's own conversation, with the transcript as context, or with nothing to remember. */

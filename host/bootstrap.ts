@@ -125,7 +125,10 @@ async function endFormer(note: string): Promise<void> {
   if (written === null) return;
   try {
     const former = JSON.parse(written) as { pid: number; bootId: string; startTicks: string };
-    if (isAlive(former)) endGroup(former.pid);
+    for (let waited = 0; isAlive(former) && waited < 5_000; waited += 20) {
+      endGroup(former.pid);
+      await sleep(20);
+    }
   } catch {
     // A note that was being written: its command had not been told to go.
   }

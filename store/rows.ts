@@ -105,7 +105,8 @@ export interface FactsRow extends Omit<SessionRow, "systemPrompt" | "args" | "pr
   hostAlive: boolean | null;
   /** `seq` of the newest turn's end */ endedSeq: number | null;
   /** can the agent go on with its conversation in another process; null: it did not say */ resumes: boolean | null;
-  turns: { total: number; completed: number; agentMs: number; usage: Usage };
+  /** `begun`: an agent was given their prompt */
+  turns: { total: number; completed: number; begun: number; agentMs: number; usage: Usage };
   /** without its final message */ newest: TurnRow | null;
   /** with at most 4,000 characters of it */ lastDone: TurnRow | null;
   /** inputs that no agent has taken to its end, with that of the open turn; oldest first, without prompts */

@@ -21,14 +21,14 @@ const factsSelect = `select ${plain.replaceAll(/\w+/g, "s.$&")}, s.args->'effect
   s.root_ulid,
   (select lease_until > clock_timestamp() from host where host.host_id = s.host_id) as host_alive,
   (select e.seq ${newest("turn.completed")}) as ended_seq, (select e.data->'resumable' ${newest("session.agent_ready")}) as resumes,
-  t.total, t.completed, t.agent_ms, t.input_tokens, t.output_tokens, t.cached_tokens, t.cost_micros,
+  t.total, t.completed, t.begun, t.agent_ms, t.input_tokens, t.output_tokens, t.cached_tokens, t.cost_micros,
   (select to_jsonb(x) from (select ${turn} from turn where turn.session_ulid = s.session_ulid order by n desc limit 1) x) as newest,
   (select to_jsonb(x) from (select ${turn}, left(final_message, 4000) as final_message from turn where turn.session_ulid = s.session_ulid and state = 'done' order by n desc limit 1) x) as last_done,
   (select jsonb_agg(to_jsonb(x) order by x.input_id) from (select ${pending} from input where input.session_ulid = s.session_ulid and state in ('recorded', 'accepted', 'delivering') order by input_id limit 100) x) as pending,
   (select jsonb_agg(to_jsonb(x) order by x.asked_at desc, x.approval_id) from (select ${approval}, ${askedSeq} from approval where approval.session_ulid = s.session_ulid and state = 'open' order by asked_at desc limit 50) x) as approvals
 from session s join head h using (session_ulid) left join generation g on g.session_ulid = s.session_ulid and g.generation = s.generation
 left join lateral (
-  select count(*) as total, count(*) filter (where state = 'done') as completed,
+  select count(*) as total, count(*) filter (where state = 'done') as completed, count(*) filter (where prompt_sent_at is not null) as begun,
     coalesce(sum(agent_ms), 0)::bigint as agent_ms,
     ${sum("inputTokens")} as input_tokens, ${sum("outputTokens")} as output_tokens, ${sum("cachedTokens")} as cached_tokens, ${sum("costMicros")} as cost_micros
   from turn where turn.session_ulid = s.session_ulid) t on true`;
@@ -87,6 +87,7 @@ type Raw = Omit<FactsRow, "newest" | "lastDone" | "pending" | "approvals" | "tur
   approvals: Json[] | null;
   total: number;
   completed: number;
+  begun: number;
   agentMs: number;
   inputTokens: number;
   outputTokens: number;
@@ -95,10 +96,10 @@ type Raw = Omit<FactsRow, "newest" | "lastDone" | "pending" | "approvals" | "tur
 };
 
 function toFacts(raw: Raw): FactsRow {
-  const { total, completed, agentMs, inputTokens, outputTokens, cachedTokens, costMicros, newest, lastDone, pending: waiting, approvals, ...row } = raw;
+  const { total, completed, begun, agentMs, inputTokens, outputTokens, cachedTokens, costMicros, newest, lastDone, pending: waiting, approvals, ...row } = raw;
   return {
     ...row,
-    turns: { total, completed, agentMs, usage: { inputTokens, outputTokens, cachedTokens, costMicros } },
+    turns: { total, completed, begun, agentMs, usage: { inputTokens, outputTokens, cachedTokens, costMicros } },
     newest: newest && inner<TurnRow>(newest),
     lastDone: lastDone && inner<TurnRow>(lastDone),
     pending: (waiting ?? []).map((one) => inner<InputRow>(one)),

@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { LaunchArgs } from "../../client/launch-plan.ts";
+import { startTicks } from "../../host/boot-identity.ts";
 import { kill, onStack } from "../faults/support/on-stack.ts";
 
 const caller = { principal: "local", actor: "@test" };
@@ -152,7 +153,7 @@ test("used-up turns are asked for before one starts, also across the death of th
   await on.baton.turnsEnded(sessionUlid, 3, 30_000);
   expect(await on.baton.outcomes(sessionUlid)).toEqual(["completed", "completed", "limit"]);
   expect(await texts(sessionUlid, "turn.started", "pid")).toHaveLength(2);
-  expect(await get(sessionUlid)).toMatchObject({ state: "idle" });
+  expect(await get(sessionUlid)).toMatchObject({ state: "idle", limits: { turns: 2, used: { turns: 2 } } });
 }, 120_000);
 
 test("silence and cost are limits, too; without anything that waits the agent is told to continue", async () => {
@@ -244,7 +245,7 @@ test("a bootstrap command that a dead host left running is ended and begun again
   await on.baton.eventually("it runs again", async () => lines().length === 2, 60_000);
   const [former, latter] = lines().map((line) => Number(line.split(" ")[1]));
   expect(former).not.toBe(latter);
-  expect(existsSync(`/proc/${former}`)).toBe(false);
+  expect(startTicks(former ?? 0)).toBe(null);
   writeFileSync(`${log}.go`, "");
   await on.baton.turnsEnded(sessionUlid, 1, 60_000);
   expect(lines()).toEqual([`begin ${former}`, `begin ${latter}`, `end ${latter}`]);
