@@ -192,6 +192,17 @@ test("each principal has its own sessions, the local operator sees all, and a sc
   ]);
 });
 
+test("processes, which name everybody's sessions, are shown to the local operator only", async () => {
+  const [operator, stranger] = [await person("local", ["session:read"]), await person("curious", ["session:read"])];
+  const insider = await agent(await launch(local, task("HEALTH-1")));
+  expect((await operator({ detail: true }, "pm_health")).data["processes"]).toEqual(expect.any(Array));
+  for (const call of [stranger, insider]) {
+    const answer = await call({ detail: true }, "pm_health");
+    expect(answer).toMatchObject({ ok: true, data: { postgres: { status: "ok" } } });
+    expect(answer.data).not.toHaveProperty("processes");
+  }
+});
+
 test("an agent reaches its own subtree, sees its task's sessions, talks with its reviewer, and finds nothing else", async () => {
   const top = await launch(local, task("TREE-1"));
   const child = await launch(below(top), task("TREE-2"));
