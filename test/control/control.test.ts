@@ -127,11 +127,12 @@ test("a message that is longer than an answer may be is cut, and its resource ha
   const bytes = 400_000;
   const session = await launchScripted(on.baton, on.stack, {
     key: key("long"),
-    turns: [[{ say: "It begins: " }, { flood: { count: bytes / 1_000, bytes: 1_000 } }, { say: "that is all" }, { run: "true" }, { say: "the end" }]],
+    turns: [[{ say: "it begins" }, { flood: { count: bytes / 1_000, bytes: 1_000 } }, { say: "that is all" }]],
   });
   await on.baton.turnsEnded(session, 1, 60_000);
   const answer = await door.call({ action: "events", sessionUlid: session, types: ["message.completed"], maxBytes: 204_800 });
-  const [cut] = answer.data!["events"] as { seq: number; truncated: boolean; bytes: number; resource: string; data: { text: string } }[];
+  type Said = { seq: number; truncated?: boolean; bytes: number; resource: string; data: { text: string } };
+  const cut = (answer.data!["events"] as Said[]).find((event) => event.truncated);
   expect(cut).toMatchObject({ truncated: true, resource: `session://${session}/transcript/${cut?.seq}` });
   expect(cut?.data.text.length).toBeLessThan(204_800);
   expect(cut?.bytes).toBeGreaterThan(bytes);
