@@ -48,7 +48,11 @@ export async function wait(deps: Deps, args: WaitArgs, signal?: AbortSignal): Pr
     const bell = store.feed.bell(names, signal);
     try {
       const rows = await find();
-      const looked = rows.map((row) => look(row, args.until ?? "attention", args.cursors?.[row.sessionUlid] ?? args.cursors?.[row.name]));
+      const unfinished = args.taskKey !== undefined && args.until === "closed" ? await openChains(store, rows) : new Set<string>();
+      const looked = rows.map((row) => {
+        const one = look(row, args.until ?? "attention", args.cursors?.[row.sessionUlid] ?? args.cursors?.[row.name]);
+        return unfinished.has(row.chainId ?? "") ? { ...one, met: false } : one;
+      });
       const chain = args.chainId === undefined ? null : await mustGetChain(store, args.chainId);
       const met = isMet(args, looked, chain);
       const left = deadline - performance.now();
@@ -65,6 +69,13 @@ export async function wait(deps: Deps, args: WaitArgs, signal?: AbortSignal): Pr
 function isMet(args: WaitArgs, looked: Looked[], chain: ChainRow | null): boolean {
   if (chain) return chain.state === "ended" || (args.until !== "closed" && looked.some((one) => one.attention.length > 0));
   return args.mode === "all" ? looked.length > 0 && looked.every((one) => one.met) : looked.some((one) => one.met);
+}
+
+/** A chain closes its sessions before it says what became of the task: who waits for the task waits for that, too. */
+async function openChains(store: Store, rows: FactsRow[]): Promise<Set<string>> {
+  const ids = [...new Set(rows.flatMap((row) => row.chainId ?? []))];
+  const chains = await Promise.all(ids.map((id) => store.chains.get(id)));
+  return new Set(chains.flatMap((chain) => (chain?.state === "open" ? [chain.chainId] : [])));
 }
 
 /** Fifty final messages would be too long an answer. */

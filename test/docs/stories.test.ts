@@ -56,6 +56,10 @@ test("README: an orchestrator delivers a task", async () => {
   expect(await send(create.tool, create.args)).toMatchObject({ ok: true });
   const launched = await send(launch.tool, launch.args);
   expect(launched).toMatchObject({ ok: true, data: { chainId: expect.any(String) } });
+  // Who waits for the task instead of the chain waits for its end as well: the task's status is decided when the answer comes.
+  const task = { action: "wait", taskKey: "GREET-1", until: "closed", mode: "all", waitMs: 25_000 };
+  await on.baton.eventually("the end of the task", async () => (await send("pm_session", task)).data?.["met"] === true, 120_000);
+  expect(await send(get.tool, get.args)).toMatchObject({ data: { task: { status: "verified" } } });
   const args = filledIn(wait.args, launched.data ?? {});
   await on.baton.eventually("the end of the chain", async () => (await send(wait.tool, args)).data?.["met"] === true, 120_000);
   expect(await send(get.tool, get.args)).toMatchObject({ ok: true, data: { task: { status: "verified" } } });
