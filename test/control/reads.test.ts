@@ -50,6 +50,8 @@ async function turn(sessionUlid: string): Promise<{ turnId: string; end(more?: R
   return {
     turnId,
     async end(more = {}) {
+      // Only a turn that began counts as used.
+      await store.turns.start({ sessionUlid, epoch: claim.head.epoch, owner: "o", turnId, runnerId: "r", pid: 1 });
       const result = { outcome: "completed" as const, usage, providerSessionId: "thread", ...more };
       await store.turns.complete({
         sessionUlid,
