@@ -20,7 +20,7 @@ export function nodeProcess(script: string, a: { args?: string[]; env?: Record<s
   const [program = process.execPath, ...args] = dieWithParent("KILL", [process.execPath, script, ...(a.args ?? [])]);
   const child = spawn(program, args, {
     cwd: a.cwd,
-    env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...a.env },
+    env: { PATH: process.env["PATH"], HOME: process.env["HOME"], XDG_CACHE_HOME: process.env["XDG_CACHE_HOME"], ...a.env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let text = "";
