@@ -1,6 +1,5 @@
 import { ulid } from "ulid";
 import { BatonError } from "../contracts/failures.ts";
-import { pmStatus, sessionState } from "../contracts/session-status.ts";
 import type { SessionRow } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
 import type { Caller } from "./caller.ts";
@@ -8,7 +7,7 @@ import type { Deps } from "./deps.ts";
 import { busy, deliver, isBusy, nextPrompt, refuseSleep } from "./input.ts";
 import { checkPrompt } from "./launch-plan.ts";
 import { findSession, record, requestKey, sourceOf, storedAnswer } from "./requests.ts";
-import { loadFacts, resumable } from "./session-view.ts";
+import { launchedView, loadFacts, resumable } from "./session-view.ts";
 
 export interface RestartArgs {
   clientRequestId: string;
@@ -95,21 +94,10 @@ async function startWoken(deps: Deps, store: Store, sessionUlid: string): Promis
 }
 
 async function answer(store: Store, ids: RestartIds, replayed: boolean): Promise<Record<string, unknown>> {
-  const { row, facts } = await loadFacts(store, ids);
-  const { state } = sessionState(facts);
+  const found = await loadFacts(store, ids);
+  const { row } = found;
   return {
-    sessionUlid: row.sessionUlid,
-    name: row.name,
-    workflowId: row.workflowId,
-    contextRef: row.contextRef,
-    taskKey: row.taskKey,
-    providerType: row.provider,
-    targetAgentHandle: row.agentHandle,
-    worktreePath: row.worktreePath,
-    branchName: row.branchName,
-    workspace: row.workspace,
-    status: pmStatus(state),
-    state,
+    ...launchedView(found),
     generation: ids.generation,
     resumed: ids.resumed,
     providerSessionId: row.providerSessionId,

@@ -55,6 +55,25 @@ function turnFact(turn: TurnRow): TurnFact {
   };
 }
 
+/** A session as launches and restarts answer it. */
+export function launchedView({ row, facts }: SessionWithFacts): Record<string, unknown> {
+  const { state } = sessionState(facts);
+  return {
+    sessionUlid: row.sessionUlid,
+    name: row.name,
+    workflowId: row.workflowId,
+    contextRef: row.contextRef,
+    taskKey: row.taskKey,
+    providerType: row.provider,
+    targetAgentHandle: row.agentHandle,
+    worktreePath: row.worktreePath,
+    branchName: row.branchName,
+    workspace: row.workspace,
+    status: pmStatus(state),
+    state,
+  };
+}
+
 /** A session as `list` and `get` begin. */
 function commonView({ row, facts }: SessionWithFacts): Record<string, unknown> {
   const { state } = sessionState(facts);

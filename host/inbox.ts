@@ -7,28 +7,11 @@ import type { Keeper } from "./keeper.ts";
 import type { WorkspaceMaker } from "./make-workspace.ts";
 import { attachLiving, closeRunner } from "./obtain-runner.ts";
 import { inspectSession, purgeOnce } from "./purge.ts";
+import { watchRows } from "./watch-rows.ts";
 
 /** What doors and activities leave for a host: pokes, answers, runners to end. Rows stay until they are done; a notification is only a hint. */
 export function watchInbox(deps: HostDeps, keeper: Keeper, beats: Beats, workspaces: WorkspaceMaker): { stop(): void } {
   const working = new Set<number>();
-
-  let looking = false;
-  let again = false;
-
-  /** One look at a time: with a silent Postgres each would hold a connection. */
-  async function look(): Promise<void> {
-    again = true;
-    if (looking) return;
-    looking = true;
-    try {
-      while (again) {
-        again = false;
-        await lookOnce();
-      }
-    } finally {
-      looking = false;
-    }
-  }
 
   async function lookOnce(): Promise<void> {
     for (const row of await deps.store.hosts.takeInbox(deps.config.hostId)) {
@@ -85,14 +68,7 @@ export function watchInbox(deps: HostDeps, keeper: Keeper, beats: Beats, workspa
     return true;
   }
 
-  const seldom = setInterval(() => void look().catch(() => undefined), 1_000);
-  const unlisten = deps.store.feed.onInbox(deps.config.hostId, () => void look().catch(() => undefined));
-  return {
-    stop() {
-      clearInterval(seldom);
-      unlisten();
-    },
-  };
+  return watchRows(deps, lookOnce);
 }
 
 /** Ends the runner of a session in which no turn runs; `closed`: only if the session still is; `turnId`: only if its agent is still at that turn. */

@@ -3,6 +3,7 @@ import type { HostDeps } from "./deps.ts";
 import type { HeldTurn } from "./held-turn.ts";
 import type { Keeper } from "./keeper.ts";
 import { pause, resume } from "./pause.ts";
+import { watchRows } from "./watch-rows.ts";
 
 /**
  * Agents that wait for sessions which they launched: their slots are free for those. A door says so in a row, asks there for the slot when the
@@ -12,23 +13,6 @@ export function watchWaits(deps: HostDeps, keeper: Keeper): { stop(): void } {
   /** by wait: the turn that it paused */
   const paused = new Map<string, HeldTurn>();
   const ending = new Set<string>();
-  let looking = false;
-  let again = false;
-
-  /** One look at a time, and another one if something was said meanwhile. */
-  async function look(): Promise<void> {
-    again = true;
-    if (looking) return;
-    looking = true;
-    try {
-      while (again) {
-        again = false;
-        await lookOnce();
-      }
-    } finally {
-      looking = false;
-    }
-  }
 
   async function lookOnce(): Promise<void> {
     const rows = await deps.store.waits.ofHost(deps.config.hostId);
@@ -71,12 +55,5 @@ export function watchWaits(deps: HostDeps, keeper: Keeper): { stop(): void } {
     void held.connection?.request({ cmd: "silence", expected }).catch(() => undefined);
   }
 
-  const seldom = setInterval(() => void look().catch(() => undefined), 1_000);
-  const unlisten = deps.store.feed.onInbox(deps.config.hostId, () => void look().catch(() => undefined));
-  return {
-    stop() {
-      clearInterval(seldom);
-      unlisten();
-    },
-  };
+  return watchRows(deps, lookOnce);
 }

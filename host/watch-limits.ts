@@ -14,7 +14,7 @@ export interface LimitWatch {
   end(): void;
 }
 
-/** Was any limit set for the session? None can be added later. */
+/** Was any limit set for the session? An answer raises a limit that was set, and brings no new one (session_limits in store/migrations). */
 export const isLimited = (session: SessionRow): boolean => Object.keys((session.args["effective"] as EffectiveLaunch).limits ?? {}).length > 0;
 const unlimited = (held: HeldTurn): Allowance => ({ limits: {}, used: { wallSeconds: 0, turns: 0, tokens: 0, costMicros: 0 }, agentMs: held.turn.agentMs });
 

@@ -1,6 +1,6 @@
 import { decide, type Permissions } from "../../providers/permission-rules.ts";
 
-const cwd = "/work/tree";
+const cwd = "/checkout";
 type Rules = NonNullable<Permissions["permissionRules"]>;
 const says = (mode: Permissions["permissionMode"], call: object, permissionRules: Rules = [], outsideWorkspace?: "ask" | "deny") =>
   decide({ cwd, permissionMode: mode, permissionRules, ...(outsideWorkspace ? { outsideWorkspace } : {}) }, call as never).decision;

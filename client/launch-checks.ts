@@ -1,0 +1,82 @@
+import { BatonError } from "../contracts/failures.ts";
+import type { EffectiveLaunch } from "../contracts/preset.ts";
+import type { SessionRow } from "../store/rows.ts";
+import type { Store, Tx } from "../store/store.ts";
+import { agentsArgs, launcherOf } from "./agent-launch.ts";
+import { type Caller, viewerOf } from "./caller.ts";
+import type { Deps } from "./deps.ts";
+import { planChain } from "./launch-chain.ts";
+import { type LaunchArgs, type LaunchPlan, planLaunch } from "./launch-plan.ts";
+import { mustNotWiden } from "./no-wider.ts";
+import { supersedeIdle } from "./supersede.ts";
+
+/** A launch that has nothing against it but what only its transaction can tell. */
+export interface Checked {
+  /** `told`: the session that hears of the new one's settling */
+  plan: LaunchPlan & { told: string | null };
+  roles: Awaited<ReturnType<typeof planChain>> | null;
+  /** the session whose agent launches */
+  launcher: SessionRow | null;
+  /** the session whose tree is the base */
+  baseOf: SessionRow | null;
+}
+/** All that can be refused before the transaction. */
+export async function planChecked(deps: Deps, store: Store, caller: Caller, args: LaunchArgs, action: "launch_task" | "start"): Promise<Checked> {
+  const launcher = await launcherOf(store, caller);
+  const agents = launcher && (await agentsArgs(store, launcher, args));
+  const plan = await planLaunch(deps, store, caller, agents?.args ?? args);
+  if (args.chain && (action === "start" || args.run === false))
+    throw new BatonError("INVALID_ARGUMENT", "A chain runs at once: leave run out.", { field: "run" });
+  const roles = args.chain ? await planChain(deps, args.chain) : null;
+  if (launcher) mustNotWiden(launcher, [{ ...plan, field: "launcherConfigKey" }, ...(roles ? everyRole(roles) : [])], plan.workspace.repositoryPath);
+  const base = agents?.baseOf ? await store.sessions.get(agents.baseOf) : null;
+  const parent = launcher ?? plan.parent;
+  if (args.onSettled && !parent)
+    throw new BatonError("INVALID_ARGUMENT", "onSettled tells the session that launches: give its parentUlid, or leave onSettled out and wait.", {
+      field: "onSettled",
+    });
+  return {
+    plan: { ...plan, told: args.onSettled && parent ? parent.sessionUlid : null },
+    roles,
+    launcher,
+    baseOf: base?.repositoryPath === plan.workspace.repositoryPath ? base : null,
+  };
+}
+
+function everyRole(roles: Awaited<ReturnType<typeof planChain>>): { effective: EffectiveLaunch; field: string }[] {
+  const auditor = roles.auditor ? [{ ...roles.auditor, field: "chain.auditor" }] : [];
+  return [...roles.reviewers.map((reviewer) => ({ ...reviewer, field: "chain.reviewers" })), ...auditor];
+}
+
+/** The next one goes on where the former one stopped, unless the caller says where to start; an agent's launch at the tree it named. */
+export function baseFor(plan: LaunchPlan, superseded: SessionRow | null, baseOf: SessionRow | null): string {
+  const former = plan.workspace.baseAsked ? null : superseded?.candidate?.commit;
+  return former ?? baseOf?.candidate?.commit ?? baseOf?.headAtStart ?? plan.workspace.baseRef;
+}
+
+/** Closes an idle session in the way. Error: CONFLICT_STATE when it works, or another one works in the same repository itself. */
+export async function makeRoom(store: Store, tx: Tx, plan: LaunchPlan, caller: Caller): Promise<SessionRow | null> {
+  const viewer = viewerOf(caller);
+  const open = viewer && (await store.sessions.openFor(tx, plan));
+  // To take a place is to close who has it: only of one's own, and nothing is said of others.
+  if (open && !(await store.reach.rules(tx, viewer, open.sessionUlid)))
+    throw new BatonError("CONFLICT_STATE", `Another "${plan.agentHandle}" works on ${plan.contextRef} as ${plan.role}: launch with another agentHandle.`, {
+      field: "agentHandle",
+      currentState: "open",
+    });
+  const superseded = await supersedeIdle(store, tx, plan);
+  const other = plan.workspace.branch === null ? await store.launches.inRepository(tx, plan.workspace.repositoryPath) : null;
+  if (!other) return superseded;
+  if (viewer && !(await store.reach.rules(tx, viewer, other.sessionUlid)))
+    throw new BatonError("CONFLICT_STATE", `Another session works in ${plan.workspace.repositoryPath} itself, and only one may.`, {
+      field: "worktree.disabled",
+    });
+  throw new BatonError("CONFLICT_STATE", `Session ${other.sessionUlid} (${other.name}) works in ${plan.workspace.repositoryPath} itself, and only one may.`, {
+    field: "worktree.disabled",
+    currentState: "open",
+    next: [
+      { tool: "pm_session", args: { action: "input", sessionUlid: other.sessionUlid, prompt: "…" }, why: "give it more to do" },
+      { tool: "pm_session", args: { action: "close", sessionUlid: other.sessionUlid }, why: "end it, then launch again" },
+    ],
+  });
+}
