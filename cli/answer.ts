@@ -27,7 +27,7 @@ export async function answer(argv: string[], env: Environment): Promise<number> 
     const reason = values.reason === undefined ? {} : { reason: values.reason };
     const result = await pm.send("pm_session", { action: "respond", approvalId, decision, ...reason, clientRequestId: ulid() });
     if (values.json) console.log(JSON.stringify(result));
-    else tell(result);
+    else tell(result, reference);
     return codeOf(result);
   });
 }
@@ -49,7 +49,9 @@ function tellWhich(found: Approval[], reference: string): number {
   return exitCodes.refused;
 }
 
-function tell({ data, error }: Envelope): void {
+function tell({ data, error }: Envelope, reference: string): void {
+  if (error?.code === "NOT_FOUND")
+    return console.error(`NOT_FOUND: there is neither an approval nor a session "${reference}". What waits for somebody: baton status.`);
   if (error) return console.error(`${error.code}: ${error.message}`);
   const decision = (data?.["answer"] as { decision?: string } | undefined)?.decision ?? "";
   console.log(data?.["applied"] === false ? `Answered already: ${decision}, by ${String(data["by"])}.` : `Answered: ${decision}.`);

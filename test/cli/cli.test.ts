@@ -101,7 +101,7 @@ test("status says what waits for whom, with the call to paste; answer gives it; 
   expect(text.stdout).not.toContain("\u001b");
 
   const none = await baton(["answer", "NO-1/executor-1", "allow"]);
-  expect([none.code, none.stderr]).toEqual([1, expect.stringContaining("NOT_FOUND")]);
+  expect([none.code, none.stderr]).toEqual([1, expect.stringMatching(/NOT_FOUND.*neither an approval nor a session.*baton status/)]);
   const given = await baton(["answer", "CLI-1/executor-1", "allow"]);
   expect([given.code, given.stdout]).toEqual([0, "Answered: allow.\n"]);
   const late = await baton(["answer", waiting.approvalId, "deny"]);
