@@ -83,5 +83,6 @@ function sessionArgs(config: Config, chain: ChainRow, row: Pick<SessionRow, "ses
     summary: `${row.name} (${row.provider})`,
     beatTimeoutMs: config.hostBeatTimeoutMs,
     turnAttempts: config.turnAttempts,
+    workspaceIn: "turn",
   };
 }

@@ -26,7 +26,16 @@ async function inspect(git: Git, repositoryPath: string, baseRef?: string): Prom
   if (!isAbsolute(repositoryPath)) throw wrong("repositoryPath", `"${repositoryPath}" is not an absolute path.`);
   if (baseRef !== undefined && !/^[A-Za-z0-9][A-Za-z0-9._/@^~-]{0,199}$/.test(baseRef))
     throw wrong("baseRef", `"${baseRef}" is no name of a branch, tag or commit.`);
-  // At once: each is a process, and a launch waits for all of them.
+  // All in one process: a launch waits for it.
+  const all = await git(repositoryPath, ["rev-parse", "--show-toplevel", "HEAD^{commit}", `${baseRef ?? "HEAD"}^{commit}`, "--abbrev-ref", "HEAD", "--"]);
+  const [path, head, base, branch] = all?.split("\n") ?? [];
+  if (path && branch && [head, base].every((id) => /^[0-9a-f]{40,64}$/.test(id ?? "")))
+    return { path, head: head!, base: base!, headBranch: branch === "HEAD" ? null : branch };
+  return pieceByPiece(git, repositoryPath, baseRef);
+}
+
+/** Git did not say all of it: what is missing? */
+async function pieceByPiece(git: Git, repositoryPath: string, baseRef?: string): Promise<RepositoryFacts> {
   const [path, head, headBranch, asked] = await Promise.all([
     git(repositoryPath, ["rev-parse", "--show-toplevel"]),
     git(repositoryPath, ["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]),

@@ -49,6 +49,7 @@ export function sessionArgs(
     summary: `${row.name} (${row.provider})`,
     beatTimeoutMs: options.hostBeatTimeoutMs,
     turnAttempts: options.turnAttempts,
+    workspaceIn: "turn",
     ...(inputId === undefined ? {} : { inputId }),
   };
 }

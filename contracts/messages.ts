@@ -37,6 +37,8 @@ export interface SessionArgs {
   summary: string;
   beatTimeoutMs: number;
   turnAttempts: number;
+  /** `turn`: the host makes the workspace in the first turn. Absent, of sessions that began before this was so: by an activity of its own */
+  workspaceIn?: "turn";
   /** what continue-as-new carries over */
   carried?: { queue: string[]; seen: string[]; workspaceReady: boolean; turns: number };
 }

@@ -7,7 +7,8 @@ import type { HeadRow, InputRow, SessionRow, TurnRow } from "../store/rows.ts";
 /** A turn that this keeper owns, from its claim to its report. */
 export interface HeldTurn {
   readonly turn: TurnRow;
-  readonly session: SessionRow;
+  /** read again when its first turn has made its workspace */
+  session: SessionRow;
   readonly input: InputRow;
   readonly head: HeadRow;
   /** taken over from a dead worker, not handed out by Temporal just now */

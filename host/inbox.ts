@@ -2,15 +2,15 @@ import type { ApprovalDecision } from "../contracts/provider.ts";
 import type { HostInboxRow } from "../store/rows.ts";
 import type { Beats } from "./beats.ts";
 import type { HostDeps } from "./deps.ts";
+import type { ExpectedLaunches } from "./expect-launch.ts";
 import { answer } from "./follow-turn.ts";
 import type { Keeper } from "./keeper.ts";
-import type { WorkspaceMaker } from "./make-workspace.ts";
 import { attachLiving, closeRunner } from "./obtain-runner.ts";
 import { inspectSession, purgeOnce } from "./purge.ts";
 import { watchRows } from "./watch-rows.ts";
 
 /** What doors and activities leave for a host: pokes, answers, runners to end. Rows stay until they are done; a notification is only a hint. */
-export function watchInbox(deps: HostDeps, keeper: Keeper, beats: Beats, workspaces: WorkspaceMaker): { stop(): void } {
+export function watchInbox(deps: HostDeps, keeper: Keeper, beats: Beats, launches: ExpectedLaunches): { stop(): void } {
   const working = new Set<number>();
 
   async function lookOnce(): Promise<void> {
@@ -33,7 +33,7 @@ export function watchInbox(deps: HostDeps, keeper: Keeper, beats: Beats, workspa
       return true;
     }
     if (row.kind === "prepare") {
-      await workspaces.expect(row.sessionUlid);
+      await launches.expect(row.sessionUlid);
       return true;
     }
     if (row.kind === "inspect") {
@@ -41,7 +41,7 @@ export function watchInbox(deps: HostDeps, keeper: Keeper, beats: Beats, workspa
       return true;
     }
     if (row.kind === "purge") {
-      await keeper.held.get(row.sessionUlid)?.ended;
+      await Promise.all([keeper.held.get(row.sessionUlid)?.ended, launches.handOver(row.sessionUlid)]);
       await endIdleRunner(deps, row.sessionUlid, "session_closed", { closed: true });
       await purgeOnce(deps, row.sessionUlid);
       return true;
@@ -54,7 +54,7 @@ export function watchInbox(deps: HostDeps, keeper: Keeper, beats: Beats, workspa
       // The session is over in its rows: nobody wants this turn any more.
       const session = await deps.store.sessions.get(row.sessionUlid);
       if (held && session && session.closedAt !== null && session.generation === held.turn.generation) held.abort.abort();
-      await held?.ended;
+      await Promise.all([held?.ended, launches.handOver(row.sessionUlid)]);
       if (turnId === undefined) await endIdleRunner(deps, row.sessionUlid, "session_closed", { closed: true });
       else await endIdleRunner(deps, row.sessionUlid, "turn_given_up", { turnId });
       return true;

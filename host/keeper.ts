@@ -7,8 +7,11 @@ import type { StoredResult, TurnRow } from "../store/rows.ts";
 import { awaitBudget } from "./await-budget.ts";
 import { AttemptLost, Fenced, type HostDeps } from "./deps.ts";
 import { type HeldTurn, interrupted } from "./held-turn.ts";
+import type { ExpectedLaunches } from "./expect-launch.ts";
+import { firstWorkspace, WorkspaceFailed } from "./first-workspace.ts";
+import type { WorkspaceMaker } from "./make-workspace.ts";
 import { leaveSlot, takeSlot } from "./pause.ts";
-import { reportAttemptLost, reportResult, turnResult } from "./report.ts";
+import { reportAttemptLost, reportResult, reportWorkspaceFailed, turnResult } from "./report.ts";
 import { workTurn } from "./turn.ts";
 import { workspacePlan } from "./workspace-plan.ts";
 
@@ -23,7 +26,7 @@ export interface Keeper {
   dropAll(): Promise<void>;
 }
 
-export function createKeeper(deps: HostDeps): Keeper {
+export function createKeeper(deps: HostDeps, workspaces: WorkspaceMaker, launches: ExpectedLaunches): Keeper {
   const held = new Map<string, HeldTurn>();
 
   async function claim(a: RunTurnArgs & { runId?: string | undefined }, taskToken: string | null): Promise<HeldTurn | TurnResult | "gone"> {
@@ -68,7 +71,7 @@ export function createKeeper(deps: HostDeps): Keeper {
     const log = { sessionUlid: turn.sessionUlid, turnId: turn.turnId, attempt: turn.attempt, epoch: mine.head.epoch };
     deps.log.info(log, mine.adopted ? "turn adopted" : "turn claimed");
     try {
-      const end = (await awaitBudget(deps, mine)) ?? (await withSlot(deps, mine, () => workTurn(deps, mine)));
+      const end = (await awaitBudget(deps, mine)) ?? (await firstWorkspace(deps, workspaces, mine)) ?? (await withSlot(deps, mine, () => work(mine)));
       await finish(deps, mine, end);
       deps.log.info(log, "turn reported");
     } catch (error) {
@@ -84,9 +87,16 @@ export function createKeeper(deps: HostDeps): Keeper {
         }
         return await reportAttemptLost(deps, turn, error.message, error.respawned);
       }
+      if (error instanceof WorkspaceFailed) return await reportWorkspaceFailed(deps, turn, error.message);
       deps.log.error({ ...log, error: String((error as Error).stack ?? error) }, "turn interrupted by an error; claiming it again");
       void reclaim(turn);
     }
+  }
+
+  async function work(mine: HeldTurn): Promise<TurnEnd> {
+    // Two that start its agent at once would fence each other.
+    await launches.handOver(mine.turn.sessionUlid);
+    return workTurn(deps, mine);
   }
 
   /** After an error of the store or the disk the same path as after a death: claim, look at what is there, go on. */

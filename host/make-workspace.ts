@@ -21,8 +21,18 @@ export interface WorkspaceMaker {
 const keptMs = 30_000;
 
 export function workspaceMaker(deps: HostDeps): WorkspaceMaker {
-  /** made, or being made, ahead; each is handed out once, so that nobody is told of a workspace that has gone since */
-  const ahead = new Map<string, Promise<Made>>();
+  /** being made, or made ahead; each is forgotten when somebody had it, so that nobody is told of a workspace that has gone since */
+  const making = new Map<string, Promise<Made>>();
+
+  function begin(session: SessionRow): Promise<Made> {
+    const made = prepare(session);
+    making.set(session.sessionUlid, made);
+    return made;
+  }
+
+  function forget(sessionUlid: string, made: Promise<Made>): void {
+    if (making.get(sessionUlid) === made) making.delete(sessionUlid);
+  }
 
   async function prepare(session: SessionRow): Promise<Made> {
     const made = await deps.workspaces.prepare({ ...(await restorePlan(deps, session)), baseRef: await baseOf(session) });
@@ -49,25 +59,25 @@ export function workspaceMaker(deps: HostDeps): WorkspaceMaker {
   }
 
   return {
-    make(session) {
-      const expected = ahead.get(session.sessionUlid);
-      ahead.delete(session.sessionUlid);
-      return expected ?? prepare(session);
+    async make(session) {
+      // One at a time for a session: a turn that was aborted leaves one behind that is still at work.
+      const made = making.get(session.sessionUlid) ?? begin(session);
+      try {
+        return await made;
+      } finally {
+        forget(session.sessionUlid, made);
+      }
     },
     async expect(sessionUlid) {
       const session = await deps.store.sessions.get(sessionUlid);
-      if (!session || session.closedAt !== null || session.workspace !== "pending" || ahead.has(sessionUlid)) return;
-      const made = prepare(session);
-      ahead.set(sessionUlid, made);
-      const forget = (): void => {
-        if (ahead.get(sessionUlid) === made) ahead.delete(sessionUlid);
-      };
+      if (!session || session.closedAt !== null || session.workspace !== "pending" || making.has(sessionUlid)) return;
+      const made = begin(session);
       try {
         await made;
-        setTimeout(forget, keptMs).unref();
+        setTimeout(forget, keptMs, sessionUlid, made).unref();
       } catch (error) {
-        // The activity that asks tries again by itself, and is the one that reports.
-        forget();
+        forget(sessionUlid, made);
+        // The turn that asks tries again by itself, and is the one that reports.
         if (!(error instanceof BatonError)) deps.log.warn({ sessionUlid, error: String(error) }, "a workspace could not be prepared ahead of its turn");
       }
     },

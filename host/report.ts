@@ -32,6 +32,12 @@ export async function reportAttemptLost(deps: HostDeps, turn: TurnRow, message: 
   await untilAnswered(deps, turn, (token) => deps.completion.fail(token, failure));
 }
 
+/** Tells the workflow that the session can have no workspace: it ends as failed. */
+export async function reportWorkspaceFailed(deps: HostDeps, turn: TurnRow, message: string): Promise<void> {
+  const failure = ApplicationFailure.nonRetryable(message.slice(0, 2_000), failureTypes.workspaceFailed);
+  await untilAnswered(deps, turn, (token) => deps.completion.fail(token, failure));
+}
+
 async function untilAnswered(deps: HostDeps, turn: TurnRow, send: (token: Uint8Array) => Promise<void>): Promise<void> {
   if (!turn.taskToken) return;
   const token = Buffer.from(turn.taskToken, "base64");

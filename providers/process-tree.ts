@@ -43,6 +43,7 @@ export const lives = (one: ProcessRef): boolean => startTicks(one.pid) === one.s
 
 /** Everything below these processes, however deep, whatever its session or group; without the roots. */
 export function descendants(roots: readonly ProcessRef[]): ProcessRef[] {
+  if (roots.length === 0) return [];
   const rows = allRows();
   const inside = new Set(roots.filter(lives).map((one) => one.pid));
   const found: ProcessRef[] = [];

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Owner, RunnerCommand, RunnerConnection, RunnerControl, RunnerNotice, RunnerReply, RunnerSpec } from "../contracts/runner-protocol.ts";
 import { lineReader } from "../providers/json-lines.ts";
 import { exitCodes } from "./exit-codes.ts";
-import { standbyRunner } from "./standby.ts";
+import { standbyRunners } from "./standby.ts";
 
 /** Why there is no connection. */
 export class RunnerGone extends Error {
@@ -27,11 +27,11 @@ const spawnMs = 30_000;
 /**
  * @param options.nodePath the Node that runs runners; `mainPath` is `runner/main.ts`
  * @param options.env where the allow list is taken from
- * @param options.standbyLog keep one process ready for the next session; what it prints goes to this file. Default: none is kept
+ * @param options.standbyLog keep processes ready for the next sessions; what they print goes to this file. Default: none is kept
  */
 export function runnerControl(options: RunnerProgram & { standbyLog?: string }): RunnerControl {
   const { standbyLog } = options;
-  const take = standbyLog === undefined ? () => null : standbyRunner(() => startProcess(options, "--standby", standbyLog));
+  const take = standbyLog === undefined ? () => null : standbyRunners(() => startProcess(options, "--standby", standbyLog));
   return { spawn: (spec, started) => spawnRunner(options, spec, take(), started), attach };
 }
 
@@ -76,7 +76,7 @@ async function spawnRunner(
   });
 
   await started();
-  for (const end = performance.now() + spawnMs; performance.now() < end; await sleep(15)) {
+  for (const end = performance.now() + spawnMs; performance.now() < end; await sleep(5)) {
     try {
       return await attach({ socketPath: spec.socketPath, sessionUlid, runnerId, epoch: spec.epoch, owner: spec.owner });
     } catch (error) {

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { RunnerSpec } from "../contracts/runner-protocol.ts";
 import type { Sink } from "../contracts/provider.ts";
 import { acpDriver } from "../providers/acp.ts";
-import { killUntilNone, markedProcesses } from "../providers/process-tree.ts";
+import { killUntilNone, markedProcesses, type ProcessRef } from "../providers/process-tree.ts";
 import { serveControl } from "./control-server.ts";
 import type { ControlServer } from "./control-server.ts";
 import { epochFile } from "./epoch-file.ts";
@@ -54,8 +54,9 @@ if (seen && (seen.epoch > spec.epoch || (seen.epoch === spec.epoch && seen.owner
   leave(exitCodes.fenced, `epoch ${seen.epoch} was here, ours is ${spec.epoch}`);
 epochs.write({ epoch: spec.epoch, owner: spec.owner });
 
-// A dead predecessor's agent would be a second writer in the worktree.
-const survivors = await killUntilNone(() => markedProcesses(launch.sessionUlid, (runnerId) => runnerId !== launch.runnerId), 10_000);
+// A dead predecessor's agent would be a second writer in the worktree. The session's first runner has none: each wrote its epoch before its agent.
+const strangers = (): ProcessRef[] => (seen === null ? [] : markedProcesses(launch.sessionUlid, (runnerId) => runnerId !== launch.runnerId));
+const survivors = await killUntilNone(strangers, 10_000);
 if (survivors.length > 0) leave(exitCodes.survivors, `these processes of the session do not die: ${survivors.map((one) => one.pid).join(", ")}`);
 
 let control: ControlServer | null = null;

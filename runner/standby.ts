@@ -1,34 +1,38 @@
 import type { ChildProcess } from "node:child_process";
 
-/** After this pause the next one is started: not while the agent of the former one starts. */
+/** So many are ready: the next one starts while the agent of a launch does, and would not be there for a launch right behind it. */
+const kept = 2;
+/** After this pause one more is started: not while the agent of the former one starts. */
 const pauseMs = 250;
 
 /**
- * Keeps one runner process ready that has loaded its program and belongs to no session yet, so that a launch does not wait for Node.
- * Returns the way to take it (null: none is ready; another follows a little later). It is told its spec file's name on its stdin;
+ * Keeps runner processes ready that have loaded their program and belong to no session yet, so that a launch does not wait for Node.
+ * Returns the way to take one (null: none is ready; more follow a little later). It is told its spec file's name on its stdin;
  * when its starter dies before that, its stdin ends and it leaves.
  * @param start makes the process; its stdin must be a pipe
  */
-export function standbyRunner(start: () => ChildProcess): () => ChildProcess | null {
-  let waiting: ChildProcess | null = null;
+export function standbyRunners(start: () => ChildProcess): () => ChildProcess | null {
+  const waiting: ChildProcess[] = [];
 
   function prepare(): void {
     const child = start();
     const lost = (): void => {
-      if (waiting === child) waiting = null;
+      const at = waiting.indexOf(child);
+      if (at >= 0) waiting.splice(at, 1);
     };
     child.once("error", lost);
     child.once("exit", lost);
     child.stdin?.on("error", lost); // it died a moment ago
-    waiting = child;
+    waiting.push(child);
+    if (waiting.length < kept) due = soon();
   }
 
-  let due = setTimeout(prepare, pauseMs).unref();
+  const soon = (): NodeJS.Timeout => setTimeout(prepare, pauseMs).unref();
+  let due = soon();
   return () => {
-    const child = waiting;
-    waiting = null;
+    const child = waiting.shift() ?? null;
     clearTimeout(due);
-    due = setTimeout(prepare, pauseMs).unref();
+    due = soon();
     return child;
   };
 }

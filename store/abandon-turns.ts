@@ -32,7 +32,10 @@ export async function abandonTurns(
   );
   const outcome = a.outcome ?? (a.reason === "aborted" ? "interrupted" : "failed");
   for (const { turnId, inputId, attempt } of open) {
-    const failure = outcome === "failed" ? { failure: { class: a.reason, message: `The turn was given up: ${a.reason}.`, retryable: true } } : {};
+    const failure =
+      outcome === "failed"
+        ? { failure: { class: a.reason.split(":", 1)[0] ?? a.reason, message: `The turn was given up: ${a.reason}.`, retryable: true } }
+        : {};
     const result: StoredResult = { outcome, ...failure, usage: noUsage, providerSessionId: session?.providerSessionId ?? null };
     // What no agent got is said to have failed; only what reached one is consumed.
     await failInputs(db, tx, a.sessionUlid, [inputId], a.reason);

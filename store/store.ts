@@ -204,6 +204,8 @@ export interface Store {
   };
 
   turns: {
+    /** Claims an open session that nothing has claimed yet, before its first turn, for an agent that is started ahead; the epoch, or null: there is nothing to start ahead. */
+    claimAhead(a: { sessionUlid: string; owner: string }): Promise<number | null>;
     /** The one claim function (fresh attempt and adoption), one transaction, head locked. A fresh claim inserts the turn (appends `turn.queued`) and marks its input accepted. `taskToken` null keeps the stored one (adoption). */
     claim(a: {
       sessionUlid: string;

@@ -14,6 +14,14 @@ export const turnColumns =
 export function turnStore(db: Database): Store["turns"] {
   return {
     claim: (a) => db.transaction((tx) => claim(db, tx, a)),
+    claimAhead: async (a) =>
+      (
+        await db.row<{ epoch: number }>(
+          `update head h set epoch = 1, owner = $2 from session s
+          where h.session_ulid = $1 and h.epoch = 0 and h.owner is null and s.session_ulid = $1 and s.closed_at is null and s.workspace = 'ready' returning h.epoch`,
+          [a.sessionUlid, a.owner],
+        )
+      )?.epoch ?? null,
     get: (sessionUlid, turnId) => db.row<TurnRow>(`select ${turnColumns} from turn where session_ulid = $1 and turn_id = $2`, [sessionUlid, turnId]),
     list: (sessionUlid) => db.rows<TurnRow>(`select ${turnColumns} from turn where session_ulid = $1 order by n`, [sessionUlid]),
     unreported: (hostId) =>

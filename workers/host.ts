@@ -11,6 +11,7 @@ import { createBeats } from "../host/beats.ts";
 import type { HostDeps } from "../host/deps.ts";
 import { createHostActivities } from "../host/host-activities.ts";
 import { hostLease } from "../host/host-lease.ts";
+import { expectedLaunches } from "../host/expect-launch.ts";
 import { endIdleRunner, watchInbox } from "../host/inbox.ts";
 import { socketDirectory } from "../host/runner-paths.ts";
 import { createKeeper, lost } from "../host/keeper.ts";
@@ -63,8 +64,9 @@ export async function runHostWorker(
     log.error({ hostId: config.hostId }, "another instance took this host over; leaving");
     process.exit(75);
   });
-  const keeper = createKeeper(deps);
   const workspaceMaking = workspaceMaker(deps);
+  const launches = expectedLaunches(deps, workspaceMaking);
+  const keeper = createKeeper(deps, workspaceMaking, launches);
   const beats = createBeats(deps, keeper);
   const native = await connectPatiently("Temporal", log, () => NativeConnection.connect({ address }));
   const worker = await Worker.create({
@@ -76,7 +78,7 @@ export async function runHostWorker(
     shutdownGraceTime: "2s",
   });
   beats.start();
-  const inbox = watchInbox(deps, keeper, beats, workspaceMaking);
+  const inbox = watchInbox(deps, keeper, beats, launches);
   const waits = watchWaits(deps, keeper);
   const adopted = await keeper.adoptAll();
   const running = worker.run();
@@ -88,6 +90,7 @@ export async function runHostWorker(
   inbox.stop();
   waits.stop();
   beats.stop();
+  await launches.stop();
   await stopAgents(deps, keeper);
   kept.stop();
   workspaces.end();

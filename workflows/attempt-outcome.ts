@@ -7,6 +7,8 @@ export type AttemptLoss =
   | { kind: "cancelled" }
   /** the session's rows are gone */
   | { kind: "gone" }
+  /** it cannot have a workspace, nor can any other turn of the session */
+  | { kind: "workspace_failed"; why: string }
   /** try again; `counts`: towards the limit of attempts; `wait`: not at once */
   | { kind: "lost"; counts: boolean; wait: boolean; why: string };
 
@@ -18,6 +20,7 @@ export function readAttemptError(error: unknown): AttemptLoss {
   if (cause instanceof TimeoutFailure) return { kind: "lost", counts: false, wait: false, why: `timeout: ${cause.timeoutType}` };
   if (!(cause instanceof ApplicationFailure)) return { kind: "lost", counts: true, wait: true, why: String(cause) };
   if (cause.type === failureTypes.sessionGone) return { kind: "gone" };
+  if (cause.type === failureTypes.workspaceFailed) return { kind: "workspace_failed", why: cause.message };
   // A shutdown of the host or a second claim cost the agent nothing.
   if (cause.type === failureTypes.fenced) return { kind: "lost", counts: false, wait: true, why: cause.message };
   if (cause.type === failureTypes.attemptLost) return { kind: "lost", counts: wasRespawned(cause), wait: false, why: cause.message };

@@ -6,7 +6,12 @@ import { show } from "./session-state.ts";
 import type { SessionState } from "./session-state.ts";
 
 /** How a turn ended for the workflow. Without a `result` no row says so yet. */
-export type TurnEnding = { kind: "result"; result: TurnResult } | { kind: "cancelled" } | { kind: "exhausted"; why: string } | { kind: "gone" };
+export type TurnEnding =
+  | { kind: "result"; result: TurnResult }
+  | { kind: "cancelled" }
+  | { kind: "exhausted"; why: string }
+  | { kind: "workspace_failed"; why: string }
+  | { kind: "gone" };
 
 /** Runs one turn: attempts until one brings a result, the turn is cancelled, or too many had to start the agent again. */
 export async function runTurn(state: SessionState, turnId: string): Promise<TurnEnding> {

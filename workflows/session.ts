@@ -49,18 +49,20 @@ async function live(state: SessionState): Promise<SessionEnd> {
       await condition(() => state.queue.waiting.length > 0 || state.closing !== null);
     }
     if (state.closing !== null) return end(state, "closed", state.closing);
-    const failure = state.workspaceReady ? null : await prepareWorkspace(state);
+    const failure = state.workspaceReady || state.args.workspaceIn === "turn" ? null : await prepareWorkspace(state);
     if (failure !== null) return failure;
     // An abort or a close may have come while the workspace was made.
     const turnId = state.closing === null ? dequeue(state.queue) : undefined;
     if (turnId === undefined) continue;
     const ending = await runTurn(state, turnId);
     if (ending.kind === "gone") return { state: "gone", reason: "the session's rows are gone", turns: state.turns };
+    if (ending.kind === "workspace_failed") return workspaceFailed(state, [turnId], ending.why);
     await settle(state, turnId, ending);
     await rollOver(state);
   }
 }
 
+/** For sessions that began when the workspace was not yet made in the first turn. */
 async function prepareWorkspace(state: SessionState): Promise<SessionEnd | null> {
   const scope = new CancellationScope({ cancellable: true });
   const { sessionUlid, hostQueue, beatTimeoutMs } = state.args;
@@ -77,12 +79,17 @@ async function prepareWorkspace(state: SessionState): Promise<SessionEnd | null>
     const cause = error instanceof ActivityFailure ? error.cause : error;
     if (cause instanceof ApplicationFailure && cause.type === failureTypes.sessionGone)
       return { state: "gone", reason: "the session's rows are gone", turns: state.turns };
-    await dropInputs(state, removeFrom(state.queue, state.queue.waiting), "workspace_failed");
-    return end(state, "failed", cause instanceof Error ? `workspace_failed: ${cause.message.slice(0, 500)}` : "workspace_failed");
+    return workspaceFailed(state, [], cause instanceof Error ? cause.message : null);
   }
 }
 
-async function settle(state: SessionState, turnId: string, ending: Exclude<TurnEnding, { kind: "gone" }>): Promise<void> {
+/** `inputIds`: what no longer waits and fails too. */
+async function workspaceFailed(state: SessionState, inputIds: string[], why: string | null): Promise<SessionEnd> {
+  await dropInputs(state, [...inputIds, ...removeFrom(state.queue, state.queue.waiting)], "workspace_failed");
+  return end(state, "failed", why === null ? "workspace_failed" : `workspace_failed: ${why.slice(0, 500)}`);
+}
+
+async function settle(state: SessionState, turnId: string, ending: Exclude<TurnEnding, { kind: "gone" | "workspace_failed" }>): Promise<void> {
   const { sessionUlid } = state.args;
   if (ending.kind === "result") {
     const { outcome, candidate, failure, consumedInputIds } = ending.result;

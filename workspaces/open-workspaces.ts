@@ -10,7 +10,7 @@ import { openGit } from "./git.ts";
 import { checkObjectId, checkPlan, checkRefPart, checkRevision, checkTreePath, inPlace } from "./names.ts";
 import { dropRefs, holdings, type Holdings, keepUnmerged } from "./purge.ts";
 import { createSerialize } from "./repository-lock.ts";
-import { findRepository, gitDirOf, inRepository, resolveCommit, treeOf, type Repository } from "./repository.ts";
+import { gitDirOf, inRepository, repositoryFinder, resolveCommit, treeOf, type Repository } from "./repository.ts";
 import { snapshotIfDirty } from "./snapshot.ts";
 import { readTree } from "./tree.ts";
 import { sweepViews, withView, type View } from "./view.ts";
@@ -27,13 +27,14 @@ export interface WorkspacesOptions {
 export function openWorkspaces(options: WorkspacesOptions): Workspaces {
   const { home } = options;
   const git = openGit(options.environment ?? { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/homebrew/bin", HOME: homedir() });
+  const findRepository = repositoryFinder(git);
   const serialize = createSerialize();
   void sweepViews(home).catch(() => {}); // junk only: the next start tries again
 
   async function repositoryOf(plan: WorkspacePlan): Promise<Repository> {
     await mkdir(home, { recursive: true, mode: 0o700 });
     await checkPlan(home, plan);
-    return findRepository(git, plan.repositoryPath);
+    return findRepository(plan.repositoryPath);
   }
 
   async function viewOf<T>(repository: Repository, workTree: string, body: (view: View) => Promise<T>): Promise<T> {
@@ -69,7 +70,7 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
 
   return {
     async inspectRepository(repositoryPath) {
-      const repository = await findRepository(git, repositoryPath);
+      const repository = await findRepository(repositoryPath);
       const head = await git.try(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"], { cwd: repository.path });
       if (head.code !== 0)
         throw new BatonError(
@@ -92,14 +93,14 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
       // Per worktree: two tries of one session must not see each other's half. Per repository, inside: only the `add`.
       return serialize(plan.path, async () => {
         const known = await findWorktree(repository, plan.path);
-        const { start, fresh } = await reserveStart(git, repository, plan);
+        const { start, fresh, untouched } = await reserveStart(git, repository, plan);
         if (known && (await isReady(known, plan))) return { path: plan.path, head: start };
         await readBaseline(git, home, repository.commonDir);
         const dir = await serialize(repository.commonDir, () => addWorktree(git, repository, plan, start)).catch(async (error: unknown) => {
           if (fresh && error instanceof BatonError) await forgetStart(git, repository, plan);
           throw error;
         });
-        const head = await headOf(git, repository, dir, start);
+        const head = untouched ? start : await headOf(git, repository, dir, start);
         const restored = await treeToRestore(git, repository, plan, head);
         await viewOf(repository, plan.path, (view) => populate(git, view, dir, head, restored, plan.template));
         return { path: plan.path, head: start };
@@ -156,7 +157,7 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
       checkRevision("from", from);
       checkRevision("to", to);
       if (path !== undefined) checkTreePath("path", path);
-      const repository = await findRepository(git, repositoryPath);
+      const repository = await findRepository(repositoryPath);
       const trees = await Promise.all([from, to].map((revision) => treeOf(git, repository, revision)));
       const [a, b] = trees;
       if (!a || !b) throw new BatonError("INVALID_ARGUMENT", `"${a ? to : from}" names no commit or tree in ${repository.path}.`, { field: a ? "to" : "from" });

@@ -1,4 +1,4 @@
-import { realpath } from "node:fs/promises";
+import { lstat, realpath } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { BatonError } from "../contracts/failures.ts";
 import type { Git } from "./git.ts";
@@ -10,10 +10,31 @@ export interface Repository {
   commonDir: string;
 }
 
-/** Finds the repository that holds `path`. Error: INVALID_ARGUMENT with what to do. */
-export async function findRepository(git: Git, path: string): Promise<Repository> {
-  checkAbsolute("repositoryPath", path);
-  const real = await realpath(path).catch(() => refuse(`${path} does not exist. Give the absolute path of a git repository on this machine.`));
+/** Finds the repository that holds a path. Error: INVALID_ARGUMENT with what to do. */
+export type FindRepository = (path: string) => Promise<Repository>;
+
+/** Asks git once for a repository: as long as the same directory is its `.git`, the answer is the same. */
+export function repositoryFinder(git: Git): FindRepository {
+  const known = new Map<string, { repository: Repository; gitDir: string }>();
+  return async (path) => {
+    checkAbsolute("repositoryPath", path);
+    const real = await realpath(path).catch(() => refuse(`${path} does not exist. Give the absolute path of a git repository on this machine.`));
+    const gitDir = await directoryId(join(real, ".git"));
+    const before = known.get(real);
+    if (before !== undefined && before.gitDir === gitDir) return before.repository;
+    const repository = await findRepository(git, path, real);
+    if (gitDir !== null && repository.commonDir === join(real, ".git")) known.set(real, { repository, gitDir });
+    return repository;
+  };
+}
+
+/** Tells one directory from another at the same place; null: there is none (a link or a file is none). */
+async function directoryId(path: string): Promise<string | null> {
+  const found = await lstat(path, { bigint: true }).catch(() => null);
+  return found?.isDirectory() ? `${found.dev}:${found.ino}:${found.birthtimeNs}` : null;
+}
+
+async function findRepository(git: Git, path: string, real: string): Promise<Repository> {
   const found = await git.try(["rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir"], { cwd: real });
   if (found.code !== 0)
     refuse(
@@ -46,6 +67,20 @@ export async function treeOf(git: Git, repository: Repository, revision: string)
 export async function readRef(git: Git, repository: Repository, ref: string): Promise<string | null> {
   const found = await git.try(["show-ref", "--verify", "--hash", "--", ref], inRepository(repository));
   return found.code === 0 ? found.stdout.toString("utf8").trim() : null;
+}
+
+/** The objects that these refs hold, by full name; those that are not there are not in it. One process, however many. */
+export async function readRefs(git: Git, repository: Repository, refs: string[]): Promise<Map<string, string>> {
+  // A pattern also matches what lies below it, as if it were a folder.
+  const found = await git.run(["for-each-ref", "--format=%(refname) %(objectname)", "--", ...refs], inRepository(repository));
+  const held = found.split("\n").map((line) => line.split(" ") as [string, string]);
+  return new Map(held.filter(([ref]) => refs.includes(ref)));
+}
+
+/** Creates refs at a commit, in this order, all or (unless git is killed in the middle) none. False: not done, whatever the reason. */
+export async function createRefs(git: Git, repository: Repository, refs: string[], commit: string): Promise<boolean> {
+  const input = refs.map((ref) => `create ${ref}\0${commit}\0`).join("");
+  return (await git.try(["update-ref", "-m", "baton", "--stdin", "-z"], { ...inRepository(repository), input })).code === 0;
 }
 
 /** Creates a ref, never moves one. False: it is there already. */

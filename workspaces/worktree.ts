@@ -4,7 +4,7 @@ import { BatonError } from "../contracts/failures.ts";
 import type { WorkspacePlan } from "../contracts/workspaces.ts";
 import type { Git } from "./git.ts";
 import { checkObjectId } from "./names.ts";
-import { createRef, inRepository, readRef, resolveCommit, treeOf, worktreesDir, type Repository } from "./repository.ts";
+import { createRef, createRefs, inRepository, readRef, readRefs, resolveCommit, treeOf, worktreesDir, type Repository } from "./repository.ts";
 import type { View } from "./view.ts";
 
 /** Written into the worktree's administrative directory after its files are complete; before that no agent has run in it. */
@@ -25,23 +25,29 @@ export async function findWorktree(repository: Repository, path: string): Promis
 
 /**
  * The commit at which the session starts, the same at every repeat, and its branch. The ref is written before the branch:
- * it tells a retry after a crash that the branch is ours. `fresh`: no former try had come this far.
+ * it tells a retry after a crash that the branch is ours. `fresh`: no former try had come this far; `untouched`: and the branch was made just now.
  * Error: CONFLICT_STATE when somebody else has the branch.
  */
-export async function reserveStart(git: Git, repository: Repository, plan: WorkspacePlan): Promise<{ start: string; fresh: boolean }> {
+export async function reserveStart(git: Git, repository: Repository, plan: WorkspacePlan): Promise<{ start: string; fresh: boolean; untouched: boolean }> {
   const branchRef = plan.branch === null ? null : `refs/heads/${plan.branch}`;
-  const stored = await readRef(git, repository, startRef(plan));
-  if (stored === null && branchRef !== null && (await readRef(git, repository, branchRef)) !== null) throw branchTaken(plan);
+  const own = branchRef === null ? [startRef(plan)] : [startRef(plan), branchRef];
+  // Asked at once, whether or not it will be needed: each is a process, and a launch waits for all of them.
+  const base = resolveCommit(git, repository, "baseRef", plan.baseRef);
+  base.catch(() => undefined);
+  const held = await readRefs(git, repository, own);
+  const stored = held.get(startRef(plan)) ?? null;
+  if (stored === null && branchRef !== null && held.has(branchRef)) throw branchTaken(plan);
 
-  const start = stored ?? (await resolveCommit(git, repository, "baseRef", plan.baseRef));
+  const start = stored ?? (await base);
+  if (stored === null && (await createRefs(git, repository, own, start))) return { start, fresh: true, untouched: true };
   const fresh = stored === null && (await createRef(git, repository, startRef(plan), start));
-  if (branchRef === null) return { start, fresh };
+  if (branchRef === null) return { start, fresh, untouched: false };
   try {
     await createRef(git, repository, branchRef, start); // false: made by a former try, maybe with work on it by now
   } catch (error) {
     throw new BatonError("CONFLICT_STATE", `The branch ${plan.branch} cannot be made: ${(error as Error).message}`, { field: "branch" });
   }
-  return { start, fresh };
+  return { start, fresh, untouched: false };
 }
 
 /** The commit at which the session started; null: it never did. */

@@ -107,7 +107,13 @@ test("bootstrap commands run once before the first turn; one that fails is the e
 
   const bad = await start(["echo it broke >&2; exit 3", "touch never"]);
   await on.baton.eventually("it failed", async () => (await get(bad))["status"] === "FAILED", 30_000);
-  expect(await get(bad)).toMatchObject({ workspace: "failed", turns: { total: 0 } });
+  expect(await get(bad)).toMatchObject({ workspace: "failed", turns: { total: 1 } });
+  await on.baton.turnsEnded(bad, 1, 30_000);
+  const [ended] = await on.baton.query<{ outcome: string; class: string }>(
+    "select result->>'outcome' outcome, result->'failure'->>'class' class from turn where session_ulid = $1",
+    [bad],
+  );
+  expect(ended).toEqual({ outcome: "failed", class: "workspace_failed" });
   expect(await texts(bad, "session.workspace_failed", "message")).toEqual([expect.stringMatching(/command 1 .*failed with code 3: it broke/s)]);
   expect(await texts(bad, "command.started", "command")).toHaveLength(1);
 }, 90_000);

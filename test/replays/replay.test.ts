@@ -12,7 +12,8 @@ interface Recorded {
   history: { events: Record<string, unknown>[] };
 }
 
-const names = readdirSync(import.meta.dirname)
+/** `former/`: of workflows that worked in a way that none is started in any more; never recorded again. */
+const names = readdirSync(import.meta.dirname, { recursive: true, encoding: "utf8" })
   .filter((name) => name.endsWith(".json"))
   .sort();
 const read = (name: string): Recorded => JSON.parse(readFileSync(join(import.meta.dirname, name), "utf8")) as Recorded;
@@ -30,10 +31,9 @@ async function replay(histories: { name: string; recorded: Recorded }[]): Promis
 }
 
 describe("histories of former runs", () => {
-  test("there are sessions and chains", () => {
-    expect(names).toEqual(
-      expect.arrayContaining(["session-turns.json", "session-abort.json", "session-carried.json", "chain-two-rounds.json", "chain-cancelled.json"]),
-    );
+  test("there are sessions and chains, as they are made today and as they were", () => {
+    const some = ["session-turns.json", "session-abort.json", "session-carried.json", "chain-two-rounds.json", "chain-cancelled.json"];
+    expect(names).toEqual(expect.arrayContaining(some.flatMap((name) => [name, join("former", name)])));
   });
 
   test("each replays on the workflows of today: open sessions live through an upgrade (row 28)", async () => {

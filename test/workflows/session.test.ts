@@ -174,18 +174,20 @@ describe("session", () => {
     await handle.terminate();
   });
 
-  test("a workspace that cannot be made fails the session", async () => {
+  test("a workspace that cannot be made fails the session, with all that waited for it", async () => {
     const other = await openTrial({
-      prepareWorkspace: async () => {
+      runTurn: async () => {
         throw ApplicationFailure.nonRetryable("no such commit", failureTypes.workspaceFailed);
       },
     });
     await other.startHost();
-    const args = other.args({ inputId: ulid() });
+    const [first, second] = [ulid(), ulid()];
+    const args = other.args({ carried: { queue: [first, second], seen: [], workspaceReady: false, turns: 0 } });
     const handle = await other.startSession(args);
     expect(await handle.result()).toMatchObject({ state: "failed", reason: "workspace_failed: no such commit" });
     expect(other.of("endSession")).toHaveLength(1);
-    expect(other.of("runTurn")).toHaveLength(0);
+    expect(other.of("runTurn")).toHaveLength(1);
+    expect(other.of("failInputs")).toEqual([{ sessionUlid: args.sessionUlid, inputIds: [first, second], reason: "workspace_failed" }]);
     await history(other.client, handle.workflowId, "session-workspace-failed");
     await other.close();
   });
@@ -194,8 +196,9 @@ describe("session", () => {
     const other = await openTrial({});
     const args = other.args({ inputId: ulid() });
     const handle = await other.startSession(args);
+    await until("the turn is scheduled", async () => ((await handle.query("state")) as { turnId: string | null }).turnId === args.inputId);
     await handle.signal("close", { reason: "no host" });
-    expect(await handle.result()).toMatchObject({ state: "closed", reason: "no host", turns: 0 });
+    expect(await handle.result()).toMatchObject({ state: "closed", reason: "no host", turns: 1 });
     await other.close();
   });
 

@@ -58,6 +58,7 @@ export async function openTrial(activities: Partial<Activities>) {
       summary: "trial",
       beatTimeoutMs: 5_000,
       turnAttempts: 3,
+      workspaceIn: "turn",
       ...more,
     }),
     startSession: (args: SessionArgs) => client.workflow.start("session", { workflowId: args.sessionUlid, taskQueue: engineQueue(instance), args: [args] }),

@@ -148,4 +148,20 @@ export const mutations: Mutation[] = [
     test: `${races}/host-side.test.ts`,
     title: "each turn is tried again in the agent's own conversation",
   },
+  {
+    protection: "no more agents are started ahead of their turns than there are slots",
+    file: "host/expect-launch.ts",
+    find: "if (stopped || ahead.has(sessionUlid) || deps.slots.free <= ahead.size) return;",
+    replace: "if (stopped || ahead.has(sessionUlid)) return;",
+    test: "test/faults/expected-launch.test.ts",
+    title: "a session that is closed before its turn leaves no agent",
+  },
+  {
+    protection: "an agent that was started ahead is the session's to end",
+    file: "store/turns.ts",
+    find: "h.epoch = 0 and h.owner is null and s.session_ulid = $1 and s.closed_at is null and s.workspace = 'ready' returning h.epoch",
+    replace: "h.epoch = 0 and s.session_ulid = $1 and s.workspace = 'none' returning h.epoch",
+    test: "test/faults/expected-launch.test.ts",
+    title: "the agent is started while its first turn is on its way",
+  },
 ];
