@@ -6,6 +6,7 @@ import { history } from "./cases/history.ts";
 import { idle } from "./cases/idle.ts";
 import { inputLatency } from "./cases/input.ts";
 import { launch } from "./cases/launch.ts";
+import { longReads } from "./cases/long-reads.ts";
 import { reads } from "./cases/reads.ts";
 import { recovery } from "./cases/recovery.ts";
 import { soak } from "./cases/soak.ts";
@@ -19,11 +20,11 @@ export const benchmarks: Benchmark[] = [
   deltas("deltas-1", 1, 50),
   deltas("deltas", 50, 50),
   deltas("live-100", 100, 20),
-
   append(1),
   append(10),
   append(100),
   reads,
+  longReads,
   recovery,
   history,
   idle,

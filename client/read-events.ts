@@ -24,8 +24,6 @@ export const longestWaitMs = 25_000;
 /** As JSON, bytes. */
 const smallestEvent = 120;
 const largestEvent = 4_194_304;
-/** Where all of a log is looked at: of events as they are stored, bytes. */
-const mostStored = 8_388_608;
 
 type EventPage = NonNullable<Awaited<ReturnType<Store["pages"]["read"]>>>;
 
@@ -43,7 +41,7 @@ export async function events(deps: Deps, args: EventsArgs, signal?: AbortSignal)
       sinceSeq: since,
       // More would not fit: do not make Postgres read them.
       limit: Math.min(args.tail ?? limit, limit, Math.ceil(budget / smallestEvent) + 1),
-      storedMost: 8 * budget,
+      most: budget,
       // One event alone may be asked for whole: it is what a cut one's `resource` shows.
       textMost: Math.min(args.textMaxLength ?? Math.max(1_000, budget >> 1), limit === 1 ? largestEvent : mostBytes),
       newest: args.tail !== undefined,
@@ -63,7 +61,7 @@ export async function events(deps: Deps, args: EventsArgs, signal?: AbortSignal)
 
 /** One event with all of its text (at most 1 MB): what a cut one's `resource` leads to. */
 export async function wholeEvent(deps: Deps, args: { sessionUlid: string; seq: number }): Promise<PagedEvent | null> {
-  const found = await page(await deps.getStore(), args.sessionUlid, { sinceSeq: args.seq - 1, limit: 1, textMost: largestEvent, storedMost: 1 });
+  const found = await page(await deps.getStore(), args.sessionUlid, { sinceSeq: args.seq - 1, limit: 1, textMost: largestEvent, most: 1 });
   return found.events[0]?.seq === args.seq ? found.events[0] : null;
 }
 
@@ -97,16 +95,15 @@ function withResource(event: PagedEvent): Record<string, unknown> & { seq: numbe
 }
 
 async function everything(store: Store, reference: string): Promise<Record<string, unknown>> {
-  const newest = await page(store, reference, { sinceSeq: 0, limit: 2_000, textMost: 2_000, storedMost: mostStored, newest: true });
+  const newest = await page(store, reference, { sinceSeq: 0, limit: 2_000, textMost: 2_000, most: mostBytes, newest: true });
   const whole = newest.events.length === newest.lastSeq;
   const bytes = newest.events.reduce((sum, event) => sum + (event.bytes ?? 0), 0);
   if (whole && bytes + sizeOf(newest.events) <= mostBytes) {
-    const { events: all, ...end } =
-      bytes === 0 ? newest : await page(store, reference, { sinceSeq: 0, limit: 2_000, textMost: mostBytes, storedMost: mostStored });
+    const { events: all, ...end } = bytes === 0 ? newest : await page(store, reference, { sinceSeq: 0, limit: 2_000, textMost: mostBytes, most: mostBytes });
     const nextSeq = all.at(-1)?.seq ?? 0;
     return { events: all.map(withResource), nextSeq, ...ending({ events: all, ...end }, nextSeq) };
   }
-  const first = (await page(store, reference, { sinceSeq: 0, limit: 20, textMost: 1_000, storedMost: mostStored })).events.map(withResource);
+  const first = (await page(store, reference, { sinceSeq: 0, limit: 20, textMost: 1_000, most: mostBytes })).events.map(withResource);
   const after = first.at(-1)?.seq ?? 0;
   const last = newest.events.filter((event) => event.seq > after).map(withResource);
   const kept = fitting(last.toReversed(), mostBytes - sizeOf(first) - 2_000).kept.toReversed();

@@ -101,7 +101,7 @@ async function writeTranscript(deps: HostDeps, session: SessionRow): Promise<str
       after = inputs.at(-1)?.inputId ?? after;
     }
     for (let sinceSeq = 0; ;) {
-      const page = await deps.store.pages.read({ sessionUlid: session.sessionUlid }, { sinceSeq, limit: 500, textMost: 4_194_304, storedMost: 8_388_608 });
+      const page = await deps.store.pages.read({ sessionUlid: session.sessionUlid }, { sinceSeq, limit: 500, textMost: 4_194_304, most: 8_388_608 });
       for (const event of page?.events ?? []) await line({ event });
       const last = page?.events.at(-1)?.seq;
       if (last === undefined) break;

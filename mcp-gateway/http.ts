@@ -5,7 +5,7 @@ import type { Caller } from "../client/open-baton.ts";
 import { longestAgentWaitMs } from "../client/wait.ts";
 import { oneAtATime } from "./one-at-a-time.ts";
 import { bothRevisions } from "./revisions.ts";
-import { createServer, type ServerParts, subscribe } from "./server.ts";
+import { createServer, createToolServer, type ServerParts, subscribe } from "./server.ts";
 import type { SessionLimits } from "./sessionful.ts";
 import type { Authenticate } from "./token.ts";
 
@@ -26,7 +26,7 @@ export function httpApp(
 ): { app: Hono<Env>; close(): Promise<void> } {
   const app = new Hono<Env>();
   const mcp = bothRevisions({
-    build: (caller, method = null) => createServer({ ...parts, caller }, { subscribable: true, method }),
+    build: (caller, called = null) => createToolServer({ ...parts, caller }, called) ?? createServer({ ...parts, caller }, { subscribable: true }),
     subscribe: (caller) => subscribe({ ...parts, caller }),
     secret,
     largestBody,

@@ -4,9 +4,11 @@ import {
   isLegacyRequest,
   type McpHttpHandler,
   type McpServer,
+  type Server,
   type ServerEventBus,
 } from "@modelcontextprotocol/server";
 import type { Caller } from "../client/open-baton.ts";
+import { jsonBody } from "./request-body.ts";
 import { busOf, type Subscribe, takeAll } from "./session-news.ts";
 import { sessionful, type SessionLimits } from "./sessionful.ts";
 
@@ -18,8 +20,8 @@ export interface Revisions {
 
 /** Both revisions of MCP over HTTP, from one factory: 2026-07-28, an instance per request, and those of 2025, an instance per session. */
 export function bothRevisions(a: {
-  /** `method`: of the one request that the server is for, which the SDK has compared with its body */
-  build: (caller: Caller, method?: string | null) => McpServer;
+  /** `called`: the tool that the one request calls which the server is for, as its headers say; the SDK has compared them with its body */
+  build: (caller: Caller, called?: string | null) => McpServer | Server;
   /** news of resources, for this caller */
   subscribe: (caller: Caller) => Subscribe;
   /** signs the ids of sessions; the same in every gateway of a Baton */
@@ -33,24 +35,20 @@ export function bothRevisions(a: {
   const size = { maxRequestBodySize: a.largestBody };
   const common = a.bus ?? new InMemoryServerEventBus();
   const serve = (bus: ServerEventBus) =>
-    createMcpHandler(({ authInfo }) => a.build(authInfo?.extra?.["caller"] as Caller, authInfo?.extra?.["method"] as string | null), {
+    createMcpHandler(({ authInfo }) => a.build(authInfo?.extra?.["caller"] as Caller, authInfo?.extra?.["called"] as string | null), {
       legacy: "reject",
       bus,
       ...size,
     });
-  const authInfo = (caller: Caller, method: string | null = null) => ({ token: "", clientId: caller.principal, scopes: [], extra: { caller, method } });
+  const authInfo = (caller: Caller, called: string | null = null) => ({ token: "", clientId: caller.principal, scopes: [], extra: { caller, called } });
   const modern = serve(common);
   const listening = new Set<McpHttpHandler>();
   const before = sessionful({ build: a.build, secret: a.secret, largestBody: a.largestBody, ...(a.sessions ? { limits: a.sessions } : {}) });
 
   /** A stream that names resources has a bus of its own: the SDK's would tell everybody's news to whoever knows the address of a resource. */
-  async function listen(request: Request, caller: Caller): Promise<Response> {
-    const body = (await request
-      .clone()
-      .json()
-      .catch(() => null)) as ListenRequest | null;
+  async function listen(request: Request, caller: Caller, body: ListenRequest | null): Promise<Response> {
     const uris = body?.params?.notifications?.resourceSubscriptions;
-    if (!Array.isArray(uris) || uris.length === 0) return modern.fetch(request, { authInfo: authInfo(caller) });
+    if (!Array.isArray(uris) || uris.length === 0) return modern.fetch(request, { authInfo: authInfo(caller), parsedBody: body });
     const taken = await takeAll(a.subscribe(caller), uris.map(String));
     const notifications = { ...body?.params?.notifications, resourceSubscriptions: taken.map((one) => one.uri) };
     let open = false;
@@ -71,9 +69,14 @@ export function bothRevisions(a: {
 
   return {
     async fetch(request, caller) {
-      if (await isLegacyRequest(request, undefined, size)) return before.fetch(request, caller);
-      if (request.headers.get("mcp-method") === "subscriptions/listen") return listen(request, caller);
-      return modern.fetch(request, { authInfo: authInfo(caller, request.headers.get("mcp-method")) });
+      const body = await jsonBody(request, a.largestBody);
+      if (body instanceof Response) return body;
+      const { json: parsedBody } = body;
+      if (await isLegacyRequest(request, parsedBody, size)) return before.fetch(request, caller, parsedBody);
+      const method = request.headers.get("mcp-method");
+      if (method === "subscriptions/listen") return listen(request, caller, parsedBody as ListenRequest | null);
+      const called = method === "tools/call" ? request.headers.get("mcp-name") : null;
+      return modern.fetch(request, { authInfo: authInfo(caller, called), parsedBody });
     },
     async close() {
       before.close();

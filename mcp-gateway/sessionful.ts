@@ -2,12 +2,13 @@ import {
   isInitializeRequest,
   legacyStatelessFallback,
   type McpServer,
-  readRequestBody,
+  type Server,
   SUPPORTED_PROTOCOL_VERSIONS,
   WebStandardStreamableHTTPServerTransport,
 } from "@modelcontextprotocol/server";
 import type { Caller } from "../client/open-baton.ts";
 import { eventRing } from "./event-ring.ts";
+import { refusal } from "./request-body.ts";
 import { sessionIds } from "./session-ids.ts";
 
 export interface SessionLimits {
@@ -33,7 +34,7 @@ interface Session {
  * A session that this process does not know (it was opened at a gateway that is gone, or left memory) is opened again from its id:
  * it holds nothing but the agreed revision. A request without a session is served on its own.
  */
-export function sessionful(a: { build: (caller: Caller) => McpServer; secret: string; largestBody: number; limits?: Partial<SessionLimits> }) {
+export function sessionful(a: { build: (caller: Caller) => McpServer | Server; secret: string; largestBody: number; limits?: Partial<SessionLimits> }) {
   const limits = { ...usual, ...a.limits };
   const ids = sessionIds(a.secret);
   const ring = eventRing(ringBytes);
@@ -108,20 +109,17 @@ export function sessionful(a: { build: (caller: Caller) => McpServer; secret: st
   // Every minute, so that those nobody comes back to leave too.
   const sweep = setInterval(retireIdle, 60_000).unref();
   return {
-    async fetch(request: Request, caller: Caller): Promise<Response> {
+    /** `parsedBody`: of a POST, which has been read */
+    async fetch(request: Request, caller: Caller, parsedBody: unknown): Promise<Response> {
       const id = request.headers.get("mcp-session-id");
       if (id !== null) {
         const session = await find(id, caller);
         if (session === undefined) return refusal(404, -32001, "There is no such session: initialize a new one.");
         session.usedAt = Date.now();
         if (current.delete(id)) current.set(id, session);
-        return session.transport.handleRequest(request);
+        return session.transport.handleRequest(request, { parsedBody });
       }
       if (request.method !== "POST") return refusal(400, -32000, "Send the Mcp-Session-Id that initialize answered.");
-      const body = await readRequestBody(request, a.largestBody);
-      if (body.tooLarge) return refusal(413, -32000, "The request is too large.");
-      const parsedBody = fromJson(body.text);
-      if (parsedBody === undefined) return refusal(400, -32700, "The body is not JSON.");
       if (!isInitializeRequest(parsedBody)) return legacyStatelessFallback(() => a.build(caller))(request, { parsedBody });
       const asked = parsedBody.params.protocolVersion;
       const made = ids.make(ownerOf(caller), revisions.includes(asked) ? asked : (revisions[0] ?? ""));
@@ -147,16 +145,4 @@ async function tell({ transport }: Session, message: unknown, headers: Record<st
     headers: { "content-type": "application/json", accept: "application/json, text/event-stream", ...headers },
   });
   await (await transport.handleRequest(request, { parsedBody: message })).text();
-}
-
-function fromJson(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
-}
-
-function refusal(status: number, code: number, message: string): Response {
-  return Response.json({ jsonrpc: "2.0", id: null, error: { code, message } }, { status });
 }

@@ -4,18 +4,17 @@ import { toEvent } from "./events.ts";
 import type { Store } from "./store.ts";
 
 const plain = "seq, at, session_ulid, type, turn_id, attempt, item_id, parent_item_id, synthetic, raw_ref";
-/** Some events and where the log stands, in one statement. Ordered by the index, so that the running sum stops with the page. */
+/** Some events and where the log stands, in one statement. What does not fit is not read: only its size is looked at. */
 const pageOf = (
   order: "asc" | "desc",
   session: string,
 ) => `select h.last_seq as log_seq, s.closed_at is not null as closed, s.purge is not null as purged, s.session_ulid as log_of, e.*
 from session s join head h using (session_ulid) left join lateral (
-  select ${plain}, case when bytes > $4 then cut_event(data, $4) else data end as data, case when bytes > $4 then bytes end as bytes from (
-    select x.*, octet_length(x.data::text) as bytes from (
-      select ${plain}, data, sum(pg_column_size(data)) over (order by seq ${order} rows between unbounded preceding and current row) - pg_column_size(data) as before
-      from event where session_ulid = s.session_ulid and seq > $2 and ($5::text[] is null or type = any($5)) and ($6::text is null or turn_id = $6) order by seq ${order} limit $3
-    ) x where x.before < $7
-  ) y) e on true
+  select ${plain}, case when size > $4 then cut_event(data, $4) else data end as data, case when size > $4 then size end as bytes from (
+    select ${plain}, data, size, sum(least(size, $4)) over (order by seq ${order} rows between unbounded preceding and current row) - least(size, $4) as before
+    from event where session_ulid = s.session_ulid and seq > $2 and ($5::text[] is null or type = any($5)) and ($6::text is null or turn_id = $6) order by seq ${order} limit $3
+  ) x where x.before < $7
+) e on true
 where s.${session} = $1 order by e.seq`;
 
 /** Reads of the log that stay small, however long it is. */
@@ -29,7 +28,7 @@ export function eventPages(db: Database): Store["pages"] {
         a.textMost,
         a.types ?? null,
         a.turnId ?? null,
-        a.storedMost,
+        a.most,
       ]);
       const first = rows[0];
       if (!first) return null;

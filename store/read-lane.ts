@@ -13,8 +13,9 @@ export interface News {
   deltas: Delta[];
 }
 
-/** At most so many of each kind for one follower in one read. */
+/** At most so many of each kind for one follower in one read, and events of so many bytes, but always one. */
 const most = 500;
+const mostBytes = 1_048_576;
 
 interface Waiting {
   cursor: Cursor;
@@ -66,7 +67,9 @@ async function readAll(db: Database, cursors: Cursor[]): Promise<News[]> {
   const from = "from unnest($1::text[], $2::bigint[]) with ordinality as w(session, after, ord) cross join lateral";
   const [events, deltas] = await Promise.all([
     db.rows<Record<string, unknown> & { ord: number }>(
-      `select w.ord, found.* ${from} (select ${eventColumns} from event where session_ulid = w.session and seq > w.after order by seq limit ${most}) found order by w.ord, found.seq`,
+      `select w.ord, found.* ${from} (select ${eventColumns} from (
+        select ${eventColumns}, sum(size) over (order by seq) - size as before from event where session_ulid = w.session and seq > w.after order by seq limit ${most}
+      ) page where before < ${mostBytes}) found order by w.ord, found.seq`,
       wanted((one) => one.seq),
     ),
     db.rows<Delta & { ord: number }>(

@@ -269,10 +269,10 @@ export interface Store {
 
   /** Reads of the log that are bounded, and say where the log stands. Null: no such session. */
   pages: {
-    /** Up to `limit` events after `sinceSeq` (`newest`: the last ones), oldest first; texts cut at `textMost` characters. `storedMost`: bytes of them as they are stored, behind which it stops */
+    /** Up to `limit` events after `sinceSeq` (`newest`: the last ones), oldest first; texts cut at `textMost` characters. `most`: bytes of them, texts as they are cut, behind which it stops */
     read(
       session: { sessionUlid?: string; name?: string },
-      a: { sinceSeq: number; limit: number; textMost: number; storedMost: number; types?: string[]; turnId?: string; newest?: boolean },
+      a: { sinceSeq: number; limit: number; textMost: number; most: number; types?: string[]; turnId?: string; newest?: boolean },
     ): Promise<{ sessionUlid: string; lastSeq: number; closed: boolean; purged: boolean; events: PagedEvent[] } | null>;
     /** inputs' texts by id, cut at `most` characters */
     prompts(inputIds: string[], most: number): Promise<Map<string, string>>;
