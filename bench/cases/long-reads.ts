@@ -11,21 +11,24 @@ const messageBytes = 20_000;
 const readers = 4;
 /** the first ones fill what a process keeps: compiled code, pools, the heap's room */
 const warm = 2;
-const measured = 4;
+const measured = 8;
+
+/** Of V8's old space. With all the room of the machine it collects so seldom that a leak of tens of megabytes would not be seen. */
+const heapMb = 128;
 
 /** What the gateway holds while a long transcript is read from end to end. */
 export const longReads: Benchmark = {
   name: "long-reads",
-  what: `the gateway's memory while ${readers} MCP clients read a transcript of ${megabytes} MB from its first event to its last, page by page with the largest pages, ${measured} times after ${warm} times to warm up: growth from the end of the warm-up to the end, the peak above it in between, and the largest answer`,
+  what: `the memory of a gateway with a heap of at most ${heapMb} MB, while ${readers} MCP clients read a transcript of ${megabytes} MB from its first event to its last, page by page with the largest pages, ${measured} times after ${warm} times to warm up. Growth: the least that is resident after a time, of the second half of them above the first half (collections come when they come). Peak: above the least. And the largest answer`,
   units: { "growth MB": "", "peak MB": "", "answer KB": "", "MB read": "", "MB resident": "" },
   rounds: 1,
   targets: [
     { figure: "growth MB", of: "value", most: 16 },
-    { figure: "peak MB", of: "value", most: 100 },
-    { figure: "answer KB", of: "value", most: 512 },
+    { figure: "peak MB", of: "value", most: 150 },
+    { figure: "answer KB", of: "value", most: 250 },
   ],
   async open(ground) {
-    const site = await ground.baton({ gateway: true });
+    const site = await ground.baton({ gateway: true, numbers: { NODE_OPTIONS: `--max-old-space-size=${heapMb}` } });
     addBenchAgent(site);
     const session = await launch(site, { tools: 1 });
     await site.baton.turnsEnded(session, 1, 60_000);
@@ -68,13 +71,17 @@ async function product(site: Site, doors: Door[], session: string): Promise<Figu
       }),
     );
   for (let n = 0; n < warm; n += 1) await pass();
-  const before = await settled(now);
+  const after: number[] = [];
   let peak = 0;
   const look = setInterval(() => (peak = Math.max(peak, now())), 50);
-  for (let n = 0; n < measured; n += 1) await pass();
+  for (let n = 0; n < measured; n += 1) {
+    await pass();
+    after.push(await settled(now));
+  }
   clearInterval(look);
-  const after = await settled(now);
-  return { "growth MB": after - before, "peak MB": peak - before, "answer KB": answer / 1_024, "MB read": read / 1e6, "MB resident": after };
+  const first = Math.min(...after.slice(0, measured / 2));
+  const second = Math.min(...after.slice(measured / 2));
+  return { "growth MB": second - first, "peak MB": peak - first, "answer KB": answer / 1_024, "MB read": read / 1e6, "MB resident": second };
 }
 
 /** Of some seconds at rest. */
