@@ -82,7 +82,11 @@ async function product(site: Site, running: Supervised): Promise<Figures> {
   let lost = 0;
   let twice = 0;
   for (const session of sessions) {
-    const rows = await site.baton.query<{ text: string }>("select text from delta where session_ulid = $1 order by seq", [session]);
+    // The pieces of former turns are gone by then: what they came to is in the messages.
+    const rows = await site.baton.query<{ text: string }>(
+      "select data->>'text' as text from event where session_ulid = $1 and type = 'message.completed' order by seq",
+      [session],
+    );
     const pieces = rows.flatMap((row) => stamps(row.text));
     lost += turns.get(session)! * count - new Set(pieces).size;
     twice += pieces.length - new Set(pieces).size;
