@@ -43,8 +43,8 @@ export const mutations: Mutation[] = [
     file: "providers/bounded.ts",
     find: "const textCap = 1 << 20;",
     replace: "const textCap = 1 << 29;",
-    test: rows,
-    title: "a message of 24 MB in pieces is cut and says so",
+    test: "test/providers/bounded.test.ts",
+    title: "a text that grows without end keeps a megabyte",
   },
   {
     protection: "numbers that no column can hold are not passed on",
