@@ -54,6 +54,9 @@ test.each([
     ]);
     expect(hostile.runnerBytes(session, "spool-")).toBeLessThan(quota + above);
     expect(hostile.runnerBytes(session, "raw-")).toBeLessThan(quota + above);
+    // Said where the quota was reached, whichever of the two files was the first to reach it.
+    const said = hostile.runnerFile(session, "spool-").indexOf("the agent said more than");
+    expect(said).toBeLessThan(quota + 100_000);
     expect(peak.runner).toBeLessThan(400);
     expect(peak.host).toBeLessThan(300);
     await goesOn(session);
