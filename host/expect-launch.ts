@@ -19,16 +19,17 @@ export function expectedLaunches(deps: HostDeps, workspaces: WorkspaceMaker): Ex
   const ahead = new Map<string, Promise<void>>();
   let stopped = false;
 
-  /** The epoch is claimed for it as for a turn, so that whatever claims the session next finds this agent or fences it. */
-  async function startAgent(sessionUlid: string): Promise<void> {
+  /** False: there is nothing to start. The epoch is claimed for it as for a turn, so that whatever claims the session next finds this agent or fences it. */
+  async function startAgent(sessionUlid: string): Promise<boolean> {
     const session = await deps.store.sessions.get(sessionUlid);
     const inputId = session?.args["inputId"];
     const input = typeof inputId === "string" ? await deps.store.inputs.get(inputId) : null;
-    if (!session || !input || input.checkout) return;
+    if (!session || !input || input.checkout) return false;
     const epoch = await deps.store.turns.claimAhead({ sessionUlid, owner: deps.owner });
-    if (epoch === null) return;
+    if (epoch === null) return false;
     const runner = await obtainRunner(deps, { session, epoch, configuration: input.configuration }, null);
     runner.connection.detach();
+    return true;
   }
 
   return {
@@ -36,9 +37,15 @@ export function expectedLaunches(deps: HostDeps, workspaces: WorkspaceMaker): Ex
       await workspaces.expect(sessionUlid);
       // An agent that would wait for its slot is not to take memory meanwhile.
       if (stopped || ahead.has(sessionUlid) || deps.slots.free <= ahead.size) return;
-      const started = startAgent(sessionUlid).catch((error: unknown) =>
-        deps.log.info({ sessionUlid, why: String(error) }, "the agent was not started ahead of its turn"),
-      );
+      const started = startAgent(sessionUlid)
+        .catch((error: unknown) => {
+          deps.log.info({ sessionUlid, why: String(error) }, "the agent was not started ahead of its turn");
+          return false;
+        })
+        .then((there) => {
+          // Often its turn came first: nobody will claim what is not there.
+          if (!there) ahead.delete(sessionUlid);
+        });
       ahead.set(sessionUlid, started);
       await started;
     },

@@ -1,6 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ulid } from "ulid";
+import type { AgentGateway } from "../contracts/provider.ts";
 import type { RunnerConnection, RunnerSpec, RunnerStatus } from "../contracts/runner-protocol.ts";
 import type { RunnerRow, SessionRow, TurnConfiguration } from "../store/rows.ts";
 import { bootId, isAlive, startTicks } from "./boot-identity.ts";
@@ -127,10 +128,17 @@ async function spawn(deps: HostDeps, claim: ClaimOfSession): Promise<Obtained> {
   // The row first: a runner that nobody has written down could not be found after a kill between spawn and row.
   await deps.store.runners.upsert({ ...row, pid: 0, startTicks: "" });
   await deps.stopPoint("runner.spawn.before");
-  // A worker that was frozen until here must not start an agent beside its successor's. (The runner's own epoch check is the last guard.)
-  const owned = await deps.store.turns.owned(deps.owner, [{ sessionUlid: session.sessionUlid, epoch }]);
-  if (owned.length === 0) throw new Fenced("spawn");
-  const gateway = await agentGateway(deps, session, { runnerId, epoch });
+  let gateway: AgentGateway | null;
+  try {
+    // A worker that was frozen until here must not start an agent beside its successor's. (The runner's own epoch check is the last guard.)
+    const owned = await deps.store.turns.owned(deps.owner, [{ sessionUlid: session.sessionUlid, epoch }]);
+    if (owned.length === 0) throw new Fenced("spawn");
+    gateway = await agentGateway(deps, session, { runnerId, epoch });
+  } catch (error) {
+    // It was never started: whoever has the session now is not to wait for it.
+    if (error instanceof Fenced) await deps.store.runners.ended(runnerId);
+    throw error;
+  }
   if (gateway) Object.assign(spec.launch, { gateway, secrets: [...(launch.secrets ?? []), gateway.token] });
   try {
     const connection = await deps.runners.spawn(spec, () => deps.stopPoint("runner.spawn.started"));

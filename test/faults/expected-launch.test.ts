@@ -38,6 +38,20 @@ test("a worker that is killed before the turn came leaves an agent that its succ
   expect(agentStarts(on.stack, session)).toEqual({ starts: 1, prompts: 1 });
 }, 90_000);
 
+test("a turn that comes while its agent is being started ahead does not wait for a runner that never was", async () => {
+  // What a claim does, exactly between the runner's row and its process.
+  await on.baton.query(`create function claim_between() returns trigger language plpgsql as $$ begin
+    if new.pid = 0 then update head set epoch = epoch + 1 where session_ulid = new.session_ulid and epoch = 1; end if; return new; end $$`);
+  await on.baton.query("create trigger claim_between after insert on runner for each row execute function claim_between()");
+  const session = await launch("between");
+  await on.baton.eventually("the start ahead gave up", async () => (await runners(session)).some((one) => one.ended), 20_000);
+  await on.baton.query("drop trigger claim_between on runner");
+  expect(agentProcesses([session])).toEqual([]);
+  await withEngine(() => on.baton.turnsEnded(session, 1, 30_000));
+  expect(await on.baton.outcomes(session)).toEqual(["completed"]);
+  expect(agentStarts(on.stack, session)).toEqual({ starts: 1, prompts: 1 });
+}, 90_000);
+
 test("a session that is closed before its turn leaves no agent, and one without a free slot gets none ahead", async () => {
   const sessions = [await launch("first"), await launch("second"), await launch("third")];
   const all = () => new Set(agentProcesses(sessions).map((one) => one.session)).size;
