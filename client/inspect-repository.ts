@@ -28,8 +28,9 @@ async function inspect(git: Git, repositoryPath: string, baseRef?: string): Prom
     throw wrong("baseRef", `"${baseRef}" is no name of a branch, tag or commit.`);
   // All in one process: a launch waits for it.
   const all = await git(repositoryPath, ["rev-parse", "--show-toplevel", "HEAD^{commit}", `${baseRef ?? "HEAD"}^{commit}`, "--abbrev-ref", "HEAD", "--"]);
-  const [path, head, base, branch] = all?.split("\n") ?? [];
-  if (path && branch && [head, base].every((id) => /^[0-9a-f]{40,64}$/.test(id ?? "")))
+  const [path, head, base, branch, end, ...more] = all?.split("\n") ?? [];
+  // A range is more than one commit, and a path may hold a line's end.
+  if (path && branch && end === "--" && more.length === 0 && [head, base].every((id) => /^[0-9a-f]{40,64}$/.test(id ?? "")))
     return { path, head: head!, base: base!, headBranch: branch === "HEAD" ? null : branch };
   return pieceByPiece(git, repositoryPath, baseRef);
 }

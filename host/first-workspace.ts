@@ -55,6 +55,8 @@ async function make(deps: HostDeps, workspaces: WorkspaceMaker, { session }: Hel
       deps.log.warn({ sessionUlid: session.sessionUlid, error: String(error) }, "the workspace could not be made; repeating");
       if (!away) tries += 1;
       await sleep(1_000 * tries);
+      // The turn has its end, and the session may even be purged by now.
+      if (left.aborted) return;
     }
   }
 }

@@ -5,12 +5,13 @@ import type { HostDeps } from "./deps.ts";
 import type { ExpectedLaunches } from "./expect-launch.ts";
 import { answer } from "./follow-turn.ts";
 import type { Keeper } from "./keeper.ts";
+import type { WorkspaceMaker } from "./make-workspace.ts";
 import { attachLiving, closeRunner } from "./obtain-runner.ts";
 import { inspectSession, purgeOnce } from "./purge.ts";
 import { watchRows } from "./watch-rows.ts";
 
 /** What doors and activities leave for a host: pokes, answers, runners to end. Rows stay until they are done; a notification is only a hint. */
-export function watchInbox(deps: HostDeps, keeper: Keeper, beats: Beats, launches: ExpectedLaunches): { stop(): void } {
+export function watchInbox(deps: HostDeps, keeper: Keeper, beats: Beats, workspaces: WorkspaceMaker, launches: ExpectedLaunches): { stop(): void } {
   const working = new Set<number>();
 
   async function lookOnce(): Promise<void> {
@@ -42,6 +43,7 @@ export function watchInbox(deps: HostDeps, keeper: Keeper, beats: Beats, launche
     }
     if (row.kind === "purge") {
       await Promise.all([keeper.held.get(row.sessionUlid)?.ended, launches.handOver(row.sessionUlid)]);
+      await workspaces.settled(row.sessionUlid);
       await endIdleRunner(deps, row.sessionUlid, "session_closed", { closed: true });
       await purgeOnce(deps, row.sessionUlid);
       return true;

@@ -62,6 +62,8 @@ export function createKeeper(deps: HostDeps, workspaces: WorkspaceMaker, launche
     held.set(a.sessionUlid, mine);
     mine.ended = runHeld(mine).finally(() => {
       if (held.get(a.sessionUlid) === mine) held.delete(a.sessionUlid);
+      // A turn that ended before its agent was asked for has had it, too.
+      void launches.handOver(a.sessionUlid);
     });
     return mine;
   }

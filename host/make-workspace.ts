@@ -15,6 +15,8 @@ export interface WorkspaceMaker {
   make(session: SessionRow): Promise<Made>;
   /** A hint that `make` will be asked for: begins at once, says nothing, may be wrong. */
   expect(sessionUlid: string): Promise<void>;
+  /** Resolves when nothing is being made for the session (any more): before its workspace is taken away. */
+  settled(sessionUlid: string): Promise<void>;
 }
 
 /** How long one that was made ahead waits for whoever asks. */
@@ -67,6 +69,9 @@ export function workspaceMaker(deps: HostDeps): WorkspaceMaker {
       } finally {
         forget(session.sessionUlid, made);
       }
+    },
+    async settled(sessionUlid) {
+      await making.get(sessionUlid)?.catch(() => undefined);
     },
     async expect(sessionUlid) {
       const session = await deps.store.sessions.get(sessionUlid);

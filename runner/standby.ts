@@ -24,15 +24,16 @@ export function standbyRunners(start: () => ChildProcess): () => ChildProcess | 
     child.once("exit", lost);
     child.stdin?.on("error", lost); // it died a moment ago
     waiting.push(child);
-    if (waiting.length < kept) due = soon();
+    // Only behind one that stands: where none can be started, a try for each launch is enough.
+    if (waiting.length < kept) due = later(() => waiting.includes(child) && prepare());
   }
 
-  const soon = (): NodeJS.Timeout => setTimeout(prepare, pauseMs).unref();
-  let due = soon();
+  const later = (start: () => void): NodeJS.Timeout => setTimeout(start, pauseMs).unref();
+  let due = later(prepare);
   return () => {
     const child = waiting.shift() ?? null;
     clearTimeout(due);
-    due = soon();
+    due = later(prepare);
     return child;
   };
 }

@@ -78,7 +78,7 @@ export async function runHostWorker(
     shutdownGraceTime: "2s",
   });
   beats.start();
-  const inbox = watchInbox(deps, keeper, beats, launches);
+  const inbox = watchInbox(deps, keeper, beats, workspaceMaking, launches);
   const waits = watchWaits(deps, keeper);
   const adopted = await keeper.adoptAll();
   const running = worker.run();

@@ -85,6 +85,7 @@ test("what is refused leaves nothing and does not take the key", async () => {
     [{ launcherConfigKey: "coder-claude", config: { command: ["no-such-program-here"] } }, "PROVIDER_UNAVAILABLE"],
     [{ worktree: { baseRef: "no-such-branch" } }, "INVALID_ARGUMENT", "baseRef"],
     [{ worktree: { baseRef: "--upload-pack=x" } }, "INVALID_ARGUMENT", "baseRef"],
+    [{ worktree: { baseRef: "main..HEAD" } }, "INVALID_ARGUMENT", "baseRef"],
     [{ worktree: { branchPrefix: "../" } }, "INVALID_ARGUMENT"],
     [{ taskKey: "../../etc" }, "INVALID_ARGUMENT", "taskKey"],
     [{ prompt: "x".repeat(262_145) }, "LIMIT_EXCEEDED", "prompt"],

@@ -9,7 +9,9 @@ const on = onStack({ start: ["host"], numbers: { BATON_TURN_SLOTS: "2" } });
 const runners = (session: string) =>
   on.baton.query<{ pid: number; ended: boolean }>("select pid, ended_at is not null ended from runner where session_ulid = $1 order by runner_id", [session]);
 const launch = (name: string) => launchScripted(on.baton, on.stack, { key: `${on.stack.env["BATON_INSTANCE"]}-${name}`, turns: [[{ say: "here" }]] });
-const agentOf = (session: string) => on.baton.eventually("the agent is there", async () => agentProcesses([session]).length > 0, 20_000);
+/** The agent lives, and its runner is written down. */
+const agentOf = (session: string) =>
+  on.baton.eventually("the agent is there", async () => agentProcesses([session]).length > 0 && (await runners(session)).some((one) => one.pid > 0), 20_000);
 const withEngine = async (body: () => Promise<void>) => {
   const engine = await on.stack.startEngine();
   try {
