@@ -50,7 +50,12 @@ async function workOnce(deps: HostDeps, held: HeldTurn, { anew }: { anew: boolea
   }
   const written = await promptWritten(deps, held);
   const knowsTurn = living !== null && living.status.promptedTurns.includes(turn.turnId);
-  if (knowsTurn && living) return follow(deps, held, living, fence, await takeSpool(deps, held, living, fence));
+  if (knowsTurn && living) {
+    const offset = await takeSpool(deps, held, living, fence);
+    // A later attempt that finds the agent at work: it runs, and its row is to say so.
+    if (turn.state === "queued") await recordStart(deps, held, living);
+    return follow(deps, held, living, fence, offset);
+  }
   if (held.abort.signal.aborted || held.limitReached) return interrupted();
   // The drained spool may have told us of the agent's own conversation.
   let session = (await deps.store.sessions.get(turn.sessionUlid)) ?? held.session;
@@ -111,8 +116,7 @@ async function follow(deps: HostDeps, held: HeldTurn, runner: Obtained, fence: F
   }
 }
 
-async function sendPrompt(deps: HostDeps, held: HeldTurn, runner: Obtained, text: string): Promise<void> {
-  const { turn, head, input } = held;
+async function recordStart(deps: HostDeps, { turn, head, input }: HeldTurn, runner: Obtained): Promise<void> {
   const started = await deps.store.turns.start({
     sessionUlid: turn.sessionUlid,
     epoch: head.epoch,
@@ -123,6 +127,11 @@ async function sendPrompt(deps: HostDeps, held: HeldTurn, runner: Obtained, text
     ...(input.checkout ? { candidate: input.checkout.commit } : {}),
   });
   if (!started) throw new Fenced("prompt");
+}
+
+async function sendPrompt(deps: HostDeps, held: HeldTurn, runner: Obtained, text: string): Promise<void> {
+  const { turn, input } = held;
+  await recordStart(deps, held, runner);
   await deps.stopPoint("prompt.sent");
   // The reply waits for the agent's handshake. An abort meanwhile is not to wait for it.
   const stop = () => void runner.connection.request({ cmd: "interrupt", turnId: turn.turnId }).catch(() => undefined);

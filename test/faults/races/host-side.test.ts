@@ -100,3 +100,18 @@ test("when every attempt is killed the turn ends as failed with a reason, its ro
   expect(await on.baton.outcomes(session)).toEqual(["failed", "completed"]);
   expect((await on.baton.query("select 1 from turn where session_ulid = $1 and state <> 'done'", [session])).length).toBe(0);
 }, 180_000);
+
+test("a later attempt that finds its agent at work goes on with it, and the turn is shown as running (row 1)", async () => {
+  const session = await launchNumbered(on.baton, on.stack, { key: key("later"), count: 300, everyMs: 100 });
+  const state = async () => (await turnRows(session))[0];
+  await on.baton.eventually("the agent works", async () => (await state())?.state === "running", 30_000);
+  const pid = await runnerPid(session);
+  await kill(on.host);
+  // Longer than the worker's silence may last: Temporal gives the attempt up, and the next one waits for the host.
+  await new Promise((resolve) => setTimeout(resolve, Number(on.stack.env["BATON_HOST_BEAT_TIMEOUT_MS"]) + 2_000));
+  on.host = await on.stack.startHost();
+  await on.baton.eventually("the second attempt runs", async () => JSON.stringify(await state()).includes('"running","attempt":2'), 15_000);
+  expect(await runnerPid(session)).toBe(pid);
+  await on.baton.turnsEnded(session, 1, 60_000);
+  expect(await on.baton.outcomes(session)).toEqual(["completed"]);
+}, 150_000);
