@@ -55,15 +55,14 @@ function turnFact(turn: TurnRow): TurnFact {
   };
 }
 
+/** What every view of a session begins with. */
+const names = ({ sessionUlid, name, workflowId, contextRef, taskKey }: FactsRow) => ({ sessionUlid, name, workflowId, contextRef, taskKey });
+
 /** A session as launches and restarts answer it. */
 export function launchedView({ row, facts }: SessionWithFacts): Record<string, unknown> {
   const { state } = sessionState(facts);
   return {
-    sessionUlid: row.sessionUlid,
-    name: row.name,
-    workflowId: row.workflowId,
-    contextRef: row.contextRef,
-    taskKey: row.taskKey,
+    ...names(row),
     providerType: row.provider,
     targetAgentHandle: row.agentHandle,
     worktreePath: row.worktreePath,
@@ -78,11 +77,7 @@ export function launchedView({ row, facts }: SessionWithFacts): Record<string, u
 function commonView({ row, facts }: SessionWithFacts): Record<string, unknown> {
   const { state } = sessionState(facts);
   return {
-    sessionUlid: row.sessionUlid,
-    name: row.name,
-    workflowId: row.workflowId,
-    contextRef: row.contextRef,
-    taskKey: row.taskKey,
+    ...names(row),
     projectKey: row.projectKey,
     role: row.role,
     status: pmStatus(state),
