@@ -1,4 +1,4 @@
-import { ApplicationFailure, CancellationScope, defineQuery, defineSignal, defineUpdate, log, setHandler, uuid4 } from "@temporalio/workflow";
+import { ApplicationFailure, CancellationScope, defineQuery, defineSignal, defineUpdate, log, patched, setHandler, uuid4 } from "@temporalio/workflow";
 import { queryNames, signalNames, updateNames } from "../contracts/messages.ts";
 import type { AbortSignalBody, CloseSignal, InputSignal } from "../contracts/messages.ts";
 import { discard, enqueue, readInputSignal, removeFrom } from "./input-queue.ts";
@@ -100,6 +100,7 @@ function refuseNonsense(state: SessionState, body: unknown): void {
 function abort(state: SessionState, { turnId, dropQueue, drop }: AbortSignalBody): string[] {
   const { current, queue } = state;
   const named = Array.isArray(drop) ? drop.filter((id) => typeof id === "string") : null;
+  if (state.closing !== null && typeof turnId === "string" && patched("abort-while-closing")) state.aborted.push(turnId, ...(named ?? []));
   // Of a turn that is over, or none yet: a late repeat. What has waited since the first is not in its list.
   if (turnId !== undefined && turnId !== current?.turnId) return named === null ? removeFrom(queue, [turnId]) : discard(queue, [turnId, ...named]);
   current?.scope.cancel();

@@ -18,6 +18,8 @@ export interface SessionState {
   lastOutcome: string | null;
   /** the inputs that were there when a close was last asked for, a new list each time; one that came later wakes the session again */
   covered: readonly string[];
+  /** inputs that an abort named while the session was closing: the close leaves them recorded, and no next generation may run them */
+  aborted: string[];
 }
 
 /** The state at the start of a run: from arguments, or from what the run before carried over. */
@@ -31,6 +33,7 @@ export function openState(args: SessionArgs): SessionState {
     turns: args.carried?.turns ?? 0,
     lastOutcome: null,
     covered: [],
+    aborted: [],
   };
   if (args.inputId !== undefined) enqueue(state.queue, args.inputId, "queue");
   return state;

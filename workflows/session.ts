@@ -10,6 +10,7 @@ import {
   log,
   workflowInfo,
 } from "@temporalio/workflow";
+import type { ExternalWorkflowHandle } from "@temporalio/workflow";
 import { failureTypes } from "../contracts/failures.ts";
 import { generationId } from "../contracts/generation-id.ts";
 import { signalNames } from "../contracts/messages.ts";
@@ -147,13 +148,23 @@ async function end(state: SessionState, to: "closed" | "failed", reason: string)
   await engine.endSession({ sessionUlid, generation, state: to, reason, waiting: [...covered] });
   // A Signal that came meanwhile may have a handler of its own.
   await condition(allHandlersFinished);
-  // A close that came meanwhile is meant for a late input, too, that may have woken the session; not for what came after it. Usually nothing has.
-  for (let told = covered; state.covered !== told;) {
+  // What came meanwhile is meant for the next generation, too, which a late input may have woken. Usually nothing has.
+  const next = getExternalWorkflowHandle(generationId(workflowInfo().workflowId, generation + 1));
+  for (let told = covered; state.covered !== told || state.aborted.length > 0;) {
+    await endAborted(state, next);
+    if (state.covered === told) continue;
     told = state.covered;
-    await getExternalWorkflowHandle(generationId(workflowInfo().workflowId, generation + 1))
-      .signal(signalNames.close, { reason, covers: [...told] })
-      .catch(() => undefined);
+    // Not for what came after this close.
+    await next.signal(signalNames.close, { reason, covers: [...told] }).catch(() => undefined);
   }
   show(state, to);
   return { state: to, reason, turns: state.turns };
+}
+
+/** Ends the inputs that an abort named and that the close left to the next generation: in the rows first, so that only one that has them already must be told. */
+async function endAborted(state: SessionState, next: ExternalWorkflowHandle): Promise<void> {
+  const inputIds = state.aborted.splice(0);
+  if (inputIds.length === 0) return;
+  await engine.failInputs({ sessionUlid: state.args.sessionUlid, inputIds, reason: "aborted" });
+  for (const turnId of inputIds) await next.signal(signalNames.abort, { turnId, drop: [] }).catch(() => undefined);
 }

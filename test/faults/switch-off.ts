@@ -64,7 +64,8 @@ async function testFails(copy: string, one: Mutation): Promise<boolean> {
       "-t",
       pattern,
     ],
-    { cwd: copy, stdio: "ignore" },
+    // Without its protection a test may also leave something open that keeps the process.
+    { cwd: copy, stdio: "ignore", timeout: 300_000 },
   );
   await new Promise((resolve) => child.once("exit", resolve));
   const report = JSON.parse(readFileSync(file, "utf8")) as { numFailedTests: number; numPassedTests: number };

@@ -54,6 +54,11 @@ export const corpus: Plan[] = [
     [0, 200].map((ms) => [launch("say"), input(0, 1, "say"), close(ms)]),
     [{ afterMs: 0, early: true, what: { fault: "kill host", downMs: 1_500 } }],
   ),
+  plan(
+    "an abort that names a closing session's turn, which no host has yet, keeps it from the next generation",
+    [0, 200].map((ms) => [launch("hang"), input(0, 1, "say"), close(ms), abort(0), input(0, 2, "say", "interrupt"), input(0, 3, "say")]),
+    [{ afterMs: 0, early: true, what: { fault: "kill host", downMs: 1_500 } }],
+  ),
   plan("an abort with dropQueue false keeps what waits", [[launch("hang"), input(600, 1, "say"), input(0, 2, "say"), abort(200, false)]]),
   plan(
     "a prompt is not sent again when the worker and then the agent end right behind it",

@@ -21,6 +21,15 @@ beforeAll(async () => {
 });
 afterAll(() => trial.close());
 
+/** For one test alone; closed behind it, whether it passes or not. */
+const others: Trial[] = [];
+async function openAnother(activities: Parameters<typeof openTrial>[0]): Promise<Trial> {
+  const other = await openTrial(activities);
+  others.push(other);
+  return other;
+}
+afterEach(() => Promise.all(others.splice(0).map((other) => other.close())));
+
 const turnsOf = (sessionUlid: string): RunTurnArgs[] => (trial.of("runTurn") as RunTurnArgs[]).filter((a) => a.sessionUlid === sessionUlid);
 const failedOf = (sessionUlid: string): { inputIds: string[]; reason: string }[] =>
   (trial.of("failInputs") as { sessionUlid: string; inputIds: string[]; reason: string }[]).filter((a) => a.sessionUlid === sessionUlid);
@@ -175,7 +184,7 @@ describe("session", () => {
   });
 
   test("a workspace that cannot be made fails the session, with all that waited for it", async () => {
-    const other = await openTrial({
+    const other = await openAnother({
       runTurn: async () => {
         throw ApplicationFailure.nonRetryable("no such commit", failureTypes.workspaceFailed);
       },
@@ -189,17 +198,15 @@ describe("session", () => {
     expect(other.of("runTurn")).toHaveLength(1);
     expect(other.of("failInputs")).toEqual([{ sessionUlid: args.sessionUlid, inputIds: [first, second], reason: "workspace_failed" }]);
     await history(other.client, handle.workflowId, "session-workspace-failed");
-    await other.close();
   });
 
   test("a close does not wait for a host that is away", async () => {
-    const other = await openTrial({});
+    const other = await openAnother({});
     const args = other.args({ inputId: ulid() });
     const handle = await other.startSession(args);
     await until("the turn is scheduled", async () => ((await handle.query("state")) as { turnId: string | null }).turnId === args.inputId);
     await handle.signal("close", { reason: "no host" });
     expect(await handle.result()).toMatchObject({ state: "closed", reason: "no host", turns: 1 });
-    await other.close();
   });
 
   test("a second close while the session ends takes the turn along that no host had, with what came after it", async () => {
@@ -207,7 +214,7 @@ describe("session", () => {
     let ends = 0;
     let release = () => {};
     const held = new Promise<void>((resolve) => (release = resolve));
-    const other = await openTrial({
+    const other = await openAnother({
       endSession: async () => {
         ends += 1;
         if (ends === 1) await held;
@@ -230,7 +237,39 @@ describe("session", () => {
     release();
     expect(await handle.result()).toMatchObject({ state: "closed", reason: "first" });
     expect(await next.result()).toMatchObject({ state: "closed" });
-    await other.close();
+  });
+
+  test.each(["before", "after"])("an abort that names the turn of a closing session ends its input, %s the session's end is written", async (when) => {
+    const first = ulid();
+    const held = Promise.withResolvers<void>();
+    let ends = 0;
+    const other = await openAnother({
+      endSession: async () => {
+        ends += 1;
+        if (ends === 1) await held.promise;
+      },
+    });
+    const args = other.args({ inputId: first });
+    const handle = await other.startSession(args);
+    await until("the turn is scheduled", async () => ((await handle.query("state")) as { turnId: string | null }).turnId === first);
+    await handle.signal("close", { reason: "first" });
+    if (when === "after") await until("it ends", () => ends === 1);
+    await handle.signal("abort", { turnId: first, drop: [] });
+    // What another input woke has taken the first one over: the rows alone would be too late for it.
+    const next = await other.client.workflow.start("session", {
+      workflowId: generationId(args.sessionUlid, 2),
+      taskQueue: engineQueue(other.instance),
+      args: [{ ...args, inputId: undefined, generation: 2, carried: { queue: [first], seen: [], workspaceReady: true, turns: 0 } }],
+    });
+    await until("the next has its turn", async () => ((await next.query("state")) as { turnId: string | null }).turnId === first);
+    held.resolve();
+    expect(await handle.result()).toMatchObject({ state: "closed", reason: "first" });
+    const failed = () =>
+      (other.of("failInputs") as { inputIds: string[]; reason: string }[]).filter((a) => a.reason === "aborted" && a.inputIds.includes(first));
+    expect(failed()).not.toEqual([]);
+    await until("its turn is cancelled there", async () => ((await next.query("state")) as { turnId: string | null }).turnId === null);
+    await next.signal("close", {});
+    await next.result();
   });
 
   test("a run goes on with what the run before carried over", async () => {

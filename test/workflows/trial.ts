@@ -13,6 +13,9 @@ import { workflowBundle } from "../../workers/bundle.ts";
 
 type Activities = SessionActivities & ChainActivities & HostActivities;
 
+/** An activity that a failed test still holds must not keep the process. */
+const shutdownForceTime = "5s";
+
 /** A real engine worker and a real host worker whose activities the test brings. */
 export async function openTrial(activities: Partial<Activities>) {
   const address = process.env["TEST_TEMPORAL_ADDRESS"] ?? "";
@@ -37,8 +40,10 @@ export async function openTrial(activities: Partial<Activities>) {
     workflowBundle: bundle,
     activities: noted,
     stickyQueueScheduleToStartTimeout: "1s",
+    shutdownForceTime,
   });
-  const makeHost = () => Worker.create({ connection: native, taskQueue: hostQueue(instance, "h"), activities: noted, maxHeartbeatThrottleInterval: 100 });
+  const makeHost = () =>
+    Worker.create({ connection: native, taskQueue: hostQueue(instance, "h"), activities: noted, maxHeartbeatThrottleInterval: 100, shutdownForceTime });
   const running = [engine.run()];
   const workers = [engine];
   return {

@@ -53,6 +53,14 @@ export const mutations: Mutation[] = [
     title: "the chain itself during the review",
   },
   {
+    protection: "an abort of a closing session's turn reaches the next generation",
+    file: "workflows/session-messages.ts",
+    find: 'if (state.closing !== null && typeof turnId === "string" && patched("abort-while-closing"))',
+    replace: "if (state.turns < 0)",
+    test: "test/workflows/session.test.ts",
+    title: "an abort that names the turn of a closing session",
+  },
+  {
     protection: "a chain notices that a session of its own is over",
     file: "workflows/chain-members.ts",
     find: "() => state.turns.has(key) || member.ended !== null || state.stopped !== null",
