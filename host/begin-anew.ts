@@ -40,13 +40,15 @@ export async function withTranscript(deps: HostDeps, held: HeldTurn, session: Se
   return `You have worked in this workspace before, in a conversation that cannot be opened again. What was said in it (the newest ${parts.length} turns, long texts cut):\n\n${parts.join("\n\n")}\n\n---\n\nThe workspace holds what you did. Now:\n\n${prompt}`;
 }
 
-/** A worktree that somebody removed is made again, from its branch and the last candidate. */
-export async function ensureWorkspace(deps: HostDeps, held: HeldTurn, session: SessionRow): Promise<void> {
-  const there = await access(session.worktreePath).then(
+export const hasWorkspace = (session: SessionRow): Promise<boolean> =>
+  access(session.worktreePath).then(
     () => true,
     () => false,
   );
-  if (there) return;
+
+/** A worktree that somebody removed is made again, from its branch and the last candidate. */
+export async function ensureWorkspace(deps: HostDeps, held: HeldTurn, session: SessionRow): Promise<void> {
+  if (await hasWorkspace(session)) return;
   await deps.workspaces.prepare(await restorePlan(deps, session));
   const message = "The workspace was missing: it was made again from its branch and the last candidate.";
   await deps.store.events.append(session.sessionUlid, [

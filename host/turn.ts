@@ -1,6 +1,6 @@
 import type { TurnEnd } from "../contracts/provider.ts";
 import { noUsage } from "../contracts/event.ts";
-import { ensureWorkspace, forgetConversation, withTranscript } from "./begin-anew.ts";
+import { ensureWorkspace, forgetConversation, hasWorkspace, withTranscript } from "./begin-anew.ts";
 import { AttemptLost, Fenced, type HostDeps } from "./deps.ts";
 import { followTurn, isEndOf } from "./follow-turn.ts";
 import { type HeldTurn, interrupted } from "./held-turn.ts";
@@ -37,6 +37,11 @@ async function workOnce(deps: HostDeps, held: HeldTurn, { anew }: { anew: boolea
   }
   if (anew && living !== null && living.status.runnerId === head.spoolId) {
     await closeRunner(deps, living, "conversation_lost");
+    living = null;
+  }
+  // It waits in a directory that somebody removed: nothing that it starts there would run.
+  if (living !== null && living.status.turnId === null && !(await hasWorkspace(held.session))) {
+    await closeRunner(deps, living, "workspace_missing");
     living = null;
   }
   if (head.spoolId !== null && head.spoolId !== living?.status.runnerId) {

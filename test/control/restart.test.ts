@@ -1,4 +1,5 @@
 import { rmSync } from "node:fs";
+import { agentProcesses } from "../faults/support/auditor.ts";
 import { launchScripted } from "../faults/support/launch.ts";
 import { kill, onStack } from "../faults/support/on-stack.ts";
 
@@ -139,30 +140,35 @@ test.each(["runner.spawn.before", "runner.spawn.after", "prompt.sent"])(
   120_000,
 );
 
-test("a missing worktree is made again: the branch's commits, and what the last turn left uncommitted", async () => {
-  const session = await launchScripted(on.baton, on.stack, {
-    key: key("rebuilt"),
-    turns: [
-      [
-        { edit: { path: "committed.txt", content: "committed\n" } },
-        { run: "git add . && git -c user.name=a -c user.email=a@a commit -qm agent" },
-        { edit: { path: "left.txt", content: "left\n" } },
+test.each(["its session was closed", "its agent still waits in it"])(
+  "a missing worktree is made again when %s: the branch's commits, and what the last turn left uncommitted",
+  async (when) => {
+    const session = await launchScripted(on.baton, on.stack, {
+      key: key(`rebuilt ${when}`),
+      turns: [
+        [
+          { edit: { path: "committed.txt", content: "committed\n" } },
+          { run: "git add . && git -c user.name=a -c user.email=a@a commit -qm agent" },
+          { edit: { path: "left.txt", content: "left\n" } },
+        ],
+        [{ run: "cat committed.txt left.txt; git status --porcelain" }],
       ],
-      [{ run: "cat committed.txt left.txt; git status --porcelain" }],
-    ],
-  });
-  await on.baton.turnsEnded(session, 1, 30_000);
-  const output = async () =>
-    (
-      await on.baton.query<{ output: string }>(
-        "select data->>'output' as output from event where session_ulid = $1 and type = 'command.completed' order by seq desc limit 1",
-        [session],
-      )
-    )[0]?.output.trim();
-  const worktree = String((await sessions().get({ sessionUlid: session }))["worktreePath"]);
-  await on.baton.closeSession(session);
-  rmSync(worktree, { recursive: true, force: true });
-  await restart("rebuilt-1", { sessionUlid: session, prompt: "look" });
-  await on.baton.turnsEnded(session, 2, 30_000);
-  expect(await output()).toBe("committed\nleft\n?? left.txt");
-}, 120_000);
+    });
+    await on.baton.turnsEnded(session, 1, 30_000);
+    const worktree = String((await sessions().get({ sessionUlid: session }))["worktreePath"]);
+    if (when === "its session was closed") await on.baton.closeSession(session);
+    else expect(agentProcesses([session])).not.toEqual([]);
+    rmSync(worktree, { recursive: true, force: true });
+    if (when === "its session was closed") await restart(`rebuilt-${when}`, { sessionUlid: session, prompt: "look" });
+    else await sessions().input(caller, { sessionUlid: session, prompt: "look" });
+    await on.baton.turnsEnded(session, 2, 30_000);
+    expect(await on.baton.outcomes(session)).toEqual(["completed", "completed"]);
+    const [last] = await on.baton.query<{ output: string }>(
+      "select data->>'output' as output from event where session_ulid = $1 and type = 'command.completed' order by seq desc limit 1",
+      [session],
+    );
+    expect(last?.output.trim()).toBe("committed\nleft\n?? left.txt");
+    expect(await notices(session)).toContainEqual(expect.stringContaining("made again"));
+  },
+  120_000,
+);

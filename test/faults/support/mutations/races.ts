@@ -61,6 +61,14 @@ export const mutations: Mutation[] = [
     title: "an abort that names the turn of a closing session",
   },
   {
+    protection: "an agent that waits in a removed worktree is started anew",
+    file: "host/turn.ts",
+    find: "!(await hasWorkspace(held.session))",
+    replace: "held.turn.n < 0",
+    test: "test/control/restart.test.ts",
+    title: "a missing worktree is made again when its agent still waits in it",
+  },
+  {
     protection: "a chain notices that a session of its own is over",
     file: "workflows/chain-members.ts",
     find: "() => state.turns.has(key) || member.ended !== null || state.stopped !== null",
