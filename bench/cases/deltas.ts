@@ -70,6 +70,9 @@ async function product(site: Site, door: Door, sessions: string[], perSecond: nu
       sinceSeq = Number(answer["nextSeq"]);
     }
   });
+  const reading = Promise.all([...readers, ...pollers]);
+  // When the turns fail, it is their error that counts, and the trial must still be closed.
+  reading.catch(() => undefined);
   const turns = (await site.baton.query<{ n: string }>("select count(*) n from turn where session_ulid = any($1) and reported_at is not null", [sessions]))[0];
   const cpu = cpuTimes(site);
   const started = performance.now();
@@ -86,7 +89,7 @@ async function product(site: Site, door: Door, sessions: string[], perSecond: nu
   const load = cpuPercent(cpu, cpuTimes(site), performance.now() - started);
   await sleep(1_000);
   stop.abort();
-  await Promise.all([...readers, ...pollers]);
+  await reading;
   return {
     p50: percentile(followed, 50),
     p99: percentile(followed, 99),
