@@ -72,13 +72,17 @@ test(`${agents} short agents, each with a child that outlives it, leave no proce
 test("a stranger that got the pid of a process that ended is neither seen nor killed (row 8)", async () => {
   const stranger = spawn("sleep", ["600"], { stdio: "ignore" });
   const pid = stranger.pid ?? -1;
-  const start = startTicks(pid) ?? "";
-  const ended = { pid, start: String(Number(start) - 1) };
-  let looks = 0;
-  expect(lives(ended)).toBe(false);
-  expect(await killUntilNone(() => (looks++ === 0 ? [ended] : []), 2_000)).toEqual([]);
-  expect(lives({ pid, start })).toBe(true);
-  const gone = once(stranger, "exit");
-  expect(await killUntilNone(() => [{ pid, start }].filter(lives), 5_000)).toEqual([]);
-  expect(await gone).toEqual([null, "SIGKILL"]);
+  try {
+    const start = startTicks(pid) ?? "";
+    const ended = { pid, start: String(Number(start) - 1) };
+    let looks = 0;
+    expect(lives(ended)).toBe(false);
+    expect(await killUntilNone(() => (looks++ === 0 ? [ended] : []), 2_000)).toEqual([]);
+    expect(lives({ pid, start })).toBe(true);
+    const gone = once(stranger, "exit");
+    expect(await killUntilNone(() => [{ pid, start }].filter(lives), 5_000)).toEqual([]);
+    expect(await gone).toEqual([null, "SIGKILL"]);
+  } finally {
+    stranger.kill("SIGKILL");
+  }
 });
