@@ -21,9 +21,9 @@ export const mutations: Mutation[] = [
   {
     ...here,
     protection: "an abort with dropQueue false keeps what waits",
-    file: "client/control.ts",
-    find: "...(args.dropQueue === undefined ? {} : { dropQueue: args.dropQueue }),",
-    replace: "...(args.dropQueue ? { dropQueue: true } : {}),",
+    file: "client/abort.ts",
+    find: "const { sessionUlid } = await findSession(store, args.sessionUlid);",
+    replace: "const { sessionUlid } = await findSession(store, args.sessionUlid);\n  args = { ...args, dropQueue: true };",
   },
   {
     ...here,
