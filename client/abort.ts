@@ -4,6 +4,7 @@ import type { Store } from "../store/store.ts";
 import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import { findSession, record } from "./requests.ts";
+import { inTurnOrder } from "./turn-order.ts";
 import { loadFacts, withFacts } from "./session-view.ts";
 
 export interface AbortArgs {
@@ -26,18 +27,19 @@ interface Target {
   drop: string[];
 }
 const mostBelow = 500;
+/** Looks for sessions that were launched meanwhile. */
+const mostPasses = 10;
 
 /** Interrupts the turn that runs now, or is about to, and only that one. Nothing running: `aborted: false`. The session stays usable. */
 export async function abort(deps: Deps, caller: Caller, args: AbortArgs): Promise<Record<string, unknown>> {
   const store = await deps.getStore();
   const { sessionUlid } = await findSession(store, args.sessionUlid);
   // Read before the transaction: one that waits for a second connection could starve the pool.
-  const rows = args.cascade
-    ? deepestFirst(sessionUlid, await store.facts.list({ limit: mostBelow, rootUlid: sessionUlid }))
-    : [(await loadFacts(store, { sessionUlid })).row];
+  const rows = args.cascade ? await treeOf(store, sessionUlid) : [(await loadFacts(store, { sessionUlid })).row];
   const found = rows.map((row) => targetOf(row, args.dropQueue)).filter((target) => target !== null);
-  const { ids } = await record(store, caller, { action: "abort", args: { ...args }, target: sessionUlid }, async () => ({ targets: found }));
+  const { ids, replayed } = await record(store, caller, { action: "abort", args: { ...args }, target: sessionUlid }, async () => ({ targets: found }));
   for (const target of ids.targets) await hit(deps, store, target, args);
+  if (args.cascade && !replayed) await hitNew(deps, store, sessionUlid, new Set(rows.map((row) => row.sessionUlid)), args);
   const own = ids.targets.find((target) => target.sessionUlid === sessionUlid);
   const { facts } = await loadFacts(store, { sessionUlid });
   return {
@@ -48,13 +50,14 @@ export async function abort(deps: Deps, caller: Caller, args: AbortArgs): Promis
     ...(args.cascade
       ? { cascade: ids.targets.filter((target) => target !== own).map(({ sessionUlid: below, turnId }) => ({ sessionUlid: below, turnId })) }
       : {}),
+    ...(replayed ? { replayed } : {}),
   };
 }
 
 function targetOf(row: FactsRow, dropQueue: boolean | undefined): Target | null {
   const { facts, pending } = withFacts(row);
   // A turn that no host has taken yet (its workspace is being made, its host is away) is known by the input that opens it.
-  const turnId = facts.turn && facts.turn.state !== "done" ? facts.turn.turnId : row.closedAt === null ? pending[0]?.inputId : undefined;
+  const turnId = facts.turn && facts.turn.state !== "done" ? facts.turn.turnId : row.closedAt === null ? inTurnOrder(pending)[0]?.inputId : undefined;
   if (turnId === undefined) return null;
   const drop = dropQueue === false ? [] : pending.map((input) => input.inputId).filter((inputId) => inputId !== turnId);
   return { sessionUlid: row.sessionUlid, workflowId: row.workflowId, hostId: row.hostId, turnId, drop };
@@ -73,6 +76,23 @@ async function hit(deps: Deps, store: Store, { sessionUlid, workflowId, hostId, 
   // After the Signal, so that the beat it causes can learn of the cancel.
   await store.hosts.post(null, { hostId, kind: "poke", sessionUlid, body: { turnId } });
 }
+
+/** An agent may have launched another one before its own abort reached it: that one is no one's to wait for any more. */
+async function hitNew(deps: Deps, store: Store, root: string, known: Set<string>, args: AbortArgs): Promise<void> {
+  for (let pass = 0; pass < mostPasses; pass += 1) {
+    const fresh = (await treeOf(store, root)).filter((row) => !known.has(row.sessionUlid));
+    if (fresh.length === 0) return;
+    for (const row of fresh) {
+      known.add(row.sessionUlid);
+      const target = targetOf(row, args.dropQueue);
+      if (target) await hit(deps, store, target, args);
+    }
+  }
+}
+
+/** The open sessions of the tree. */
+const treeOf = async (store: Store, root: string): Promise<FactsRow[]> =>
+  deepestFirst(root, await store.facts.list({ limit: mostBelow, rootUlid: root, open: true }));
 
 /** Below first: an agent whose child is interrupted must not be there to launch the next. */
 function deepestFirst(root: string, rows: FactsRow[]): FactsRow[] {

@@ -1,5 +1,7 @@
 import { BatonError } from "../contracts/failures.ts";
 import type { Limits } from "../contracts/preset.ts";
+import type { ApprovalRow, SessionRow } from "../store/rows.ts";
+import type { Store } from "../store/store.ts";
 import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import { actorOf, findSession, record, requestKey, storedAnswer } from "./requests.ts";
@@ -28,8 +30,11 @@ export async function close(deps: Deps, caller: Caller, args: CloseArgs): Promis
   const store = await deps.getStore();
   const row = await findSession(store, args.sessionUlid);
   const reason = args.reason ?? "closed by the caller";
-  await record(store, caller, { action: "close", args: { ...args }, target: row.sessionUlid }, async () => ({ sessionUlid: row.sessionUlid }));
+  const { sessionUlid, generation } = row;
+  const { ids, replayed } = await record(store, caller, { action: "close", args: { ...args }, target: sessionUlid }, async () => ({ sessionUlid, generation }));
   let now = row;
+  // A late repeat: an input has woken the session since, and that is not what was to be closed.
+  if (replayed && ids.generation !== now.generation) return closeAnswer(now, replayed);
   for (let closed = 0; now.closedAt === null && closed !== now.generation; now = await findSession(store, row.sessionUlid)) {
     closed = now.generation;
     const told = await deps.starter.signal(now.workflowId, "close", { reason });
@@ -37,7 +42,11 @@ export async function close(deps: Deps, caller: Caller, args: CloseArgs): Promis
     if (!told) await store.sessions.end({ sessionUlid: now.sessionUlid, generation: now.generation, state: "closed", reason });
     else await store.hosts.post(null, { hostId: now.hostId, kind: "poke", sessionUlid: now.sessionUlid, body: {} });
   }
-  return { sessionUlid: row.sessionUlid, closing: now.closedAt === null, status: now.closedAt === null ? "RUNNING" : now.failed ? "FAILED" : "CLOSED" };
+  return closeAnswer(now, replayed);
+}
+
+function closeAnswer({ sessionUlid, closedAt, failed }: SessionRow, replayed: boolean): Record<string, unknown> {
+  return { sessionUlid, closing: closedAt === null, status: closedAt === null ? "RUNNING" : failed ? "FAILED" : "CLOSED", ...(replayed ? { replayed } : {}) };
 }
 
 const permissionDecisions = ["allow", "allow_always", "deny", "deny_stop"];
@@ -55,9 +64,8 @@ export async function respond(deps: Deps, caller: Caller, args: RespondArgs): Pr
       next: [{ tool: "pm_session", args: { action: "approvals", state: "open" }, why: "the open ones" }],
     });
   if (found.kind === "budget" && found.state === "open") {
-    const { applied } = await answerBudget(deps, store, caller, args, found);
-    const now = (await store.approvals.get(found.approvalId)) ?? found;
-    return { ...approvalView(now), applied, by: now.answeredBy };
+    const { applied, replayed } = await answerBudget(deps, store, caller, args, found);
+    return answered(store, found, applied, replayed);
   }
   const answers = Object.values(args.answers ?? {});
   const decision = args.decision ?? (answers.length === 1 ? answers[0] : answers.length > 1 ? JSON.stringify(args.answers) : undefined);
@@ -69,7 +77,7 @@ export async function respond(deps: Deps, caller: Caller, args: RespondArgs): Pr
       example: { action: "respond", approvalId: found.approvalId, decision: allowed[0] ?? "allow" },
     });
   }
-  const { ids } = await record(store, caller, { action: "respond", args: { ...args }, target: found.approvalId }, async (tx) => {
+  const { ids, replayed } = await record(store, caller, { action: "respond", args: { ...args }, target: found.approvalId }, async (tx) => {
     const { applied } = await store.approvals.answer(tx, {
       approvalId: found.approvalId,
       decision,
@@ -79,6 +87,10 @@ export async function respond(deps: Deps, caller: Caller, args: RespondArgs): Pr
     });
     return { applied };
   });
+  return answered(store, found, ids.applied, replayed);
+}
+
+async function answered(store: Store, found: ApprovalRow, applied: boolean, replayed: boolean): Promise<Record<string, unknown>> {
   const now = (await store.approvals.get(found.approvalId)) ?? found;
-  return { ...approvalView(now), applied: ids.applied, by: now.answeredBy };
+  return { ...approvalView(now), applied, by: now.answeredBy, ...(replayed ? { replayed } : {}) };
 }

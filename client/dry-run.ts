@@ -29,7 +29,7 @@ export async function dryRun(deps: Deps, store: Store, caller: Caller, { plan, r
     contextRef: plan.contextRef,
     taskKey: plan.task?.taskKey ?? plan.newTask?.taskKey ?? null,
     role: plan.role,
-    providerType: plan.effective.providerType,
+    providerType: plan.preset.providerType,
     targetAgentHandle: plan.agentHandle,
     repositoryPath: workspace.repositoryPath,
     branchName: workspace.branch,

@@ -2,7 +2,7 @@ import { ulid } from "ulid";
 import type { Delivery } from "../contracts/event.ts";
 import { BatonError } from "../contracts/failures.ts";
 import { pmStatus, sessionState } from "../contracts/session-status.ts";
-import type { ApprovalRow, SessionRow, TurnConfiguration } from "../store/rows.ts";
+import type { ApprovalRow, Cursors, SessionRow, TurnConfiguration } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
 import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
@@ -35,7 +35,7 @@ export interface InputAnswer {
 }
 
 /** A type, not an interface: it must fit `Record<string, unknown>`. */
-type InputIds = { inputId: string | null; approvalId: string | null; position: number };
+type InputIds = { inputId: string | null; approvalId: string | null; position: number; cursors?: Cursors };
 
 /** Gives a session a message. With exactly one open question or plan and no `delivery`, the message is its answer; free text never grants a permission. */
 export async function input(
@@ -69,10 +69,11 @@ export async function input(
   const delivery = args.delivery ?? "queue";
   const { ids, replayed } = await record<InputIds>(store, caller, { action, args: sent, target: row.sessionUlid }, async (tx) => {
     const actor = actorOf(caller, { ...args });
+    const cursors = await store.sessions.cursors(tx, row.sessionUlid);
     if (question) {
       const { applied } = await store.approvals.answer(tx, { approvalId: question.approvalId, decision: args.prompt, by: caller.principal, actor });
       // Somebody else answered in between: then this is a message like any other, unless it was meant as that answer only.
-      if (applied) return { inputId: null, approvalId: question.approvalId, position: 0 };
+      if (applied) return { inputId: null, approvalId: question.approvalId, position: 0, cursors };
       if (args.approvalId !== undefined)
         throw new BatonError("CONFLICT_STATE", `"${question.title}" has its answer already.`, { field: "approvalId", currentState: "answered" });
     }
@@ -90,7 +91,7 @@ export async function input(
       configuration: args.configuration ?? null,
       limit: deps.options.inputQueue,
     });
-    return { inputId: inserted.row.inputId, approvalId: null, position: inserted.position };
+    return { inputId: inserted.row.inputId, approvalId: null, position: inserted.position, cursors };
   });
   if (ids.inputId !== null) await deliver(deps, store, ids.inputId);
   return answer(store, row.sessionUlid, ids, delivery, open, replayed);
@@ -109,7 +110,7 @@ export async function run(deps: Deps, caller: Caller, args: RunArgs): Promise<In
     checkConfiguration(row, args.configuration);
   }
   const result = await input(deps, caller, { ...args, prompt, delivery: "queue" }, "run", { ...args });
-  return { ...result, data: { ...result.data, turnId: result.data["inputId"], status: "RUNNING" } };
+  return { ...result, data: { ...result.data, turnId: result.data["inputId"], ...(repeated ? {} : { status: "RUNNING" }) } };
 }
 
 /** What a turn without a prompt of its own is asked. */
@@ -152,7 +153,8 @@ export async function deliver(deps: Pick<Deps, "starter">, store: Store, inputId
 async function answer(store: Store, sessionUlid: string, ids: InputIds, delivery: Delivery, open: ApprovalRow[], replayed: boolean): Promise<InputAnswer> {
   const [{ row: now, facts }, given] = await Promise.all([loadFacts(store, { sessionUlid }), ids.inputId === null ? null : store.inputs.get(ids.inputId)]);
   const waits = ids.approvalId === null && open.length > 0;
-  const cursors = { events: now.lastSeq, deltas: now.lastDelta };
+  // As they were before it: what it causes lies behind them, however late this is asked. (A key of an older Baton has none.)
+  const cursors = ids.cursors ?? { events: now.lastSeq, deltas: now.lastDelta };
   const next = waits
     ? open.map((a) => ({
         tool: "pm_session",

@@ -26,7 +26,7 @@ async function role(deps: Deps, member: ChainMember): Promise<ChainRole> {
   return {
     agentHandle: (member.agentHandle ?? preset.key).replace(/^@/, ""),
     launcherConfigKey: preset.key,
-    provider: effective.providerType,
+    provider: preset.providerType,
     presetRevision: preset.revision,
     presetSha256: preset.sha256,
     effective,

@@ -155,7 +155,7 @@ function newSession(deps: Deps, plan: LaunchPlan, args: LaunchArgs): Pick<NewSes
     taskKey: plan.task?.taskKey ?? plan.newTask?.taskKey ?? null,
     projectKey: plan.projectKey,
     role: plan.role,
-    provider: plan.effective.providerType,
+    provider: plan.preset.providerType,
     agentHandle: plan.agentHandle,
     launcherConfigKey: plan.preset.key,
     presetRevision: plan.preset.revision,

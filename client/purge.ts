@@ -48,14 +48,14 @@ export async function purge(deps: Deps, caller: Caller, args: PurgeArgs): Promis
     return { sessionUlid: row.sessionUlid, name: row.name, dryRun, purged: false, deleteFiles, wouldDelete: what, unmerged, needsForce: unmerged !== null };
   if (files.problem !== undefined && deleteFiles) throw new BatonError("CONFLICT_STATE", files.problem, { currentState: "idle", retryable: true });
   if (unmerged !== null && !force) throw notMerged(row, unmerged);
-  await record(store, caller, { action: "purge", args: { ...args }, target: row.sessionUlid }, async (tx) => {
+  const { replayed } = await record(store, caller, { action: "purge", args: { ...args }, target: row.sessionUlid }, async (tx) => {
     const by = { at: new Date().toISOString(), by: caller.principal, actor: actorOf(caller, { ...args }) };
     await store.purge.begin(tx, { sessionUlid: row.sessionUlid, purge: { ...by, deleteFiles, ...what } });
     return { sessionUlid: row.sessionUlid };
   });
   // Closed in its rows; its workflow ends when it hears of it, and the sweeper tells it again.
   await deps.starter.signal(row.workflowId, "close", { reason: "purged" }).catch(() => false);
-  return { ...(await ended(store, row)), dryRun };
+  return { ...(await ended(store, row)), dryRun, ...(replayed ? { replayed } : {}) };
 }
 
 async function refuseBusy(store: Store, row: SessionRow): Promise<void> {

@@ -17,7 +17,13 @@ type Raised = { applied: boolean; inputId: string | null };
  * Answers what a reached limit asked: `allow` adds to the limits, and the work goes on: the input that waits, else with a "Continue."
  * Errors: INVALID_ARGUMENT for an `allow` that adds nothing to the limit that was reached; PERMISSION_DENIED for an agent.
  */
-export async function answerBudget(deps: Deps, store: Store, caller: Caller, args: RespondArgs, asked: ApprovalRow): Promise<{ applied: boolean }> {
+export async function answerBudget(
+  deps: Deps,
+  store: Store,
+  caller: Caller,
+  args: RespondArgs,
+  asked: ApprovalRow,
+): Promise<{ applied: boolean; replayed: boolean }> {
   if (caller.session !== undefined)
     throw new BatonError("PERMISSION_DENIED", "A used-up budget is for people to raise, not for an agent.", { field: "approvalId" });
   const decision = args.decision ?? "";
@@ -25,7 +31,7 @@ export async function answerBudget(deps: Deps, store: Store, caller: Caller, arg
   if (sessionUlid === null || !["allow", "deny"].includes(decision))
     throw new BatonError("INVALID_ARGUMENT", `"${decision}" does not answer "${asked.title}".`, { field: "decision", allowed: ["allow", "deny"] });
   if (decision === "allow") checkAdd(asked, added(args));
-  const { ids } = await record<Raised>(store, caller, { action: "respond", args: { ...args }, target: asked.approvalId }, async (tx) => {
+  const { ids, replayed } = await record<Raised>(store, caller, { action: "respond", args: { ...args }, target: asked.approvalId }, async (tx) => {
     const actor = actorOf(caller, { ...args });
     const reason = args.reason ? { reason: args.reason } : {};
     const { applied } = await store.approvals.answer(tx, { approvalId: asked.approvalId, decision, by: caller.principal, actor, ...reason });
@@ -46,7 +52,7 @@ export async function answerBudget(deps: Deps, store: Store, caller: Caller, arg
     return { applied, inputId };
   });
   if (ids.inputId !== null) await deliver(deps, store, ids.inputId);
-  return { applied: ids.applied };
+  return { applied: ids.applied, replayed };
 }
 
 /** `rounds` is a chain's, not a session's. */

@@ -24,7 +24,8 @@ export async function liveDeltas(deps: Deps, args: DeltasArgs, signal?: AbortSig
   const store = await deps.getStore();
   const since = args.sinceSeq ?? 0;
   const budget = Math.min(args.maxBytes ?? defaultBytes, mostBytes);
-  const read = (sessionUlid: string) => store.events.deltas(sessionUlid, { sinceSeq: since, limit: Math.min(args.limit ?? 1_000, 1_000) });
+  const limit = Math.min(args.limit ?? 1_000, 1_000);
+  const read = (sessionUlid: string) => store.events.deltas(sessionUlid, { sinceSeq: since, limit });
   let [now, found] = await look(store, args.sessionUlid, read);
   if (found.length === 0 && args.waitMs) {
     const deadline = performance.now() + Math.min(args.waitMs, longestWaitMs);
@@ -44,7 +45,9 @@ export async function liveDeltas(deps: Deps, args: DeltasArgs, signal?: AbortSig
       [now, found] = await look(store, now.sessionUlid, read);
     }
   }
-  const { kept, truncated } = fitting(found, budget);
+  const shown = fitting(found, budget);
+  const { kept } = shown;
+  const truncated = shown.truncated || found.length === limit;
   const { state } = sessionState(withFacts(now).facts);
   const oldest = kept[0]?.seq;
   const expired = args.sinceSeq !== undefined && oldest !== undefined && oldest > since + 1;
@@ -53,7 +56,7 @@ export async function liveDeltas(deps: Deps, args: DeltasArgs, signal?: AbortSig
     nextSeq: kept.at(-1)?.seq ?? since,
     status: pmStatus(state),
     state,
-    done: now.closedAt !== null,
+    done: now.closedAt !== null && !truncated,
     truncated,
     ...(expired ? { expired: true, firstSeq: oldest } : {}),
   };

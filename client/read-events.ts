@@ -82,10 +82,10 @@ async function waitFor(deps: Deps, store: Store, first: EventPage, ms: number, r
   }
 }
 
-/** `done`: the session is closed and the reader has it all. */
+/** `done`: the session is closed and the reader has all that was asked for; the log may end with events that were not. */
 const ending = (found: EventPage, nextSeq: number): { lastSeq: number; done: boolean } => ({
   lastSeq: found.lastSeq,
-  done: found.closed && nextSeq >= found.lastSeq,
+  done: found.closed && (found.events.length === 0 || nextSeq >= found.lastSeq),
 });
 
 /** An event whose text was cut says so, and where the whole is. */

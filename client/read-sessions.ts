@@ -7,7 +7,7 @@ import { approvalView } from "./approval-view.ts";
 import { defaultBytes, fitting, mostBytes } from "./bounded.ts";
 import type { Deps } from "./deps.ts";
 import { chainView } from "./read-chains.ts";
-import { findSession, isUlid, noSession } from "./requests.ts";
+import { findAnySession, findSession, isUlid, noSession } from "./requests.ts";
 import { fullView, type SessionWithFacts, summaryView, withFacts } from "./session-view.ts";
 import { tombstone } from "./purged.ts";
 
@@ -56,7 +56,8 @@ export async function listSessions(deps: Deps, args: ListArgs): Promise<Page> {
       field: "status",
       allowed: states,
     });
-  const filter = filterOf(args, wanted);
+  const [parentUlid, rootUlid] = await Promise.all([args.parentUlid, args.rootUlid].map((reference) => ulidOf(store, reference)));
+  const filter = filterOf({ ...args, ...(parentUlid ? { parentUlid } : {}), ...(rootUlid ? { rootUlid } : {}) }, wanted);
   const kept: SessionWithFacts[] = [];
   let cursor = args.cursor;
   let looked = 0;
@@ -74,6 +75,10 @@ export async function listSessions(deps: Deps, args: ListArgs): Promise<Page> {
   const totals = args.attention ? { totals: await totalsOf(store, filter, wanted) } : {};
   return { data: { sessions: shown, ...totals }, ...(next === undefined ? {} : { page: { nextCursor: next } }) };
 }
+
+/** Names are taken wherever ULIDs are. Error: NOT_FOUND. */
+const ulidOf = async (store: Store, reference: string | undefined): Promise<string | undefined> =>
+  reference === undefined ? undefined : (await findAnySession(store, reference)).sessionUlid;
 
 function filterOf(args: ListArgs, wanted: string | undefined): Omit<FactsFilter, "limit"> {
   const { contextRef, role, agentHandle, projectKey, parentUlid, rootUlid, chainId, label, attention, reach } = args;

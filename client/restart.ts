@@ -1,6 +1,6 @@
 import { ulid } from "ulid";
 import { BatonError } from "../contracts/failures.ts";
-import type { SessionRow } from "../store/rows.ts";
+import type { Cursors, SessionRow } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
 import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
@@ -20,7 +20,7 @@ export interface RestartArgs {
   run?: boolean;
 }
 
-type RestartIds = { sessionUlid: string; inputId: string | null; generation: number; resumed: "native" | "transcript" };
+type RestartIds = { sessionUlid: string; inputId: string | null; generation: number; resumed: "native" | "transcript"; cursors?: Cursors };
 
 /**
  * Lets a session go on: a closed one as its next generation in the same workspace and conversation, an idle one as `run` does.
@@ -39,6 +39,7 @@ export async function restart(deps: Deps, caller: Caller, args: RestartArgs): Pr
     await refuseSleep(store, row);
   }
   const { ids, replayed } = await record<RestartIds>(store, caller, { action: "restart", args: { ...args }, target: row.sessionUlid }, async (tx) => {
+    const cursors = await store.sessions.cursors(tx, row.sessionUlid);
     const woken = await store.sessions.wake(tx, row.sessionUlid);
     // Under the session's lock: another restart, or an input, may have been faster.
     if (!woken && (await store.sessions.isBusy(tx, row.sessionUlid))) throw busy(row, before, prompt);
@@ -60,6 +61,7 @@ export async function restart(deps: Deps, caller: Caller, args: RestartArgs): Pr
       inputId,
       generation: woken?.generation ?? row.generation,
       resumed: resumable(before).how === "native" ? "native" : "transcript",
+      cursors,
     };
   });
   if (ids.inputId !== null) await deliver(deps, store, ids.inputId);
@@ -96,14 +98,15 @@ async function startWoken(deps: Deps, store: Store, sessionUlid: string): Promis
 async function answer(store: Store, ids: RestartIds, replayed: boolean): Promise<Record<string, unknown>> {
   const found = await loadFacts(store, ids);
   const { row } = found;
+  const cursors = ids.cursors ?? { events: row.lastSeq, deltas: row.lastDelta };
   return {
     ...launchedView(found),
     generation: ids.generation,
     resumed: ids.resumed,
     providerSessionId: row.providerSessionId,
     ...(ids.inputId === null ? {} : { inputId: ids.inputId, turnId: ids.inputId }),
-    cursors: { events: row.lastSeq, deltas: row.lastDelta },
-    nextSeq: row.lastSeq,
+    cursors,
+    nextSeq: cursors.events,
     ...(replayed ? { replayed: true } : {}),
   };
 }

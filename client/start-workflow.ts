@@ -6,6 +6,7 @@ import type { EffectiveLaunch } from "../contracts/preset.ts";
 import type { ChainRow, SessionRow } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
 import { callTemporal } from "./temporal.ts";
+import { inTurnOrder } from "./turn-order.ts";
 
 /** Starts workflows and sends them Signals. Every method may be repeated by anybody at any time. */
 export interface Starter {
@@ -137,9 +138,7 @@ export function createStarter(a: { client: Client; getStore: () => Promise<Store
 
 /** All that waits for a woken session, in the order in which it would have run: a Signal for each could overtake another's. */
 async function waiting(store: Store, row: SessionRow): Promise<string[]> {
-  const pending = await store.inputs.pending(row.sessionUlid);
-  const interrupts = pending.filter((input) => input.delivery === "interrupt").toReversed();
-  return [...interrupts, ...pending.filter((input) => input.delivery !== "interrupt")].map((input) => input.inputId);
+  return inTurnOrder(await store.inputs.pending(row.sessionUlid)).map((input) => input.inputId);
 }
 
 /** A local Temporal falls behind when more starts than this are in flight (DESIGN section 11). */

@@ -50,7 +50,20 @@ export interface StateView {
   reason: string;
 }
 export interface Attention {
-  kind: "approval" | "question" | "plan" | "gate" | "rounds" | "budget" | "outcome_unknown" | "failed" | "host_lost" | "workspace";
+  kind:
+    | "approval"
+    | "question"
+    | "plan"
+    | "gate"
+    | "rounds"
+    | "budget"
+    | "outcome_unknown"
+    | "failed"
+    | "auth"
+    | "rate_limited"
+    | "stalled"
+    | "host_lost"
+    | "workspace";
   since: string;
   /** of the event that caused it, or the newest */
   seq: number;
@@ -109,8 +122,7 @@ export function sessionAttention(sessionUlid: string, facts: SessionFacts): Atte
     found.push({ kind: "failed", since, seq: facts.lastSeq, say: `The session failed: ${facts.closeReason ?? "see its events"}.`, next: [get] });
   else if (state === "idle" && turn?.outcome === "unknown")
     found.push({ kind: "outcome_unknown", since, seq, say: "Nobody can tell whether the agent got the last prompt.", next: [get, again(sessionUlid)] });
-  else if (state === "idle" && turn?.outcome === "failed")
-    found.push({ kind: "failed", since, seq, say: turn.failure?.message ?? "The last turn failed.", next: [get, again(sessionUlid)] });
+  else if (state === "idle" && turn?.outcome === "failed") found.push(failedTurn(turn.failure, { since, seq, next: [get, again(sessionUlid)] }));
   if (turn && turn.state !== "done" && facts.hostAlive === false)
     found.push({
       kind: "host_lost",
@@ -120,6 +132,15 @@ export function sessionAttention(sessionUlid: string, facts: SessionFacts): Atte
       next: [{ tool: "pm_health", args: {}, why: "which hosts are up" }],
     });
   return found;
+}
+
+/** A turn that failed for a reason that somebody can do something about has a kind of its own. */
+function failedTurn(failure: TurnFailure | null, about: Pick<Attention, "since" | "seq" | "next">): Attention {
+  const say = failure?.message ?? "The last turn failed.";
+  if (failure?.class === "auth")
+    return { ...about, kind: "auth", say, next: [{ tool: "pm_provider", args: { action: "list_providers" }, why: "how this agent logs in" }, ...about.next] };
+  if (failure?.class === "rate_limit") return { ...about, kind: "rate_limited", say };
+  return { ...about, kind: failure?.class === "stalled" ? "stalled" : "failed", say };
 }
 
 function again(sessionUlid: string): Attention["next"][number] {

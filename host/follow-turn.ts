@@ -70,6 +70,7 @@ async function notice(deps: HostDeps, held: HeldTurn, runner: Obtained, record: 
   const waiting = await deps.store.approvals.undelivered(held.turn.sessionUlid);
   const same = waiting.find((row) => row.requestKey === requestKey && row.turnId === held.turn.turnId && row.approvalId !== approvalId);
   if (same?.decision) {
+    await deps.store.approvals.answerAgain(approvalId, same);
     await answer(deps, held, approvalId, same.decision as ApprovalDecision, runner);
     await deps.store.approvals.delivered(same.approvalId);
     return;

@@ -6,7 +6,7 @@ import type { ExpectedLaunches } from "./expect-launch.ts";
 import { answer } from "./follow-turn.ts";
 import type { Keeper } from "./keeper.ts";
 import type { WorkspaceMaker } from "./make-workspace.ts";
-import { attachLiving, closeRunner } from "./obtain-runner.ts";
+import { endIdleRunner } from "./obtain-runner.ts";
 import { inspectSession, purgeOnce } from "./purge.ts";
 import { watchRows } from "./watch-rows.ts";
 
@@ -71,18 +71,4 @@ export function watchInbox(deps: HostDeps, keeper: Keeper, beats: Beats, workspa
   }
 
   return watchRows(deps, lookOnce);
-}
-
-/** Ends the runner of a session in which no turn runs; `closed`: only if the session still is; `turnId`: only if its agent is still at that turn. */
-export async function endIdleRunner(deps: HostDeps, sessionUlid: string, reason: string, only: { closed?: boolean; turnId?: string } = {}): Promise<void> {
-  // The head first: if the session is closed even after that, no claim is newer than this head, and one that comes later fences us.
-  const head = await deps.store.events.head(sessionUlid);
-  const session = await deps.store.sessions.get(sessionUlid);
-  // Woken again: the next generation goes on with the runner.
-  if (!head || !session || (only.closed && session.closedAt === null)) return;
-  // In the name of its last owner, who may be a dead worker of this host: we hold the lease, so the session is ours.
-  const living = await attachLiving(deps, { session, epoch: head.epoch, owner: head.owner ?? deps.owner });
-  if (!living) return;
-  if (only.turnId !== undefined && living.status.turnId !== only.turnId) return living.connection.detach();
-  await closeRunner(deps, living, reason);
 }

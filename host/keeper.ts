@@ -10,7 +10,8 @@ import { type HeldTurn, interrupted } from "./held-turn.ts";
 import type { ExpectedLaunches } from "./expect-launch.ts";
 import { firstWorkspace, WorkspaceFailed } from "./first-workspace.ts";
 import type { WorkspaceMaker } from "./make-workspace.ts";
-import { leaveSlot, takeSlot } from "./pause.ts";
+import { endIdleRunner } from "./obtain-runner.ts";
+import { leaveSlot, pauseForAsked, takeSlot } from "./pause.ts";
 import { reportAttemptLost, reportResult, reportWorkspaceFailed, turnResult } from "./report.ts";
 import { workTurn } from "./turn.ts";
 import { workspacePlan } from "./workspace-plan.ts";
@@ -150,10 +151,14 @@ export function createKeeper(deps: HostDeps, workspaces: WorkspaceMaker, launche
 
 /** A slot for as long as the agent works; an abort while waiting for one ends the turn without an agent. */
 async function withSlot(deps: HostDeps, held: HeldTurn, work: () => Promise<TurnEnd>): Promise<TurnEnd> {
+  const takenOver = held.adopted || held.turn.attempt > 1;
+  if (takenOver) await pauseForAsked(deps, held);
   try {
     await takeSlot(deps, held, AbortSignal.any([held.abort.signal, held.drop.signal]));
   } catch {
     if (held.drop.signal.aborted) throw new Fenced("slot");
+    // Its agent may be at work: it had its slot from a former owner.
+    if (takenOver) await endIdleRunner(deps, held.turn.sessionUlid, "abort", { turnId: held.turn.turnId });
     return interrupted();
   }
   try {

@@ -55,6 +55,20 @@ export async function closeRunner(deps: HostDeps, { connection, status }: Obtain
   await deps.store.runners.ended(status.runnerId);
 }
 
+/** Ends the runner of a session in which no turn runs; `closed`: only if the session still is; `turnId`: only if its agent is still at that turn. */
+export async function endIdleRunner(deps: HostDeps, sessionUlid: string, reason: string, only: { closed?: boolean; turnId?: string } = {}): Promise<void> {
+  // The head first: if the session is closed even after that, no claim is newer than this head, and one that comes later fences us.
+  const head = await deps.store.events.head(sessionUlid);
+  const session = await deps.store.sessions.get(sessionUlid);
+  // Woken again: the next generation goes on with the runner.
+  if (!head || !session || (only.closed && session.closedAt === null)) return;
+  // In the name of its last owner, who may be a dead worker of this host: we hold the lease, so the session is ours.
+  const living = await attachLiving(deps, { session, epoch: head.epoch, owner: head.owner ?? deps.owner });
+  if (!living) return;
+  if (only.turnId !== undefined && living.status.turnId !== only.turnId) return living.connection.detach();
+  await closeRunner(deps, living, reason);
+}
+
 async function livingRows(deps: HostDeps, sessionUlid: string): Promise<RunnerRow[]> {
   const rows = (await deps.store.runners.live(deps.config.hostId)).filter((row) => row.sessionUlid === sessionUlid);
   return rows.toSorted((a, b) => b.runnerId.localeCompare(a.runnerId));

@@ -1,10 +1,19 @@
 import type { HostDeps } from "./deps.ts";
 import type { HeldTurn } from "./held-turn.ts";
 
+const mostAsked = 200;
+
 /** The agent waits for somebody: its slot goes to another turn, until `resume` for the same. */
 export function pause(deps: HostDeps, held: HeldTurn, what: string): void {
   held.waiting.add(what);
   giveSlotBack(deps, held);
+}
+
+/** A turn that is taken over while its agent waits for an answer to what it asked needs no slot until it has it. */
+export async function pauseForAsked(deps: HostDeps, held: HeldTurn): Promise<void> {
+  const { sessionUlid, turnId } = held.turn;
+  const open = await deps.store.approvals.list({ sessionUlid, state: "open", limit: mostAsked });
+  for (const row of open) if (row.turnId === turnId) pause(deps, held, row.approvalId);
 }
 
 /** One wait less. Resolves when the turn has its slot again, at once while it waits for something else; rejects with the signal's reason. */

@@ -5,6 +5,7 @@ import { AttemptLost, Fenced, type HostDeps } from "./deps.ts";
 import { followTurn, isEndOf } from "./follow-turn.ts";
 import { type HeldTurn, interrupted } from "./held-turn.ts";
 import { attachLiving, closeRunner, obtainRunner, type Obtained } from "./obtain-runner.ts";
+import { resume } from "./pause.ts";
 import { spoolTail } from "./spool-tail.ts";
 import { workspacePlan } from "./workspace-plan.ts";
 
@@ -84,6 +85,7 @@ async function workOnce(deps: HostDeps, held: HeldTurn, { anew }: { anew: boolea
     await checkoutCandidate(deps, held);
     living = await attachLiving(deps, claim);
   }
+  if (living === null && !(await forgetAsked(deps, held))) return interrupted();
   const runner = await obtainRunner(deps, { ...claim, session }, living);
   // Before the prompt: if we and then the runner die behind it, the next owner must find in this spool that it was written.
   const offset = await takeSpool(deps, held, runner, fence);
@@ -91,6 +93,23 @@ async function workOnce(deps: HostDeps, held: HeldTurn, { anew }: { anew: boolea
   const prompt = written ? continuation(held.input.prompt) : isFresh ? await withTranscript(deps, held, session, held.input.prompt) : held.input.prompt;
   await sendPrompt(deps, held, runner, prompt);
   return follow(deps, held, runner, fence, offset);
+}
+
+/** What a former agent asked has nobody any more who could hear the answer. (One that was given already serves the same question again.) False: aborted meanwhile. */
+async function forgetAsked(deps: HostDeps, held: HeldTurn): Promise<boolean> {
+  const { turn, head } = held;
+  if (turn.n === 1 && turn.attempt === 1 && !held.adopted) return true;
+  const expired = await deps.store.approvals.expireAgents({ sessionUlid: turn.sessionUlid, epoch: head.epoch, owner: deps.owner });
+  try {
+    // It gave its slot away to wait for them.
+    for (const approvalId of expired)
+      if (held.waiting.has(approvalId)) await resume(deps, held, approvalId, AbortSignal.any([held.abort.signal, held.drop.signal]));
+    return true;
+  } catch (error) {
+    if (held.drop.signal.aborted) throw new Fenced("slot");
+    if (held.abort.signal.aborted) return false;
+    throw error;
+  }
 }
 
 type Fence = { sessionUlid: string; epoch: number; turnId: string; attempt: number };

@@ -23,7 +23,7 @@ export function parseArguments(tool: Tool, raw: unknown): Parsed {
   for (const [name, value] of sent) {
     if (name === "action") continue;
     const field = action.schema.shape[name] as z.ZodType | undefined;
-    if (field) args[name] = withoutNulls(fromJson(field, value));
+    if (field) args[name] = withoutNulls(fromJson(field, value), field);
     else if (meaningless.has(name)) warnings.push(`"${name}" means nothing here and was ignored.`);
     else throw unknownKey(action, name);
   }
@@ -89,15 +89,22 @@ function takesText(field: z.ZodType): boolean {
   return inner instanceof z.ZodString || inner instanceof z.ZodEnum;
 }
 
-/** `null` means absent, at every depth of an object. */
-function withoutNulls(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(withoutNulls);
+/** `null` means absent, at every depth of an object, but where the schema has a meaning for it (`audit: null` is a chain without that gate). */
+function withoutNulls(value: unknown, field?: z.ZodType): unknown {
+  if (Array.isArray(value)) return value.map((one) => withoutNulls(one));
   if (!isRecord(value)) return value;
+  const fields = shapeOf(field);
   return Object.fromEntries(
     Object.entries(value)
-      .filter(([, v]) => v !== null)
-      .map(([name, v]) => [name, withoutNulls(v)]),
+      .filter(([name, v]) => v !== null || fields[name]?.safeParse(null).success === true)
+      .map(([name, v]) => [name, withoutNulls(v, fields[name])]),
   );
+}
+
+/** The fields of an object's schema, behind what makes it optional or nullable. */
+function shapeOf(field: z.ZodType | undefined): Record<string, z.ZodType> {
+  if (field instanceof z.ZodOptional || field instanceof z.ZodNullable) return shapeOf(field.unwrap() as z.ZodType);
+  return field instanceof z.ZodObject ? (field.shape as Record<string, z.ZodType>) : {};
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

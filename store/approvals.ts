@@ -1,6 +1,8 @@
 import { BatonError } from "../contracts/failures.ts";
 import { type Database, txRow } from "./database.ts";
 import { appendEvents, lockHead } from "./events.ts";
+import { expireApprovals } from "./expire-approvals.ts";
+import { holds } from "./holds.ts";
 import { postInbox } from "./hosts.ts";
 import { seenBy } from "./reach.ts";
 import type { ApprovalRow } from "./rows.ts";
@@ -37,6 +39,19 @@ export function approvalStore(db: Database): Store["approvals"] {
     async delivered(approvalId) {
       await db.rows("update approval set state = 'delivered' where approval_id = $1 and state = 'answered'", [approvalId]);
     },
+    async answerAgain(approvalId, { decision, answeredBy, actor, reason }) {
+      if (decision === null || answeredBy === null) return;
+      await db.transaction((tx) =>
+        answer(db, tx, { approvalId, decision, by: answeredBy, actor: actor ?? answeredBy, ...(reason === null ? {} : { reason }) }),
+      );
+    },
+    expireAgents: (claim) =>
+      db.transaction(async (tx) => {
+        if (!holds(await lockHead(tx, claim.sessionUlid), claim)) return [];
+        const expired = await expireApprovals(tx, claim.sessionUlid, null, "agent_ended", { ofTurns: true });
+        if (expired.length > 0) await appendEvents(db, tx, claim.sessionUlid, expired);
+        return expired.map(({ event }) => (event.data as { approvalId: string }).approvalId);
+      }),
   };
 }
 

@@ -176,6 +176,8 @@ export interface HeadRow {
   spoolOffset: number;
   lastDelta: number;
 }
+/** Where a session's log and its deltas stood. A type, not an interface: answers keep it as JSON. */
+export type Cursors = { events: number; deltas: number };
 export interface RunnerRow {
   runnerId: string;
   sessionUlid: string;

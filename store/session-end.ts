@@ -44,7 +44,7 @@ export async function endIfIdle(db: Database, tx: Tx, a: { sessionUlid: string; 
   // Under the lock: an input or a turn that comes now waits for it, and then finds the session closed.
   const held = await txRow(
     tx,
-    `select 1 as one from session s where s.session_ulid = $1 and (s.workspace <> 'ready' or exists (select 1 from chain c where c.chain_id = s.chain_id and c.state = 'open'))`,
+    `select 1 as one from session s where s.session_ulid = $1 and (s.workspace = 'failed' or exists (select 1 from chain c where c.chain_id = s.chain_id and c.state = 'open'))`,
     [a.sessionUlid],
   );
   return held === null && !(await isBusy(tx, a.sessionUlid)) && endGeneration(db, tx, { ...a, state: "closed" });

@@ -142,6 +142,11 @@ export function sessionStore(db: Database): Store["sessions"] {
     conversation: (sessionUlid) => conversation(db, sessionUlid),
     forgetConversation: (a) => db.transaction((tx) => forgetConversation(db, tx, a)),
     wake: (tx, sessionUlid) => wake(db, tx, sessionUlid),
+    async cursors(tx, sessionUlid) {
+      const head = await lockHead(tx, sessionUlid);
+      if (!head) throw gone(sessionUlid);
+      return { events: head.lastSeq, deltas: head.lastDelta };
+    },
   };
 }
 
@@ -219,13 +224,14 @@ async function listSessions(db: Database, f: Parameters<Store["sessions"]["list"
 
 /**
  * An input that was recorded after the close was asked for, and before it was done: its sender was told that it will run, and the
- * workflow that ends takes it no more. A chain decides for itself when its sessions are over.
+ * workflow that ends takes it no more. An open chain decides for itself when its sessions are over.
  */
 async function hasLateInput(tx: Tx, sessionUlid: string, waiting: string[]): Promise<boolean> {
   const late = await txRow(
     tx,
     `select 1 as one from input i join session s using (session_ulid)
-    where i.session_ulid = $1 and i.state = 'recorded' and i.input_id <> all($2) and s.chain_id is null limit 1`,
+    where i.session_ulid = $1 and i.state = 'recorded' and i.input_id <> all($2)
+      and not exists (select 1 from chain c where c.chain_id = s.chain_id and c.state = 'open') limit 1`,
     [sessionUlid, waiting],
   );
   return late !== null;

@@ -13,6 +13,7 @@ import type {
   ApprovalRow,
   AuditEntry,
   ChainRow,
+  Cursors,
   FactsRow,
   HeadRow,
   HostInboxRow,
@@ -145,6 +146,8 @@ export interface Store {
     forgetConversation(a: { sessionUlid: string; epoch: number; owner: string; turnId: string; why: string }): Promise<boolean>;
     /** a closed session goes on as its next generation, with `session.woken`; null: it is not closed. Of several wakers one finds it so. */
     wake(tx: Tx, sessionUlid: string): Promise<SessionRow | null>;
+    /** locks the session's head until the transaction ends */
+    cursors(tx: Tx, sessionUlid: string): Promise<Cursors>;
   };
 
   /** Sessions that are to be deleted, and what is known of their files. */
@@ -312,6 +315,10 @@ export interface Store {
     /** answered but not delivered, for a takeover */
     undelivered(sessionUlid: string): Promise<ApprovalRow[]>;
     delivered(approvalId: string): Promise<void>;
+    /** gives the same request, asked again, the answer that was given to `former` */
+    answerAgain(approvalId: string, former: ApprovalRow): Promise<void>;
+    /** expires what the session's agents still ask, for an owner who knows that they are gone; questions about limits stay. Their ids */
+    expireAgents(claim: { sessionUlid: string; epoch: number; owner: string }): Promise<string[]>;
   };
 
   tasks: {

@@ -100,7 +100,10 @@ function refuseNonsense(state: SessionState, body: unknown): void {
 function abort(state: SessionState, { turnId, dropQueue, drop }: AbortSignalBody): string[] {
   const { current, queue } = state;
   const named = Array.isArray(drop) ? drop.filter((id) => typeof id === "string") : null;
-  if (state.closing !== null && typeof turnId === "string" && patched("abort-while-closing")) state.aborted.push(turnId, ...(named ?? []));
+  // A close may take this turn along, or has: it leaves its input recorded, and an abort does not.
+  if (typeof turnId === "string" && (state.closing !== null || turnId === current?.turnId)) state.aborted.push(turnId, ...(named ?? []));
+  // It waited when the abort was sent, and has got its turn since.
+  if (current !== null && named?.includes(current.turnId) && patched("abort-of-what-waited")) current.scope.cancel();
   // Of a turn that is over, or none yet: a late repeat. What has waited since the first is not in its list.
   if (turnId !== undefined && turnId !== current?.turnId) return named === null ? removeFrom(queue, [turnId]) : discard(queue, [turnId, ...named]);
   current?.scope.cancel();

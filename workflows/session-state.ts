@@ -18,7 +18,7 @@ export interface SessionState {
   lastOutcome: string | null;
   /** the inputs that were there when a close was last asked for, a new list each time; one that came later wakes the session again */
   covered: readonly string[];
-  /** inputs that an abort named while the session was closing: the close leaves them recorded, and no next generation may run them */
+  /** inputs that an abort named, while the session was closing or just before: a close leaves them recorded, and no next generation may run them */
   aborted: string[];
 }
 

@@ -8,6 +8,7 @@ import {
   getExternalWorkflowHandle,
   isCancellation,
   log,
+  patched,
   workflowInfo,
 } from "@temporalio/workflow";
 import type { ExternalWorkflowHandle } from "@temporalio/workflow";
@@ -59,6 +60,8 @@ async function live(state: SessionState): Promise<SessionEnd> {
     if (ending.kind === "gone") return { state: "gone", reason: "the session's rows are gone", turns: state.turns };
     if (ending.kind === "workspace_failed") return workspaceFailed(state, [turnId], ending.why);
     await settle(state, turnId, ending);
+    // Settled as aborted; only a close leaves the input for later.
+    if (state.closing === null) state.aborted.splice(0);
     await rollOver(state);
   }
 }
@@ -164,7 +167,7 @@ async function end(state: SessionState, to: "closed" | "failed", reason: string)
 /** Ends the inputs that an abort named and that the close left to the next generation: in the rows first, so that only one that has them already must be told. */
 async function endAborted(state: SessionState, next: ExternalWorkflowHandle): Promise<void> {
   const inputIds = state.aborted.splice(0);
-  if (inputIds.length === 0) return;
+  if (inputIds.length === 0 || !patched("abort-while-closing")) return;
   await engine.failInputs({ sessionUlid: state.args.sessionUlid, inputIds, reason: "aborted" });
   for (const turnId of inputIds) await next.signal(signalNames.abort, { turnId, drop: [] }).catch(() => undefined);
 }

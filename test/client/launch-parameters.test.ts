@@ -192,9 +192,12 @@ test("a dry run checks and shows everything, makes nothing and takes no key", as
   });
   await expect(baton.sessions.launch(caller, { ...args, launcherConfigKey: "no-such" })).rejects.toMatchObject({ code: "NOT_FOUND" });
   expect(await written()).toEqual(before);
-  await launch(task("DRY-1", { clientRequestId }));
-  // Now somebody is there, and a dry run says so as the launch would.
-  await expect(baton.sessions.launch(caller, task("DRY-1", { dryRun: true, agentHandle: "demo-executor" }))).rejects.toMatchObject({ code: "CONFLICT_STATE" });
+  const there = await launch(task("DRY-1", { clientRequestId }));
+  // Now somebody is there, and a dry run says so as the launch would: one that has nothing to do gives way, one that has does not.
+  const next = { dryRun: true, agentHandle: "demo-executor" };
+  expect((await baton.sessions.launch(caller, task("DRY-1", next))).data).toMatchObject({ supersedes: there });
+  await baton.sessions.input(caller, { sessionUlid: there, prompt: "work" });
+  await expect(baton.sessions.launch(caller, task("DRY-1", next))).rejects.toMatchObject({ code: "CONFLICT_STATE" });
 });
 
 test("a bare contextRef that is a task's key means the task, with its repository; a project gives one too", async () => {

@@ -50,6 +50,16 @@ describe("a session's status", () => {
 });
 
 describe("attention", () => {
+  test.each([
+    ["auth", "auth", "pm_provider"],
+    ["rate_limit", "rate_limited", "pm_session"],
+    ["stalled", "stalled", "pm_session"],
+    ["anything else", "failed", "pm_session"],
+  ])("a turn that failed by %s waits as %s", (failureClass, kind, tool) => {
+    const failure = { class: failureClass, message: "why", retryable: false };
+    const [first] = sessionAttention("S", { ...idle, turn: { ...idle.turn!, outcome: "failed", failure } });
+    expect(first).toMatchObject({ kind, say: "why", next: [{ tool }, ...(kind === "auth" ? [{}] : []), { args: { prompt: "Continue." } }] });
+  });
   test("an open permission comes with calls that can be sent", () => {
     const [first] = sessionAttention("S", { ...open, approvals: [permission] });
     expect(first).toMatchObject({

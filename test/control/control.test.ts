@@ -142,3 +142,42 @@ test("a message that is longer than an answer may be is cut, and its resource ha
   expect(whole.split("x".repeat(999)).length).toBe(bytes / 1_000 + 1);
   expect(whole).toContain(`/transcript/${(cut?.seq ?? 0) + 1}`);
 }, 120_000);
+
+test("a key that is repeated late does nothing again, and its answer is that of the first time", async () => {
+  const session = await launchScripted(on.baton, on.stack, { key: key("late"), turns: [[{ say: "one" }], [{ say: "two" }], [{ say: "three" }]] });
+  await on.baton.turnsEnded(session, 1, 30_000);
+  const ask = { sessionUlid: session, prompt: "two", clientRequestId: key("late-2") };
+  const { data: first } = await sessions().input(caller, ask);
+  await on.baton.turnsEnded(session, 2, 30_000);
+  const { data: again } = await sessions().input(caller, ask);
+  expect(again).toMatchObject({ replayed: true, inputId: first["inputId"], cursors: first["cursors"], baselineSeq: first["baselineSeq"] });
+  // So whoever repeats it learns of the turn's end, which was long ago.
+  expect(await sessions().wait({ sessionUlid: session, until: "idle", cursors: { [session]: Number(again["baselineSeq"]) } })).toMatchObject({ met: true });
+
+  const close = { sessionUlid: session, clientRequestId: key("late-close") };
+  await sessions().close(caller, close);
+  await on.baton.eventually("it is closed", async () => (await sessions().get({ sessionUlid: session }))["status"] === "CLOSED", 30_000);
+  await sessions().input(caller, { sessionUlid: session, prompt: "three" });
+  await on.baton.turnsEnded(session, 3, 30_000);
+  expect(await sessions().close(caller, close)).toMatchObject({ replayed: true, closing: true, status: "RUNNING" });
+  expect(await sessions().get({ sessionUlid: session })).toMatchObject({ status: "IDLE", generation: 2 });
+  await on.baton.closeSession(session);
+}, 120_000);
+
+test("done means that nothing of what was asked for is left, however it was filtered or cut", async () => {
+  const session = await launchScripted(on.baton, on.stack, { key: key("done"), turns: [[{ say: "one" }]] });
+  await on.baton.turnsEnded(session, 1, 30_000);
+  const name = String((await sessions().get({ sessionUlid: session }))["name"]);
+  expect((await sessions().list({ rootUlid: name })).data["sessions"]).toMatchObject([{ sessionUlid: session, name }]);
+  expect((await sessions().list({ parentUlid: session.toLowerCase() })).data["sessions"]).toEqual([]);
+  await on.baton.closeSession(session);
+  const some = { sessionUlid: session, types: ["turn.completed"], waitMs: 5_000 };
+  const page = (await sessions().events({ ...some, sinceSeq: 0 })) as { nextSeq: number; done: boolean; events: unknown[] };
+  expect(page).toMatchObject({ done: false, events: [{ type: "turn.completed" }] });
+  expect(await sessions().events({ ...some, sinceSeq: page.nextSeq })).toMatchObject({ done: true, events: [] });
+  const rows = Array.from({ length: 3 }, (_, n) => `($1, ${1_000 + n}, 'T', 'I', 'message', 'piece ${n}')`).join(", ");
+  await on.baton.query(`insert into delta (session_ulid, seq, turn_id, item_id, kind, text) values ${rows}`, [session]);
+  const first = await sessions().liveDeltas({ sessionUlid: session, sinceSeq: 999, limit: 2 });
+  expect(first).toMatchObject({ done: false, truncated: true, nextSeq: 1_001 });
+  expect(await sessions().liveDeltas({ sessionUlid: session, sinceSeq: 1_001, limit: 2 })).toMatchObject({ done: true, truncated: false, nextSeq: 1_002 });
+}, 120_000);

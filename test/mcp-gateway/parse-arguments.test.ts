@@ -22,6 +22,10 @@ describe("arguments", () => {
   });
   test("null is absent, JSON text is parsed where text is not meant", () => {
     expect(parse({ action: "list", limit: "5", attention: "true", role: null }).args).toEqual({ limit: 5, attention: true });
+    const chain = { auditor: { launcherConfigKey: "a" }, gates: { audit: null, reviews: null }, maxRounds: null };
+    const launch = { action: "launch_task", clientRequestId: "k", actor: "@a", taskKey: "P-1", launcherConfigKey: "c", chain };
+    // Where null has a meaning of its own it stays.
+    expect(parse(launch).args["chain"]).toEqual({ auditor: { launcherConfigKey: "a" }, gates: { audit: null } });
     expect(parse({ action: "wait", sessionUlids: '["A"]', cursors: '{"A":3}' }).args).toEqual({ sessionUlids: ["A"], cursors: { A: 3 } });
     expect(parse({ action: "input", sessionUlid: "S", prompt: '{"a":1}' }).args["prompt"]).toBe('{"a":1}');
   });

@@ -272,6 +272,28 @@ describe("session", () => {
     await next.result();
   });
 
+  test("an abort and then at once a close: the input that no host had is aborted, not left for a next generation", async () => {
+    const first = ulid();
+    const other = await openAnother({});
+    const handle = await other.startSession(other.args({ inputId: first }));
+    await until("the turn is scheduled", async () => ((await handle.query("state")) as { turnId: string | null }).turnId === first);
+    await Promise.all([handle.signal("abort", { turnId: first, drop: [] }), handle.signal("close", {})]);
+    await handle.result();
+    expect((other.of("failInputs") as { inputIds: string[] }[]).flatMap((a) => a.inputIds)).toContain(first);
+  });
+
+  test("an abort reaches what waited when it was sent, also when that has got its turn since", async () => {
+    const [over, since] = [ulid(), ulid()];
+    turns.set(since, untilCancelled);
+    const args = trial.args({ inputId: over });
+    const handle = await trial.startSession(args);
+    await handle.signal("input", { inputId: since });
+    await until("the second turn", () => turnsOf(args.sessionUlid).length === 2);
+    await handle.signal("abort", { turnId: over, drop: [since] });
+    await until("it is aborted", () => failedOf(args.sessionUlid).some((f) => f.inputIds.includes(since)));
+    await handle.terminate();
+  });
+
   test("a run goes on with what the run before carried over", async () => {
     const args = trial.args({ carried: { queue: ["x", "y"], seen: ["done"], workspaceReady: true, turns: 7 } });
     const handle = await trial.startSession(args);

@@ -75,14 +75,14 @@ export async function openTestBaton(stack: Stack): Promise<TestBaton> {
 export async function launchScripted(
   baton: TestBaton,
   stack: Stack,
-  a: { key: string; turns: unknown[]; prompt?: string; scenario?: Record<string, unknown> },
+  a: { key: string; turns: unknown[]; prompt?: string; scenario?: Record<string, unknown>; preset?: string },
 ): Promise<string> {
   const taskKey = a.key.replaceAll(/[^A-Za-z0-9._-]/g, "-");
   const { data } = await baton.sdk.sessions.launch(caller, {
     clientRequestId: a.key,
     actor: "@test",
     taskKey,
-    launcherConfigKey: "demo-executor",
+    launcherConfigKey: a.preset ?? "demo-executor",
     agentHandle: "executor",
     prompt: a.prompt ?? "go",
     config: { scenario: { ...a.scenario, turns: a.turns } },

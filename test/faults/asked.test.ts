@@ -1,0 +1,55 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { agentProcesses } from "./support/auditor.ts";
+import { launchScripted } from "./support/launch.ts";
+import { kill, onStack } from "./support/on-stack.ts";
+
+const caller = { principal: "local", actor: "@test" };
+const on = onStack({
+  start: ["engine", "host"],
+  numbers: { BATON_TURN_SLOTS: "1", BATON_KEEP_ALIVE_MS: "60000" },
+  before: (stack) => {
+    mkdirSync(join(stack.home, "presets"));
+    writeFileSync(join(stack.home, "presets", "ask.json"), JSON.stringify({ key: "ask", providerType: "scripted", permissions: { mode: "ask" } }));
+  },
+});
+const key = (name: string): string => `${on.stack.env["BATON_INSTANCE"]}-${name}`;
+const asks = (name: string, turns: unknown[]): Promise<string> => launchScripted(on.baton, on.stack, { key: key(name), turns, preset: "ask" });
+const approvals = (session: string) =>
+  on.baton.query<{ id: string; state: string; decision: string | null }>(
+    "select approval_id id, state, decision from approval where session_ulid = $1 order by asked_at, approval_id",
+    [session],
+  );
+const asked = (session: string, n: number): Promise<void> => on.baton.eventually(`question ${n}`, async () => (await approvals(session)).length === n, 30_000);
+const respond = (approvalId: string, decision: string) => on.baton.sdk.sessions.respond(caller, { approvalId, decision });
+
+test("a turn that is taken over while its agent waits for an answer needs no slot until it has it (row 1)", async () => {
+  const session = await asks("waits", [[{ ask: { title: "May I?" } }, { say: "thanks" }]]);
+  await asked(session, 1);
+  await kill(on.host);
+  on.host = await on.stack.startHost();
+  // The only slot is free for others, also behind the takeover.
+  const other = await launchScripted(on.baton, on.stack, { key: key("other"), turns: [[{ say: "done" }]] });
+  await on.baton.turnsEnded(other, 1, 30_000);
+  const [question] = await approvals(session);
+  expect(question?.state).toBe("open");
+  expect(await respond(question!.id, "allow")).toMatchObject({ applied: true });
+  await on.baton.turnsEnded(session, 1, 30_000);
+  expect(await on.baton.outcomes(session)).toEqual(["completed"]);
+}, 120_000);
+
+test("what an agent asked that is gone cannot be answered any more; what it asks again can, and once (row 3)", async () => {
+  const session = await asks("gone", [[{ ask: { title: "May I?" } }, { say: "thanks" }]]);
+  await asked(session, 1);
+  // The runner and its agent, with no chance to say anything.
+  const [runner] = await on.baton.query<{ pid: number }>("select pid from runner where session_ulid = $1 and ended_at is null", [session]);
+  for (const { pid } of [{ pid: Number(runner!.pid) }, ...agentProcesses([session])]) process.kill(pid, "SIGKILL");
+  await asked(session, 2);
+  const [former, now] = await approvals(session);
+  expect(former).toMatchObject({ state: "expired" });
+  expect(now).toMatchObject({ state: "open" });
+  expect(await respond(former!.id, "allow")).toMatchObject({ applied: false });
+  expect(await respond(now!.id, "allow")).toMatchObject({ applied: true });
+  await on.baton.turnsEnded(session, 1, 30_000);
+  expect(await on.baton.outcomes(session)).toEqual(["completed"]);
+}, 120_000);
