@@ -91,7 +91,7 @@ test("200 rows of the longest names fit: each at most 900 bytes, all in 200 KB, 
   expect(rows).toHaveLength(200);
   for (const row of rows) expect(bytes(row)).toBeLessThanOrEqual(900);
   expect(bytes(data)).toBeLessThan(204_800);
-  expect(rows[0]).toMatchObject({ sessionUlid: made[204], status: "IDLE", attention: [{ kind: "failed" }], lastTurn: { n: 1, outcome: "failed" } });
+  expect(rows[0]).toMatchObject({ sessionUlid: made[204], status: "IDLE", attention: [{ kind: "auth" }], lastTurn: { n: 1, outcome: "failed" } });
   const rest = await baton.sessions.list({ projectKey: "LONG", cursor: page!.nextCursor });
   expect([...rows, ...(rest.data["sessions"] as Row[])].map((row) => row.sessionUlid)).toEqual(made.toReversed());
   expect(rest.page).toBeUndefined();
