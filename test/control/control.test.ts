@@ -144,7 +144,7 @@ test("a message that is longer than an answer may be is cut, and its resource ha
 }, 120_000);
 
 test("a key that is repeated late does nothing again, and its answer is that of the first time", async () => {
-  const session = await launchScripted(on.baton, on.stack, { key: key("late"), turns: [[{ say: "one" }], [{ say: "two" }], [{ say: "three" }]] });
+  const session = await launchScripted(on.baton, on.stack, { key: key("late"), turns: [1, 2, 3, 4].map((n) => [{ say: `turn ${n}` }]) });
   await on.baton.turnsEnded(session, 1, 30_000);
   const ask = { sessionUlid: session, prompt: "two", clientRequestId: key("late-2") };
   const { data: first } = await sessions().input(caller, ask);
@@ -160,7 +160,11 @@ test("a key that is repeated late does nothing again, and its answer is that of 
   await sessions().input(caller, { sessionUlid: session, prompt: "three" });
   await on.baton.turnsEnded(session, 3, 30_000);
   expect(await sessions().close(caller, close)).toMatchObject({ replayed: true, closing: true, status: "RUNNING" });
+  // A close that went through would have ended this generation before, or with, the next turn.
+  await sessions().input(caller, { sessionUlid: session, prompt: "four" });
+  await on.baton.turnsEnded(session, 4, 30_000);
   expect(await sessions().get({ sessionUlid: session })).toMatchObject({ status: "IDLE", generation: 2 });
+  expect(await on.baton.outcomes(session)).toEqual(Array.from({ length: 4 }, () => "completed"));
   await on.baton.closeSession(session);
 }, 120_000);
 

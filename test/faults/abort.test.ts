@@ -5,7 +5,8 @@ import { launchScripted } from "./support/launch.ts";
 import { kill, onStack } from "./support/on-stack.ts";
 
 const caller = { principal: "local", actor: "@test" };
-const on = onStack({ start: ["engine", "host"] });
+// Nothing ends an agent here because it has been idle for a while.
+const on = onStack({ start: ["engine", "host"], numbers: { BATON_KEEP_ALIVE_MS: "600000" } });
 
 const deaf = [{ ignoreSignals: { children: 2 } }, { say: "deaf now" }, "hang"];
 /** The agent that hears no signal, and its two children in sessions of their own. */
@@ -49,6 +50,21 @@ test("an abort ends an agent that ignores every signal, with its children, and t
   );
   expect(last?.text).toBe("well again");
 }, 90_000);
+
+test("an agent that hears the abort is ended as well: it may have hidden processes (row 19)", async () => {
+  const session = await launchScripted(on.baton, on.stack, { key: `${on.stack.env["BATON_INSTANCE"]}-hears`, turns: [["hang"], [{ say: "and on" }]] });
+  await on.baton.eventually(
+    "it has its prompt",
+    async () => (await on.baton.query("select 1 from input where session_ulid = $1 and state = 'delivered'", [session])).length === 1,
+    20_000,
+  );
+  await on.baton.sdk.sessions.abort(caller, { sessionUlid: session });
+  await on.baton.turnsEnded(session, 1, 20_000);
+  await on.baton.eventually("no marked process", async () => agentProcesses([session]).length === 0, 10_000);
+  await on.baton.sdk.sessions.input(caller, { sessionUlid: session, prompt: "go on" });
+  await on.baton.turnsEnded(session, 2, 20_000);
+  expect(await on.baton.outcomes(session)).toEqual(["interrupted", "completed"]);
+}, 60_000);
 
 test("so does a close", async () => {
   const session = await launchScripted(on.baton, on.stack, { key: `${on.stack.env["BATON_INSTANCE"]}-closed`, turns: [deaf] });

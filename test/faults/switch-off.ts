@@ -23,10 +23,8 @@ export async function switchOff(names: string[]): Promise<number> {
     for (const one of all) {
       const path = join(copy, one.file);
       const source = readFileSync(path, "utf8");
-      writeFileSync(
-        path,
-        source.replace(one.find, () => one.replace),
-      );
+      const without = source.replace(one.find, () => one.replace);
+      writeFileSync(path, one.also ? without.replace(one.also.find, () => one.also!.replace) : without);
       const failed = await testFails(copy, one);
       writeFileSync(path, source);
       console.log(`${failed ? "✓ its test fails without" : "✗ NO TEST FAILS WITHOUT"}: ${one.protection}`);
@@ -41,10 +39,13 @@ export async function switchOff(names: string[]): Promise<number> {
 
 /** What would switch nothing off: the text has changed since. A sentence each. */
 export function misplaced(all: Mutation[]): string[] {
-  return all.flatMap(({ protection, file, find }) => {
+  return all.flatMap(({ protection, file, find, also }) => {
     const path = join(root, file);
-    const found = existsSync(path) ? readFileSync(path, "utf8").split(find).length - 1 : 0;
-    return found === 1 ? [] : [`"${protection}": ${file} must have this once and has it ${found} times: ${find}`];
+    const source = existsSync(path) ? readFileSync(path, "utf8") : "";
+    return [find, ...(also ? [also.find] : [])].flatMap((text) => {
+      const found = source.split(text).length - 1;
+      return found === 1 ? [] : [`"${protection}": ${file} must have this once and has it ${found} times: ${text}`];
+    });
   });
 }
 

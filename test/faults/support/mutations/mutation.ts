@@ -7,6 +7,8 @@ export interface Mutation {
   /** exact text, occurs once in the file */
   find: string;
   replace: string;
+  /** what must go with it, in the same file: a second guard that would hide that the first is gone */
+  also?: { find: string; replace: string };
   /** path of the test file */
   test: string;
   /** part of the title of the test that must fail */

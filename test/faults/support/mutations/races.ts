@@ -15,8 +15,9 @@ export const mutations: Mutation[] = [
   {
     protection: "an outage of Temporal is no evidence that a workflow is gone",
     file: "client/reconciler.ts",
-    find: "await callTemporal(client, () => client.workflowService.describeNamespace({ namespace: client.options.namespace }));",
-    replace: "",
+    find: 'if (error instanceof WorkflowNotFoundError) return "missing";\n      throw error;',
+    replace: 'return error instanceof WorkflowNotFoundError ? "missing" : "missing";',
+    also: { find: "await callTemporal(client, () => client.workflowService.describeNamespace({ namespace: client.options.namespace }));", replace: "" },
     test: `${races}/workflow-gone.test.ts`,
     title: "while Temporal does not answer no session ends",
   },
@@ -137,8 +138,8 @@ export const mutations: Mutation[] = [
     file: "host/turn.ts",
     find: 'if (held.abort.signal.aborted) await closeRunner(deps, runner, "abort");',
     replace: "",
-    test: `${races}/aborts.test.ts`,
-    title: "one end of the turn, no agent after it",
+    test: "test/faults/abort.test.ts",
+    title: "an agent that hears the abort is ended as well",
   },
   {
     protection: "waits are measured on the monotonic clock",
@@ -169,8 +170,8 @@ export const mutations: Mutation[] = [
     file: "host/keeper.ts",
     find: 'if (claimed !== "gone" && "outcome" in claimed) await deps.store.turns.markReported(args.sessionUlid, args.turnId);',
     replace: "",
-    test: `${races}/crash-loop.test.ts`,
-    title: "no session fails by it",
+    test: "test/faults/interleavings.test.ts",
+    title: "freeze at completed",
   },
   {
     protection: "of two that race for a branch the loser leaves nothing",
