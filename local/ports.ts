@@ -48,16 +48,22 @@ export function holderOf(port: number): string | null {
   const inode = listeningInode(port);
   if (inode === null) return null;
   for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
-    try {
-      for (const fd of readdirSync(`/proc/${pid}/fd`)) {
-        if (readlinkSync(`/proc/${pid}/fd/${fd}`) !== `socket:[${inode}]`) continue;
-        return `pid ${pid} (${readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim().slice(0, 120)})`;
-      }
-    } catch {
-      /* gone meanwhile, or another user's */
-    }
+    const fds = orNull(() => readdirSync(`/proc/${pid}/fd`)) ?? [];
+    // Each by itself: one of them is the listing's own and closed by now, others come and go.
+    if (!fds.some((fd) => orNull(() => readlinkSync(`/proc/${pid}/fd/${fd}`)) === `socket:[${inode}]`)) continue;
+    const command = orNull(() => readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim().slice(0, 120));
+    if (command !== null) return `pid ${pid} (${command})`;
   }
   return null;
+}
+
+/** Null: gone meanwhile, or another user's. */
+function orNull<T>(look: () => T): T | null {
+  try {
+    return look();
+  } catch {
+    return null;
+  }
 }
 
 function listeningInode(port: number): string | null {

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, chmodSync, mkdirSync, readFileSync, statSync, writeFileSync, openSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { lockHome } from "../../local/home-lock.ts";
@@ -62,6 +62,16 @@ test("a busy port is refused with the name of its holder", async () => {
   const port = await new Promise<number>((resolve) => server.listen(0, "127.0.0.1", () => resolve((server.address() as { port: number }).port)));
   expect(holderOf(port)).toContain(`pid ${process.pid} `);
   await expect(choosePorts(port, ["gateway"])).rejects.toThrow(new RegExp(`Port ${port} .* pid ${process.pid} .*BATON_PORT`));
+  await new Promise((resolve) => server.close(resolve));
+});
+
+test("the holder is found behind a descriptor that is closed while one looks", async () => {
+  // The listing of the descriptors takes the lowest free number: one below the socket's.
+  const below = openSync("/dev/null", "r");
+  const server = createServer();
+  const port = await new Promise<number>((resolve) => server.listen(0, "127.0.0.1", () => resolve((server.address() as { port: number }).port)));
+  closeSync(below);
+  expect(holderOf(port)).toContain(`pid ${process.pid} `);
   await new Promise((resolve) => server.close(resolve));
 });
 
