@@ -25,16 +25,20 @@ export interface RespondArgs {
   actor?: string;
 }
 
+/** A type, not an interface: it must fit `Record<string, unknown>`. A key of an older Baton has no generation. */
+type CloseIds = { sessionUlid: string; generation?: number };
+
 /** Ends a session; a running turn is interrupted, the workspace stays. Idempotent. */
 export async function close(deps: Deps, caller: Caller, args: CloseArgs): Promise<Record<string, unknown>> {
   const store = await deps.getStore();
   const row = await findSession(store, args.sessionUlid);
   const reason = args.reason ?? "closed by the caller";
   const { sessionUlid, generation } = row;
-  const { ids, replayed } = await record(store, caller, { action: "close", args: { ...args }, target: sessionUlid }, async () => ({ sessionUlid, generation }));
+  const asked = { action: "close", args: { ...args }, target: sessionUlid };
+  const { ids, replayed } = await record<CloseIds>(store, caller, asked, async () => ({ sessionUlid, generation }));
   let now = row;
   // A late repeat: an input has woken the session since, and that is not what was to be closed.
-  if (replayed && ids.generation !== now.generation) return closeAnswer(now, replayed);
+  if (replayed && (ids.generation ?? now.generation) !== now.generation) return closeAnswer(now, replayed);
   for (let closed = 0; now.closedAt === null && closed !== now.generation; now = await findSession(store, row.sessionUlid)) {
     closed = now.generation;
     const told = await deps.starter.signal(now.workflowId, "close", { reason });

@@ -40,6 +40,7 @@ export async function withTranscript(deps: HostDeps, held: HeldTurn, session: Se
   return `You have worked in this workspace before, in a conversation that cannot be opened again. What was said in it (the newest ${parts.length} turns, long texts cut):\n\n${parts.join("\n\n")}\n\n---\n\nThe workspace holds what you did. Now:\n\n${prompt}`;
 }
 
+/** Is the session's worktree where it was made? */
 export const hasWorkspace = (session: SessionRow): Promise<boolean> =>
   access(session.worktreePath).then(
     () => true,

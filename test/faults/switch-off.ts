@@ -13,6 +13,8 @@ const folder = join(import.meta.dirname, "support", "mutations");
  */
 export async function switchOff(names: string[]): Promise<number> {
   const all = (await mutations()).filter((one) => names.length === 0 || names.some((name) => one.protection.includes(name)));
+  const unknown = names.filter((name) => !all.some((one) => one.protection.includes(name)));
+  if (unknown.length > 0) throw new Error(`No protection is described by "${unknown.join('", "')}": the descriptions are in ${folder}.`);
   const stale = misplaced(all);
   if (stale.length > 0) throw new Error(stale.join("\n"));
   const copy = mkdtempSync(join(tmpdir(), "baton-switched-off-"));

@@ -88,7 +88,7 @@ export const mutations: Mutation[] = [
   {
     protection: "a close that is repeated late ends no later generation",
     file: "client/control.ts",
-    find: "if (replayed && ids.generation !== now.generation)",
+    find: "if (replayed && (ids.generation ?? now.generation) !== now.generation)",
     replace: "if (replayed && now.generation < 0)",
     test: "test/control/control.test.ts",
     title: "a key that is repeated late does nothing again",
