@@ -75,6 +75,18 @@ test("an append whose answer is lost after its commit is not appended again (row
   await rightly(session);
 }, 120_000);
 
+test("a turn whose report could not be noted is noted while the next one runs (row 9)", async () => {
+  const refused = hosts.refuse((chunk) => chunk.includes("set reported_at"));
+  const session = await launchScripted(on.baton, on.stack, {
+    key: key("unnoted"),
+    turns: [[{ say: "one" }], [{ numbered: { count: 60, everyMs: 50 } }]],
+  });
+  await on.baton.sdk.sessions.input(caller, { sessionUlid: session, prompt: "and then" });
+  await refused;
+  await on.baton.turnsEnded(session, 2, 30_000);
+  expect(await on.baton.outcomes(session)).toEqual(["completed", "completed"]);
+}, 60_000);
+
 test("a launch whose answer is lost after its commit says that it may be applied, and its repeat is the same session (row 10)", async () => {
   const body = { key: key("lost-launch"), turns: [[{ say: "done" }]] };
   const lost = doors.loseReply((chunk, link) => chunk.includes("commit\0") && link.sent.includes("insert into client_request"));

@@ -17,6 +17,8 @@ export interface TcpProxy {
   reset(match?: (link: Link) => boolean): number;
   /** The server gets the chunk that matches and works it off; its reply is lost with the connection. Resolves when that happened. */
   loseReply(match: (chunk: string, link: Link) => boolean): Promise<void>;
+  /** The chunk that matches never reaches the server, and its connection ends. Resolves when that happened. */
+  refuse(match: (chunk: string, link: Link) => boolean): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -33,7 +35,7 @@ const kept = 65_536;
 /** A TCP proxy on loopback between Baton's processes and a server, with the faults of a network. */
 export async function openProxy(target: number): Promise<TcpProxy> {
   const links = new Set<Wired>();
-  let armed: { match: (chunk: string, link: Link) => boolean; happened: () => void } | null = null;
+  let armed: { match: (chunk: string, link: Link) => boolean; happened: () => void; refuse: boolean } | null = null;
   const listener = createServer((client) => {
     const server = connect(target, "127.0.0.1");
     const link: Wired = { startup: "", sent: "", client, server, silent: proxy.deaf, losing: null };
@@ -55,8 +57,14 @@ export async function openProxy(target: number): Promise<TcpProxy> {
       if (/\bbegin\0/.test(text)) link.sent = "";
       link.sent = (link.sent + text).slice(-kept);
       if (armed?.match(text, link)) {
-        link.losing = armed.happened;
+        const { happened, refuse } = armed;
         armed = null;
+        if (refuse) {
+          client.resetAndDestroy();
+          server.destroy();
+          return happened();
+        }
+        link.losing = happened;
       }
       if (proxy.latencyMs === 0) server.write(piece);
       else setTimeout(() => server.writable && server.write(piece), proxy.latencyMs);
@@ -84,7 +92,11 @@ export async function openProxy(target: number): Promise<TcpProxy> {
     reset: (match = () => true) => each(match, (link) => void (link.client.resetAndDestroy(), link.server.destroy())),
     loseReply: (match) =>
       new Promise<void>((happened) => {
-        armed = { match, happened };
+        armed = { match, happened, refuse: false };
+      }),
+    refuse: (match) =>
+      new Promise<void>((happened) => {
+        armed = { match, happened, refuse: true };
       }),
     async close() {
       for (const { client, server } of links) void (client.destroy(), server.destroy());
