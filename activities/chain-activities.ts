@@ -1,10 +1,11 @@
+import { ApplicationFailure } from "@temporalio/common";
 import { ulid } from "ulid";
 import type { Config } from "../contracts/config.schema.ts";
 import type { ChainActivities, VerdictView } from "../contracts/messages.ts";
 import type { ChainRow, VerdictRow } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
 import { configOf } from "./chain-config.ts";
-import { auditPrompt, findingsPrompt, repairPrompt, reviewPrompt } from "./chain-prompts.ts";
+import { againPrompt, auditPrompt, findingsPrompt, repairPrompt, reviewPrompt } from "./chain-prompts.ts";
 import type { PromptFacts } from "./chain-prompts.ts";
 import { effect, present } from "./failure.ts";
 import { evaluate } from "./gates.ts";
@@ -19,17 +20,18 @@ export function createChainActivities(deps: { store: Store; config: Config }): C
   const chainOf = async (chainId: string): Promise<ChainRow> => present(await store.chains.get(chainId), `Chain ${chainId}`);
   return {
     openRoleSession: (a) => effect(() => openRoleSession(deps, a)),
-    recordChainInput: ({ chainId, sessionUlid, key, kind, round, candidate }) =>
+    recordChainInput: ({ chainId, sessionUlid, key, kind, round, candidate, of }) =>
       effect(async () => {
         const chain = await chainOf(chainId);
-        const prompt = prompts[kind](await promptFacts(store, chain, round, candidate ?? null));
+        const stopped = kind === "again" ? present(await store.inputs.get(of ?? ""), `Input ${of}`) : null;
+        const prompt = kind === "again" ? againPrompt(stopped?.prompt ?? "") : prompts[kind](await promptFacts(store, chain, round, candidate ?? null));
         const requestId = `chain:${chainId}/${key}`;
         // The fingerprint is the key's alone: the prompt of a repeat may read newer rows, the first one stays.
         const { ids } = await store.recordRequest(
           { principal: chain.principal, scope: "chain-input", key: `${chainId}/${key}`, fingerprint: "chain-input.1" },
           { principal: chain.principal, actor: `chain:${chainId}`, action: `chain.${kind}`, target: sessionUlid, detail: { round } },
           async (tx) => {
-            const checkout = kind === "review" || kind === "audit" ? (candidate ?? null) : null;
+            const checkout = stopped?.checkout ?? (kind === "review" || kind === "audit" ? (candidate ?? null) : null);
             const { row } = await store.inputs.insert(tx, {
               inputId: ulid(),
               sessionUlid,
@@ -74,13 +76,20 @@ export function createChainActivities(deps: { store: Store; config: Config }): C
         return gates;
       }),
     startRound: ({ chainId, round, candidate }) => effect(() => store.chains.setRound(chainId, round, candidate)),
+    askPeople: (question) =>
+      effect(async () => {
+        const asked = await store.chainQuestions.ask(question);
+        if (asked === null) throw ApplicationFailure.nonRetryable(`Chain ${question.chainId} is over`, "CHAIN_ENDED");
+        return asked;
+      }),
+    readAnswer: ({ approvalId, withdraw }) => effect(() => (withdraw ? store.chainQuestions.withdraw(approvalId) : store.chainQuestions.answer(approvalId))),
     finishChain: ({ chainId, reason, why }) => effect(() => store.chains.finish(chainId, reason, why)),
   };
 }
 
 async function promptFacts(store: Store, chain: ChainRow, round: number, candidate: PromptFacts["candidate"]): Promise<PromptFacts> {
   const [task, verdicts] = await Promise.all([store.tasks.get(chain.taskKey), store.chains.verdicts(chain.chainId)]);
-  return { task, taskKey: chain.taskKey, round, maxRounds: configOf(chain).maxRounds, candidate, verdicts, gates: chain.gates };
+  return { task, taskKey: chain.taskKey, round, maxRounds: configOf(chain).maxRounds + chain.roundsAdded, candidate, verdicts, gates: chain.gates };
 }
 
 function view(v: VerdictRow): VerdictView {

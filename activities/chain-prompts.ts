@@ -65,6 +65,11 @@ export function repairPrompt(facts: PromptFacts): string {
   ]);
 }
 
+/** After a turn that somebody stopped: the agent may have heard all of it, or nothing. */
+export function againPrompt(prompt: string): string {
+  return join(["Your turn was stopped before its end. What you were asked stands: go on with it. It was:", prompt]);
+}
+
 function verdictRequest(): string {
   const example = {
     decision: "approved | changes_requested | rejected",

@@ -5,9 +5,10 @@ import { codeOf } from "./call.ts";
 import { exitCodes, Usage } from "./exit-codes.ts";
 import { type Environment, withBaton } from "./running.ts";
 
-export const answerUsage = `baton answer <approvalId | session> <decision | text> [--reason text] [--json]
+export const answerUsage = `baton answer <approvalId | session> <decision | text> [--add name=number …] [--reason text] [--json]
     answers what an agent waits for: allow, allow_always, deny, deny_stop, an option, or free text to a question;
-    a session's ULID or name (PROJ-42/executor-1) will do when exactly one thing is open in it`;
+    a session's ULID or name (PROJ-42/executor-1) will do when exactly one thing is open in it;
+    --add, with allow: how much more of a used-up limit (wallSeconds=600, turns=5, tokens=…, costMicros=…), or of a chain's rounds (rounds=2)`;
 
 interface Approval {
   approvalId: string;
@@ -17,19 +18,34 @@ interface Approval {
 
 /** Answers one approval: by its id, or the only open one of a session. */
 export async function answer(argv: string[], env: Environment): Promise<number> {
-  const { values, positionals } = parseArgs({ args: argv, allowPositionals: true, options: { json: { type: "boolean" }, reason: { type: "string" } } });
-  const [reference, decision, ...more] = positionals;
-  if (!reference || !decision || more.length > 0) throw new Usage(answerUsage);
+  const { values, positionals } = parseArgs({
+    args: argv,
+    allowPositionals: true,
+    options: { json: { type: "boolean" }, reason: { type: "string" }, add: { type: "string", multiple: true } },
+  });
+  const [reference, decision, ...others] = positionals;
+  if (!reference || !decision || others.length > 0) throw new Usage(answerUsage);
   return withBaton(env, async (pm) => {
     const found = await open(pm, reference);
     if (found.length !== 1) return tellWhich(found, reference);
     const approvalId = found[0]?.approvalId ?? reference;
-    const reason = values.reason === undefined ? {} : { reason: values.reason };
-    const result = await pm.send("pm_session", { action: "respond", approvalId, decision, ...reason, clientRequestId: ulid() });
+    const more = { ...(values.reason === undefined ? {} : { reason: values.reason }), ...(values.add === undefined ? {} : { add: sums(values.add) }) };
+    const result = await pm.send("pm_session", { action: "respond", approvalId, decision, ...more, clientRequestId: ulid() });
     if (values.json) console.log(JSON.stringify(result));
     else tell(result, reference);
     return codeOf(result);
   });
+}
+
+/** `rounds=2` and the like. Error: Usage. */
+function sums(given: string[]): Record<string, number> {
+  return Object.fromEntries(
+    given.map((one) => {
+      const [, name, sum] = /^([a-zA-Z]+)=(\d+)$/.exec(one) ?? [];
+      if (name === undefined) throw new Usage(`"${one}" adds nothing: say --add rounds=2.\n${answerUsage}`);
+      return [name, Number(sum)];
+    }),
+  );
 }
 
 /** The approvals that are meant. One that is not open any more is asked about all the same: `respond` says what became of it. */

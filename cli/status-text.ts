@@ -20,11 +20,17 @@ function worker(one: Working, now: number): string {
 
 /** An approval is answered in few words; anything else is a call to paste. */
 function nextCalls({ approvalId, next }: Waiting, command: string): string[] {
-  const decisions = next.flatMap(({ args }) => (args["action"] === "respond" && typeof args["decision"] === "string" ? [args["decision"]] : []));
-  if (approvalId !== null && decisions.length > 0) return decisions.map((decision) => `${command} answer ${approvalId} ${quoted(decision)}`);
+  const answers = next.flatMap(({ args: { action, decision, add } }) =>
+    action === "respond" && typeof decision === "string" ? [[quoted(decision), ...sums(add)].join(" ")] : [],
+  );
+  if (approvalId !== null && answers.length > 0) return answers.map((answer) => `${command} answer ${approvalId} ${answer}`);
   if (approvalId !== null) return [`${command} answer ${approvalId} ${quoted("your answer")}`];
   return next.map(({ tool, args }) => `${command} call ${tool} ${quoted(JSON.stringify(args))}`);
 }
+
+/** What an answer adds to a limit, as `baton answer` takes it. */
+const sums = (add: unknown): string[] =>
+  Object.entries((add ?? {}) as Record<string, unknown>).map(([name, sum]) => `--add ${quoted(`${name}=${String(sum)}`)}`);
 
 /** One word of a shell. */
 function quoted(text: string): string {

@@ -6,6 +6,7 @@ import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import { actorOf, findSession, record, requestKey, storedAnswer } from "./requests.ts";
 import { approvalView } from "./approval-view.ts";
+import { answerChain } from "./answer-chain.ts";
 import { answerBudget } from "./raise-limits.ts";
 
 export interface CloseArgs {
@@ -67,8 +68,9 @@ export async function respond(deps: Deps, caller: Caller, args: RespondArgs): Pr
       field: "approvalId",
       next: [{ tool: "pm_session", args: { action: "approvals", state: "open" }, why: "the open ones" }],
     });
-  if (found.kind === "budget" && found.state === "open") {
-    const { applied, replayed } = await answerBudget(deps, store, caller, args, found);
+  const special = found.kind === "budget" ? answerBudget : found.chainId === null ? null : answerChain;
+  if (special !== null && found.state === "open") {
+    const { applied, replayed } = await special(deps, store, caller, args, found);
     return answered(store, found, applied, replayed);
   }
   const answers = Object.values(args.answers ?? {});

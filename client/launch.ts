@@ -80,7 +80,7 @@ export async function launch(deps: Deps, caller: Caller, args: LaunchArgs, actio
         workflowId,
         taskKey: args.taskKey,
         executor: sessionArgs(deps.options, row, inputId),
-        turnDeadlineSeconds: args.chain?.turnDeadlineSeconds ?? 14_400,
+        turnDeadlineSeconds: args.chain?.turnDeadlineSeconds ?? 86_400,
       });
       await store.chains.insert(tx, {
         chainId,

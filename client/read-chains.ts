@@ -14,28 +14,34 @@ export async function getChain(deps: Deps, chainId: string): Promise<Record<stri
 }
 
 export async function chainView(store: Store, chain: ChainRow, namespace: string): Promise<Record<string, unknown>> {
-  const [sessions, verdicts] = await Promise.all([store.facts.list({ limit: 50, chainId: chain.chainId }), store.chains.verdicts(chain.chainId)]);
-  const config = chain.config as unknown as ChainConfig;
+  const { chainId } = chain;
+  const [sessions, verdicts] = await Promise.all([store.facts.list({ limit: 50, chainId }), store.chains.verdicts(chainId)]);
+  const open = chain.state === "open" ? await store.approvals.list({ chainId, state: "open", limit: 50 }) : [];
+  const maxRounds = (chain.config as unknown as ChainConfig).maxRounds + chain.roundsAdded;
   return {
-    chainId: chain.chainId,
+    chainId,
     workflowId: chain.workflowId,
     taskKey: chain.taskKey,
     state: chain.state,
     reason: chain.reason,
     why: chain.why,
     round: chain.round,
-    maxRounds: config.maxRounds,
+    maxRounds,
     candidate: chain.candidate,
     createdAt: chain.createdAt,
     startedAt: chain.startedAt,
     endedAt: chain.endedAt,
     usage: totalUsage(sessions),
-    limits: { maxRounds: config.maxRounds },
+    limits: { maxRounds },
     temporal: { namespace, workflowId: chain.workflowId, runId: chain.runId },
     sessions: sessions
       .toReversed()
       .map(({ role, sessionUlid, name, agentHandle, closedAt }) => ({ role, sessionUlid, name, agentHandle, open: closedAt === null })),
-    gates: chain.gates.map(({ name, passed, why }) => ({ name, state: passed ? "passed" : "failed", why })),
+    gates: [
+      ...chain.gates.map(({ name, passed, why }) => ({ name, state: passed ? "passed" : "failed", why })),
+      // What it asks before it ends, or goes on.
+      ...open.map(({ kind, title, approvalId }) => ({ name: kind, state: "open", why: title, approvalId })),
+    ],
     verdicts: verdicts.map(({ role, sessionUlid, round, decision, score, summary, findings, tree, createdAt }) => ({
       role,
       sessionUlid,

@@ -7,7 +7,7 @@ const hour = 60 * minute;
 
 /**
  * Finishes what a door that died left: starts rows between 1 min and 1 h old that are not started, fails older ones,
- * signals inputs again that no workflow has taken, and closes whose session was superseded or purged. Run by the engine worker; several at once do no harm.
+ * signals inputs and answers again that no workflow has taken, and closes whose session was superseded or purged. Run by the engine worker; several at once do no harm.
  * Returns a function that stops it and resolves when the current pass is over.
  */
 export function startSweeper(store: Store, start: Starter, options: { everyMs?: number; onError?: (error: unknown) => void } = {}): () => Promise<void> {
@@ -34,6 +34,10 @@ export async function sweepOnce(store: Store, start: Starter, onError: (error: u
   await attempt(async () => {
     for (const row of await store.sessions.superseded(hour))
       await attempt(() => start.signal(row.workflowId, "close", { reason: row.closeReason ?? "superseded" }));
+  });
+  await attempt(async () => {
+    for (const { workflowId, approvalId } of await store.chainQuestions.unheard(minAgeMs / 6, hour))
+      await attempt(() => start.signal(workflowId, "answered", { approvalId }));
   });
   await attempt(async () => {
     for (const input of await store.inputs.unsignalled(minAgeMs / 6)) {

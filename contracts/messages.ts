@@ -2,7 +2,7 @@ import type { Candidate, Delivery, TurnFailure, TurnOutcome, Usage } from "./eve
 
 /** Workflow type names, Signals, Queries: an API of ours in Temporal; never rename. */
 export const workflowTypes = { session: "session", chain: "chain" } as const;
-export const signalNames = { input: "input", abort: "abort", close: "close", turnEnded: "turnEnded" } as const;
+export const signalNames = { input: "input", abort: "abort", close: "close", turnEnded: "turnEnded", answered: "answered" } as const;
 export const queryNames = { state: "state" } as const;
 export const updateNames = { submit: "submit" } as const;
 /** Search attributes, all Keyword; registered by `npm start`, the tests and the compose file. */
@@ -61,6 +61,8 @@ export interface TurnEnded {
   outcome: TurnOutcome;
   candidate?: Candidate;
   failure?: TurnFailure;
+  /** of an interrupted turn: the input that the session takes up now, if one waits */
+  next?: string;
 }
 
 export interface RunTurnArgs {
@@ -118,6 +120,26 @@ export interface SessionActivities {
   endSession(a: EndOfSession): Promise<void>;
 }
 
+/** What a chain asks people before it ends. */
+export interface ChainQuestion {
+  chainId: string;
+  /** once per chain */
+  key: string;
+  /** `rounds`: whether to add some; `gate`: whether to go on */
+  kind: "gate" | "rounds";
+  /** how the chain ends if nobody says otherwise */
+  end: { reason: ChainReason; why: string };
+  /** the turn that it is about */
+  turn?: { sessionUlid: string; turnId: string };
+}
+/** `budget`: the session asked, and goes on by itself. `maxRounds`: with all that was added. */
+export interface ChainAnswer {
+  decision: "allow" | "deny";
+  by: string;
+  budget: boolean;
+  maxRounds: number;
+}
+
 /** Effects of the chain workflow on queue `engine`. Each is idempotent. */
 export interface ChainActivities {
   /** The reviewer's or auditor's session row, made once per (chain, role, n). */
@@ -127,9 +149,11 @@ export interface ChainActivities {
     chainId: string;
     sessionUlid: string;
     key: string;
-    kind: "review" | "findings" | "audit" | "repair";
+    kind: "review" | "findings" | "audit" | "repair" | "again";
     round: number;
     candidate?: Candidate;
+    /** `again`: the input whose turn was stopped */
+    of?: string;
   }): Promise<{ inputId: string }>;
   /** The verdict that the turn's final message holds, stored once; null: none of the right shape. */
   recordVerdict(a: {
@@ -143,6 +167,10 @@ export interface ChainActivities {
   /** All gates of the chain on one candidate tree. */
   evaluateGates(a: { chainId: string; round: number; tree: string; stage: "review" | "final" }): Promise<GateView[]>;
   startRound(a: { chainId: string; round: number; candidate?: Candidate }): Promise<void>;
+  /** Puts a question to people. Error CHAIN_ENDED: nobody asks for a chain that is over. */
+  askPeople(a: ChainQuestion): Promise<{ approvalId: string }>;
+  /** What was answered; null: nothing yet. `withdraw`: and nothing is to be answered any more. */
+  readAnswer(a: { approvalId: string; withdraw?: boolean }): Promise<ChainAnswer | null>;
   finishChain(a: { chainId: string; reason: ChainReason; why: string }): Promise<void>;
 }
 

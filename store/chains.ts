@@ -1,6 +1,6 @@
 import { ulid } from "ulid";
 import { BatonError } from "../contracts/failures.ts";
-import { type Database, txRow } from "./database.ts";
+import { type Database, txRow, txRows } from "./database.ts";
 import { appendEvents } from "./events.ts";
 import { storable } from "./storable.ts";
 import type { ChainRow, VerdictRow } from "./rows.ts";
@@ -9,7 +9,7 @@ import type { KeyedEvent, Store, Tx } from "./store.ts";
 const verdictColumns = "verdict_id, chain_id, session_ulid, turn_id, role, round, decision, score, summary, findings, tree, created_at";
 
 const chainColumns =
-  "chain_id, workflow_id, task_key, principal, config, round, state, reason, why, executor_ulid, candidate, created_at, started_at, ended_at, gates, run_id";
+  "chain_id, workflow_id, task_key, principal, config, round, state, reason, why, executor_ulid, candidate, created_at, started_at, ended_at, gates, rounds_added, run_id";
 
 /** Chains and verdicts. A chain's own events are in its executor's log. */
 export function chainStore(db: Database): Store["chains"] {
@@ -77,10 +77,20 @@ export function chainStore(db: Database): Store["chains"] {
       change(chainId, async (tx, chain) => {
         if (chain.state === "ended") return [];
         await tx.query("update chain set state = 'ended', reason = $2, why = $3, ended_at = clock_timestamp() where chain_id = $1", [chainId, reason, why]);
-        await tx.query("update approval set state = 'expired', reason = 'chain_ended' where chain_id = $1 and state = 'open'", [chainId]);
+        const unanswered = await txRows<{ approvalId: string }>(
+          tx,
+          "update approval set state = 'expired', reason = 'chain_ended' where chain_id = $1 and state = 'open' returning approval_id",
+          [chainId],
+        );
         if (reason === "approved")
           await tx.query("update task set status = 'verified', updated_at = clock_timestamp() where task_key = $1 and status <> 'done'", [chain.taskKey]);
-        return [{ key: `chain.ended:${chainId}`, event: { type: "chain.ended", data: { chainId, reason } } }];
+        return [
+          ...unanswered.map(({ approvalId }): KeyedEvent => ({
+            key: `approval.expired:${approvalId}`,
+            event: { type: "approval.expired", data: { approvalId, reason: "chain_ended" } },
+          })),
+          { key: `chain.ended:${chainId}`, event: { type: "chain.ended", data: { chainId, reason } } },
+        ];
       }),
     recordVerdict: (v) => db.transaction((tx) => recordVerdict(db, tx, v)),
     verdicts: (chainId) => db.rows<VerdictRow>(`select ${verdictColumns} from verdict where chain_id = $1 order by created_at, verdict_id`, [chainId]),

@@ -1,5 +1,6 @@
 import { openLane } from "./append-lane.ts";
 import { approvalStore } from "./approvals.ts";
+import { chainQuestionStore } from "./chain-questions.ts";
 import { chainStore } from "./chains.ts";
 import { openDatabase } from "./database.ts";
 import { openFeed } from "./event-feed.ts";
@@ -56,6 +57,7 @@ export async function openStore(options: { databaseUrl: string; instance: string
     approvals: approvalStore(db),
     tasks: taskStore(db),
     chains: chainStore(db),
+    chainQuestions: chainQuestionStore(db),
     launches: launchStore(db),
     limits: limitStore(db),
     settles: settleStore(db),

@@ -244,6 +244,8 @@ export interface ChainRow {
   startedAt: string | null;
   endedAt: string | null;
   gates: GateView[];
+  /** to the configuration's, by answers of people */
+  roundsAdded: number;
   runId: string | null;
 }
 export interface VerdictRow {

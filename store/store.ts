@@ -5,6 +5,7 @@ import type { ChainReason, EndOfSession, GateView } from "../contracts/messages.
 import type { PagedEvent } from "./event-pages.ts";
 import type { AppendLane, EventFeed } from "./lane.ts";
 import type { LaunchStore } from "./launches.ts";
+import type { ChainQuestionStore } from "./chain-questions.ts";
 import type { LimitStore } from "./limits.ts";
 import type { SettleStore } from "./settle-watches.ts";
 import type { Lineage } from "./lineage.ts";
@@ -349,6 +350,8 @@ export interface Store {
     verdicts(chainId: string): Promise<VerdictRow[]>;
   };
 
+  /** What chains ask people (store/chain-questions.ts). */
+  chainQuestions: ChainQuestionStore;
   launches: LaunchStore;
   limits: LimitStore;
   settles: SettleStore;

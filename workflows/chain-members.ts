@@ -1,5 +1,5 @@
 import { SearchAttributeType, TypedSearchAttributes, defineSearchAttributeKey } from "@temporalio/common";
-import { ParentClosePolicy, condition, getExternalWorkflowHandle, log, startChild, workflowInfo } from "@temporalio/workflow";
+import { ParentClosePolicy, condition, getExternalWorkflowHandle, log, patched, startChild, workflowInfo } from "@temporalio/workflow";
 import { signalNames } from "../contracts/messages.ts";
 import type { ChainArgs, SessionArgs, TurnEnded } from "../contracts/messages.ts";
 import { small } from "./message-size.ts";
@@ -16,12 +16,20 @@ export interface Member {
   ended: string | null;
 }
 
-/** What a chain workflow knows. `turns` holds each end that a session told of, by `<session>/<turn>`. */
+/** What a chain workflow knows. `turns` holds, in the order of their news, each end that a session told of, by `<session>/<turn>`. */
 export interface ChainState {
   readonly args: ChainArgs;
   readonly members: Member[];
   readonly turns: Map<string, TurnEnded>;
-  /** why the chain is to end before its time: an abort, a close, a cancel */
+  /** grows when people add some */
+  maxRounds: number;
+  /** how often somebody told of an answer */
+  answered: number;
+  /** what people read in Temporal's UI */
+  phase: string;
+  /** its end is not decided yet */
+  deciding: boolean;
+  /** why the chain is to end before its time: an abort, a close, a cancel, the end of its executor */
   stopped: ChainEnd | null;
 }
 
@@ -50,14 +58,16 @@ export async function startMember(state: ChainState, role: Role, workflowId: str
   state.members.push(member);
   // Not awaited: whoever waits for a turn of this member looks at `ended`.
   handle.result().then(
-    (end) => {
-      member.ended = end.reason;
-    },
-    (error: unknown) => {
-      member.ended = String(error).slice(0, 300);
-    },
+    (end) => isOver(state, member, end.reason),
+    (error: unknown) => isOver(state, member, String(error).slice(0, 300)),
   );
   return member;
+}
+
+function isOver(state: ChainState, member: Member, ended: string): void {
+  member.ended = ended;
+  // Whatever its reviewers find, nobody is left to mend it.
+  if (member.role === "executor" && state.deciding && patched("chain-ends-with-its-executor")) state.stopped ??= sessionOver(member).end;
 }
 
 /** Sends a recorded input to a session. Error: ChainStop when the session is over. */
@@ -70,17 +80,21 @@ export async function send(member: Member, inputId: string): Promise<void> {
   }
 }
 
-/** The end of the turn that the input opens. Races with the session's end, a stop and the deadline, each a ChainStop. */
-export async function turnOf(state: ChainState, member: Member, inputId: string): Promise<TurnEnded> {
-  const key = turnKey(member.sessionUlid, inputId);
-  const seconds = state.args.turnDeadlineSeconds;
-  const inTime = await condition(() => state.turns.has(key) || member.ended !== null || state.stopped !== null, seconds * 1_000);
+/** The end of the turn of that kind that the session told of first; null: none within the deadline. Error: ChainStop on the session's end or a stop. */
+export async function turnWhere(state: ChainState, member: Member, isWanted: (turn: TurnEnded) => boolean): Promise<TurnEnded | null> {
+  const find = () => turnsOf(state, member).find(isWanted);
+  const inTime = await condition(() => find() !== undefined || member.ended !== null || state.stopped !== null, state.args.turnDeadlineSeconds * 1_000);
   stopIfAsked(state);
   // The news of the turn may come together with the session's end: the turn counts.
-  const turn = state.turns.get(key);
+  const turn = find();
   if (turn !== undefined) return turn;
-  if (!inTime) throw new ChainStop({ reason: "failed", why: `The turn of the ${member.role} did not end within ${seconds} s` });
+  if (!inTime) return null;
   throw sessionOver(member);
+}
+
+/** The turns of a session that have ended, in the order in which it told of them. */
+export function turnsOf(state: ChainState, member: Member): TurnEnded[] {
+  return [...state.turns.values()].filter((turn) => turn.sessionUlid === member.sessionUlid);
 }
 
 /** Error: ChainStop when somebody asked the chain to end. */
@@ -106,10 +120,11 @@ export function turnKey(sessionUlid: string, turnId: string): string {
   return `${sessionUlid}/${turnId}`;
 }
 
-function sessionOver(member: Member): ChainStop {
+/** The end that a session's own end means. */
+export function sessionOver(member: Member): ChainStop {
   return new ChainStop({
     reason: "aborted",
-    why: `The session of the ${member.role} ended before its turn${member.ended === null ? "" : ` (${member.ended})`}`,
+    why: `The session of the ${member.role} ended before the chain${member.ended === null ? "" : ` (${member.ended})`}`,
   });
 }
 

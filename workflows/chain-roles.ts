@@ -1,9 +1,9 @@
 import type { Candidate } from "../contracts/event.ts";
 import type { VerdictView } from "../contracts/messages.ts";
 import { records } from "./chain-activities.ts";
-import { ChainStop, send, startMember, turnOf } from "./chain-members.ts";
+import { ChainStop, send, startMember } from "./chain-members.ts";
 import type { ChainState, Member } from "./chain-members.ts";
-import { endByTurn } from "./round-rules.ts";
+import { finishedTurn } from "./chain-questions.ts";
 
 /** Asks a reviewer or the auditor for a verdict on the candidate; one repair turn if the answer has no verdict. */
 export async function askVerdict(state: ChainState, role: "reviewer" | "auditor", n: number, round: number, candidate: Candidate): Promise<VerdictView> {
@@ -45,12 +45,10 @@ async function verdictOf(
   state: ChainState,
   member: Member,
   role: "reviewer" | "auditor",
-  turnId: string,
+  inputId: string,
   round: number,
   candidate: Candidate,
 ): Promise<VerdictView | null> {
-  const turn = await turnOf(state, member, turnId);
-  const stop = endByTurn(role, turn);
-  if (stop !== null) throw new ChainStop(stop);
+  const { turnId } = await finishedTurn(state, member, inputId, round);
   return records.recordVerdict({ chainId: state.args.chainId, sessionUlid: member.sessionUlid, turnId, role, round, candidate });
 }

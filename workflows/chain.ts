@@ -6,37 +6,39 @@ import {
   defineSignal,
   isCancellation,
   log,
-  setCurrentDetails,
   setHandler,
   workflowInfo,
 } from "@temporalio/workflow";
 import { queryNames, signalNames } from "../contracts/messages.ts";
-import type { ChainArgs } from "../contracts/messages.ts";
+import type { ChainArgs, GateView } from "../contracts/messages.ts";
 import type { Candidate } from "../contracts/event.ts";
 import { records, verifierOn } from "./chain-activities.ts";
-import { ChainStop, closeMembers, send, startMember, stopIfAsked, turnKey, turnOf } from "./chain-members.ts";
+import { ChainStop, closeMembers, send, startMember, stopIfAsked, turnKey } from "./chain-members.ts";
 import type { ChainState, Member } from "./chain-members.ts";
+import { show } from "./chain-details.ts";
+import { finishedTurn, roundsAfter } from "./chain-questions.ts";
 import { askVerdict } from "./chain-roles.ts";
-import { allPassed, endByProgress, endByRounds, endByTurn, endByVerdicts, stableCandidate } from "./round-rules.ts";
+import { allPassed, endByProgress, endByRounds, endByVerdicts, stableCandidate } from "./round-rules.ts";
 import type { ChainEnd } from "./round-rules.ts";
 import { readTurnEnded } from "./turn-news.ts";
 
 /** Executor, reviewers and auditor for one task, in rounds. Its sessions are its children. Never continues as new: rounds are few. */
 export async function chain(args: ChainArgs): Promise<ChainEnd> {
-  const state: ChainState = { args, members: [], turns: new Map(), stopped: null };
+  const state: ChainState = { args, members: [], turns: new Map(), maxRounds: args.maxRounds, answered: 0, phase: "starting", deciding: true, stopped: null };
   handleMessages(state);
   // A cancel stops the body at its next wait; closing the children and the record of the end are out of its reach.
   CancellationScope.current().cancelRequested.catch(() => stop(state, "the chain was cancelled"));
   return CancellationScope.nonCancellable(async () => {
     const end = await decide(state);
-    details(state, `ending: ${end.reason}`);
+    state.deciding = false;
+    show(state, `ending: ${end.reason}`);
     await closeMembers(state, end.reason);
     // Without its rows nobody can read of the end: it is the workflow's own result then, not its failure.
     await records
       .finishChain({ chainId: args.chainId, ...end })
       .catch((error: unknown) => log.warn("The chain's end could not be recorded", { chainId: args.chainId, error: String(error) }));
     await condition(allHandlersFinished);
-    details(state, `${end.reason}: ${end.why.slice(0, 300)}`);
+    show(state, `${end.reason}: ${end.why.slice(0, 300)}`);
     return end;
   });
 }
@@ -49,13 +51,23 @@ function handleMessages(state: ChainState): void {
     const key = turnKey(turn.sessionUlid, turn.turnId);
     if (!state.turns.has(key)) state.turns.set(key, turn);
   });
+  // Only a hint: what was answered is read from the rows.
+  setHandler(defineSignal(signalNames.answered), () => {
+    state.answered += 1;
+  });
   for (const name of [signalNames.abort, signalNames.close]) {
     setHandler(defineSignal<[unknown]>(name), (body) => {
       const reason = (body as { reason?: unknown } | null | undefined)?.reason;
       stop(state, typeof reason === "string" && reason !== "" ? reason.slice(0, 500) : "somebody stopped the chain");
     });
   }
-  setHandler(defineQuery(queryNames.state), () => ({ stopped: state.stopped, members: state.members, turns: [...state.turns.values()] }));
+  setHandler(defineQuery(queryNames.state), () => ({
+    stopped: state.stopped,
+    phase: state.phase,
+    maxRounds: state.maxRounds,
+    members: state.members,
+    turns: [...state.turns.values()],
+  }));
 }
 
 function stop(state: ChainState, why: string): void {
@@ -74,26 +86,29 @@ async function decide(state: ChainState): Promise<ChainEnd> {
 }
 
 async function rounds(state: ChainState): Promise<ChainEnd> {
-  const { chainId, maxRounds, executor: executorArgs } = state.args;
+  const { chainId, executor: executorArgs } = state.args;
   if (executorArgs.inputId === undefined) return { reason: "failed", why: "The executor has no first input" };
-  details(state, "round 1: executor");
+  show(state, "round 1: executor");
   await records.startRound({ chainId, round: 1 });
   const executor = await startMember(state, "executor", `${workflowInfo().workflowId}/executor`, executorArgs);
-  let candidate = await candidateOf(state, executor, executorArgs.inputId);
+  let candidate = await candidateOf(state, executor, executorArgs.inputId, 1);
   for (let round = 1; ; round += 1) {
     // A round begins with the executor's work, so the first one is started twice: now it has its candidate.
     await records.startRound({ chainId, round, candidate });
-    const end = await judge(state, executor, round, candidate);
-    if (end !== null) return end;
-    if (round >= maxRounds) return endByRounds(round, maxRounds, []) ?? { reason: "exhausted", why: "No round is left" };
+    const judged = await judge(state, executor, round, candidate);
+    if ("reason" in judged) return judged;
+    const end = endByRounds(round, state.maxRounds, judged.failed);
+    if (end !== null) {
+      state.maxRounds = await roundsAfter(state, round, end, executor);
+    }
     candidate = await fix(state, executor, round, candidate);
   }
 }
 
-/** Reviews, gates, audit, gates, last look at the tree. `null`: the findings go back to the executor. */
-async function judge(state: ChainState, executor: Member, round: number, candidate: Candidate): Promise<ChainEnd | null> {
-  const { chainId, reviewers, auditor, maxRounds } = state.args;
-  details(state, `round ${round}: review`);
+/** Reviews, gates, audit, gates, last look at the tree. `failed`: the gates whose findings go back to the executor. */
+async function judge(state: ChainState, executor: Member, round: number, candidate: Candidate): Promise<ChainEnd | { failed: GateView[] }> {
+  const { chainId, reviewers, auditor } = state.args;
+  show(state, `round ${round}: review`);
   // All are waited for: no reviewer may be left at work behind the chain's back when another one fails.
   const asked = await Promise.allSettled(Array.from({ length: reviewers }, (_, i) => askVerdict(state, "reviewer", i + 1, round, candidate)));
   const failed = asked.find((r) => r.status === "rejected");
@@ -104,25 +119,25 @@ async function judge(state: ChainState, executor: Member, round: number, candida
   );
   if (refused !== null) return refused;
   const reviewGates = await records.evaluateGates({ chainId, round, tree: candidate.tree, stage: "review" });
-  if (!allPassed(reviewGates)) return endByRounds(round, maxRounds, reviewGates);
+  if (!allPassed(reviewGates)) return { failed: reviewGates };
   if (auditor) {
-    details(state, `round ${round}: audit`);
+    show(state, `round ${round}: audit`);
     const refusedByAuditor = endByVerdicts("auditor", [await askVerdict(state, "auditor", 1, round, candidate)]);
     if (refusedByAuditor !== null) return refusedByAuditor;
   }
   const finalGates = await records.evaluateGates({ chainId, round, tree: candidate.tree, stage: "final" });
-  if (!allPassed(finalGates)) return endByRounds(round, maxRounds, finalGates);
-  details(state, `round ${round}: last look at the tree`);
+  if (!allPassed(finalGates)) return { failed: finalGates };
+  show(state, `round ${round}: last look at the tree`);
   // A later change voids what was approved: another round on the new tree.
   if (!(await isUnchanged(state, executor, candidate)))
-    return endByRounds(round, maxRounds, [{ name: "candidate", passed: false, why: "the tree changed after it was approved" }]);
+    return { failed: [{ name: "candidate", passed: false, why: "the tree changed after it was approved" }] };
   return { reason: "approved", why: `Round ${round}: ${finalGates.map((g) => g.name).join(", ")} passed` };
 }
 
 /** Gives the findings to the same executor session; the candidate of that turn. Error: ChainStop on the refused tree again. */
 async function fix(state: ChainState, executor: Member, round: number, before: Candidate): Promise<Candidate> {
   const { chainId } = state.args;
-  details(state, `round ${round + 1}: executor`);
+  show(state, `round ${round + 1}: executor`);
   const { inputId } = await records.recordChainInput({
     chainId,
     sessionUlid: executor.sessionUlid,
@@ -132,16 +147,14 @@ async function fix(state: ChainState, executor: Member, round: number, before: C
     candidate: before,
   });
   await send(executor, inputId);
-  const candidate = await candidateOf(state, executor, inputId);
+  const candidate = await candidateOf(state, executor, inputId, round + 1);
   const stuck = endByProgress(before, candidate);
   if (stuck !== null) throw new ChainStop(stuck);
   return candidate;
 }
 
-async function candidateOf(state: ChainState, executor: Member, inputId: string): Promise<Candidate> {
-  const turn = await turnOf(state, executor, inputId);
-  const end = endByTurn("executor", turn);
-  if (end !== null) throw new ChainStop(end);
+async function candidateOf(state: ChainState, executor: Member, inputId: string, round: number): Promise<Candidate> {
+  const turn = await finishedTurn(state, executor, inputId, round);
   const candidate = stableCandidate(turn);
   if (candidate === null) throw new ChainStop({ reason: "failed", why: "The executor's turn left no stable tree to review" });
   return candidate;
@@ -159,13 +172,4 @@ async function isUnchanged(state: ChainState, executor: Member, candidate: Candi
     if (isCancellation(error)) stopIfAsked(state);
     throw error;
   }
-}
-
-function details(state: ChainState, phase: string): void {
-  setCurrentDetails(
-    [
-      `**${phase}** · chain \`${state.args.chainId}\` for task \`${state.args.taskKey}\``,
-      ...state.members.map((m) => `- ${m.role} \`${m.workflowId}\`${m.ended === null ? "" : " (ended)"}`),
-    ].join("\n"),
-  );
 }

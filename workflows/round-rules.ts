@@ -24,6 +24,11 @@ export function endByTurn(who: string, turn: TurnEnded): ChainEnd | null {
   }
 }
 
+/** The end that a turn means which takes too long. */
+export function endByDeadline(who: string, seconds: number): ChainEnd {
+  return { reason: "failed", why: `The turn of the ${who} did not end within ${seconds} s` };
+}
+
 /** The candidate of an executor's turn that verdicts may bind to; `null`: none, or its tree did not hold still. */
 export function stableCandidate(turn: TurnEnded): Candidate | null {
   const candidate = turn.candidate as (Candidate & { stable?: boolean }) | undefined;

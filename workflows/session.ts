@@ -100,7 +100,7 @@ async function settle(state: SessionState, turnId: string, ending: Exclude<TurnE
     state.lastOutcome = outcome;
     // A steer that reached the agent in this turn opens none of its own.
     removeFrom(state.queue, consumedInputIds);
-    return tellChain(state, { sessionUlid, turnId, outcome, ...(candidate && { candidate }), ...(failure && { failure }) });
+    return tellChain(state, { sessionUlid, turnId, outcome, ...(candidate && { candidate }), ...(failure && { failure }), ...goesOn(state, outcome) });
   }
   state.lastOutcome = ending.kind === "cancelled" ? "interrupted" : "failed";
   if (ending.kind === "exhausted") {
@@ -109,7 +109,13 @@ async function settle(state: SessionState, turnId: string, ending: Exclude<TurnE
   }
   // No keeper had the turn. A close leaves its input recorded, for a next generation.
   if (state.closing === null) await engine.failInputs({ sessionUlid, inputIds: [turnId], reason: "aborted" });
-  await tellChain(state, { sessionUlid, turnId, outcome: "interrupted" });
+  await tellChain(state, { sessionUlid, turnId, outcome: "interrupted", ...goesOn(state, "interrupted") });
+}
+
+/** What an interrupted turn was interrupted for, or what waits behind it. */
+function goesOn(state: SessionState, outcome: TurnEnded["outcome"]): Pick<TurnEnded, "next"> {
+  const next = state.queue.waiting[0];
+  return outcome === "interrupted" && state.closing === null && next !== undefined ? { next } : {};
 }
 
 async function dropInputs(state: SessionState, inputIds: string[], reason = "aborted"): Promise<void> {

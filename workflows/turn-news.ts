@@ -19,11 +19,19 @@ export function shortNews(news: TurnEnded): TurnEnded {
 /** A `turnEnded` Signal after the check of its shape; `null`: nonsense. Anyone can send a Signal from Temporal's UI. */
 export function readTurnEnded(body: unknown): TurnEnded | null {
   if (!isRecord(body)) return null;
-  const { sessionUlid, turnId, outcome, candidate, failure } = body;
+  const { sessionUlid, turnId, outcome, candidate, failure, next } = body;
   if (typeof sessionUlid !== "string" || typeof turnId !== "string" || typeof outcome !== "string" || !outcomes.includes(outcome)) return null;
   if (candidate !== undefined && !isCandidate(candidate)) return null;
   if (failure !== undefined && !isFailure(failure)) return null;
-  return { sessionUlid, turnId, outcome: outcome as TurnOutcome, ...(candidate !== undefined && { candidate }), ...(failure !== undefined && { failure }) };
+  if (next !== undefined && typeof next !== "string") return null;
+  return {
+    sessionUlid,
+    turnId,
+    outcome: outcome as TurnOutcome,
+    ...(candidate !== undefined && { candidate }),
+    ...(failure !== undefined && { failure }),
+    ...(next !== undefined && { next }),
+  };
 }
 
 function isCandidate(value: unknown): value is Candidate {

@@ -111,6 +111,32 @@ test("status says what waits for whom, with the call to paste; answer gives it; 
   expect((await baton(["status"])).stdout).toContain("CLI-1/executor-1  idle");
 });
 
+test("a used-up limit: status shows how much to add, and that line, pasted, lets the work go on", async () => {
+  const { data } = await on.baton.sdk.sessions.launch(
+    { principal: "local" },
+    {
+      clientRequestId: "cli-limit",
+      actor: "@test",
+      taskKey: "CLI-2",
+      launcherConfigKey: "demo-executor",
+      prompt: "go",
+      limits: { turns: 1 },
+      config: { scenario: { turns: [[{ say: "one" }], [{ say: "two" }]] } },
+      task: { title: "x", repositoryPath: on.stack.repository },
+    },
+  );
+  const sessionUlid = String(data["sessionUlid"]);
+  await on.baton.sdk.sessions.input({ principal: "local" }, { sessionUlid, prompt: "and on" });
+  const line = await until("the way out is shown", async () => {
+    const { stdout } = await baton(["status"], { env: { BATON_COMMAND: "npx baton" } });
+    return stdout.match(/npx baton (answer \w+ allow --add turns=1)/)?.[1];
+  });
+  expect((await baton(["answer", "CLI-2/executor-1", "allow", "--add", "turns"])).code).toBe(64);
+  expect(await baton(["answer", "CLI-2/executor-1", "allow"])).toMatchObject({ code: 1, stderr: expect.stringContaining("add.turns") });
+  expect(await baton(line.split(" "))).toMatchObject({ code: 0, stdout: "Answered: allow.\n" });
+  await on.baton.turnsEnded(sessionUlid, 2, 30_000);
+}, 60_000);
+
 test("status --watch says the next state when something changes", async () => {
   const watch = nodeProcess(main, { args: ["status", "--watch", "--json"], env: { BATON_HOME: on.stack.home } });
   await watch.line(/^\{.*\}$/m);

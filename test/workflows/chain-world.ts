@@ -1,5 +1,5 @@
 import type { Candidate } from "../../contracts/event.ts";
-import type { ChainActivities, ChainArgs, HostActivities, RunTurnArgs, TurnResult, VerdictView } from "../../contracts/messages.ts";
+import type { ChainActivities, ChainAnswer, ChainArgs, ChainQuestion, HostActivities, RunTurnArgs, TurnResult, VerdictView } from "../../contracts/messages.ts";
 import { done } from "./trial.ts";
 
 /** What happens around one chain: its agents' work and answers. */
@@ -12,6 +12,8 @@ export interface Play {
   unchanged?: boolean[];
   /** instead of an immediate end of the turn, by `<role>[-<n>]` */
   turn?: (who: string, a: RunTurnArgs) => Promise<TurnResult | undefined>;
+  /** what people answer when the chain asks, now; null: nothing yet. Without it: that it may end */
+  people?: (question: ChainQuestion) => Partial<ChainAnswer> | null;
 }
 export type Answer = VerdictView["decision"];
 
@@ -50,7 +52,19 @@ export function chainWorld(plays: Map<string, Play>, hostQueue: () => string): C
     return found;
   };
   const given = new Map<string, VerdictView[]>();
+  const asked = new Map<string, ChainQuestion>();
   return {
+    askPeople: async (question) => {
+      const approvalId = `${question.chainId}/${question.key}`;
+      asked.set(approvalId, question);
+      return { approvalId };
+    },
+    readAnswer: async ({ approvalId }) => {
+      const question = asked.get(approvalId)!;
+      const { people } = play(question.chainId);
+      const answer = people === undefined ? {} : people(question);
+      return answer && { decision: "deny", by: "me", budget: false, maxRounds: 0, ...answer };
+    },
     startRound: async () => undefined,
     finishChain: async () => undefined,
     openRoleSession: async ({ chainId, role, n }) => ({ workflowId: `${chainId}/${role}/${n}`, args: sessionArgs(chainId, `${role}-${n}`, hostQueue()) }),

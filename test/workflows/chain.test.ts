@@ -102,7 +102,7 @@ describe("chain", () => {
     expect(await again.result()).toMatchObject({ reason: "approved", why: expect.stringContaining("Round 2") });
   });
 
-  test("exhausted after the last round", async () => {
+  test("exhausted after the last round, unless people add some", async () => {
     const handle = await begin({ trees: ["a", "b"], answers: { "reviewer-1": ["changes_requested"] } }, { maxRounds: 2 });
     expect(await handle.result()).toMatchObject({ reason: "exhausted" });
     expect(turnsOf(handle.workflowId).filter((t) => t.startsWith("executor"))).toHaveLength(2);
@@ -146,7 +146,7 @@ describe("chain", () => {
     expect(await handle.result()).toMatchObject({ reason: "failed", why: expect.stringContaining("stable") });
   });
 
-  test("a turn that does not end in time fails the chain and is cancelled", async () => {
+  test("a turn that does not end in time fails the chain and is cancelled, unless people wait on", async () => {
     const handle = await begin({ trees: ["a"], answers: approved, turn: untilCancelled }, { turnDeadlineSeconds: 1 });
     expect(await handle.result()).toMatchObject({ reason: "failed", why: expect.stringContaining("1 s") });
     expect(await endOf(`${handle.workflowId}/executor`)).toMatchObject({ state: "closed" });
@@ -180,6 +180,14 @@ describe("chain", () => {
     await until("the reviewer at work", () => turnsOf(handle.workflowId).length === 2);
     await trial.client.workflow.getHandle(`${handle.workflowId}/reviewer/1`).signal("close", { reason: "by hand" });
     expect(await handle.result()).toMatchObject({ reason: "aborted" });
+  });
+
+  test("the executor's session that somebody closes during the review ends the chain, and the review with it", async () => {
+    const handle = await begin({ trees: ["a"], answers: approved, turn: async (who) => (who === "executor" ? undefined : untilCancelled()) });
+    await until("the reviewer at work", () => turnsOf(handle.workflowId).length === 2);
+    await trial.client.workflow.getHandle(`${handle.workflowId}/executor`).signal("close", { reason: "by hand" });
+    expect(await handle.result()).toMatchObject({ reason: "aborted", why: expect.stringContaining("by hand") });
+    expect(await endOf(`${handle.workflowId}/reviewer/1`)).toMatchObject({ state: "closed" });
   });
 
   test("a candidate's long statistics are cut on their way to the chain", async () => {
