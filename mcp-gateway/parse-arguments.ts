@@ -5,8 +5,17 @@ import { nearest } from "../contracts/did-you-mean.ts";
 import type { Action } from "./registry/action.ts";
 import type { Tool } from "./registry/index.ts";
 
-/** Keys that are known to arrive and mean nothing here: accepted, ignored, named in the answer's warnings. */
-const meaningless = new Set(["workspaceKey", "workspaceId"]);
+/**
+ * Keys of other versions of these tools that mean nothing here, by the object they come in: accepted, ignored, named in the answer's warnings.
+ * None that narrows what an agent may do: to ignore such a one would widen it.
+ */
+const meaningless: Record<string, readonly string[]> = {
+  "": ["workspaceKey", "workspaceId"],
+  worktree: ["repoId", "requireLinked", "branchName"],
+  config: ["keepAliveMs", "sessionIdleCloseMs", "maxOutputTokens", "temperature", "model_preferences"],
+};
+/** Providers of other versions of these tools that are models, not agents. */
+const models = ["openai", "anthropic", "ollama"];
 
 export interface Parsed {
   action: Action;
@@ -16,17 +25,10 @@ export interface Parsed {
 
 /** Finds the action and checks its arguments as forgivingly as can be without guessing. Errors: UNKNOWN_ACTION, INVALID_ARGUMENT with an example. */
 export function parseArguments(tool: Tool, raw: unknown): Parsed {
-  const sent = Object.entries(isRecord(raw) ? raw : {}).filter(([, value]) => value !== null && value !== undefined);
-  const action = findAction(tool, sent.find(([name]) => name === "action")?.[1]);
-  const args: Record<string, unknown> = {};
+  const { action: asked, ...sent } = isRecord(raw) ? raw : {};
+  const action = findAction(tool, asked);
   const warnings: string[] = [];
-  for (const [name, value] of sent) {
-    if (name === "action") continue;
-    const field = action.schema.shape[name] as z.ZodType | undefined;
-    if (field) args[name] = withoutNulls(fromJson(field, value), field);
-    else if (meaningless.has(name)) warnings.push(`"${name}" means nothing here and was ignored.`);
-    else throw unknownKey(action, name);
-  }
+  const args = tidyObject(action, action.schema, sent, "", warnings);
   const parsed = action.schema.safeParse(args);
   if (parsed.success) return { action, args: parsed.data, warnings };
   throw wrong(action, args, parsed.error.issues[0]);
@@ -49,12 +51,34 @@ function findAction(tool: Tool, asked: unknown): Action {
   throw new BatonError("UNKNOWN_ACTION", message, { field: "action", allowed: names, example: { action: close ?? "help" } });
 }
 
-function unknownKey(action: Action, name: string): BatonError {
-  const names = Object.keys(action.schema.shape);
-  if (name === "dbPath") return new BatonError("INVALID_ARGUMENT", "dbPath is not accepted: a caller never chooses the database.", { field: name });
+/** What was sent as the schema means it: `null` is absent, JSON text is what it says, keys without a meaning are left out. Error: INVALID_ARGUMENT for an unknown key. */
+function tidy(action: Action, field: z.ZodType, sent: unknown, path: string, warnings: string[]): unknown {
+  const value = fromJson(field, sent);
+  const schema = bare(field);
+  if (schema instanceof z.ZodArray && Array.isArray(value))
+    return value.map((one, at) => tidy(action, schema.element as z.ZodType, one, `${path}.${at}`, warnings));
+  return schema instanceof z.ZodObject && isRecord(value) ? tidyObject(action, schema, value, path, warnings) : withoutNulls(value);
+}
+
+function tidyObject(action: Action, schema: z.ZodObject, sent: Record<string, unknown>, path: string, warnings: string[]): Record<string, unknown> {
+  const tidied: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(sent)) {
+    const at = path === "" ? name : `${path}.${name}`;
+    const field = Object.hasOwn(schema.shape, name) ? (schema.shape[name] as z.ZodType) : undefined;
+    if (value === undefined || (value === null && field?.safeParse(null).success !== true)) continue;
+    if (field) tidied[name] = tidy(action, field, value, at, warnings);
+    else if (meaningless[path]?.includes(name)) warnings.push(`"${at}" means nothing here and was ignored.`);
+    else throw unknownKey(action, Object.keys(schema.shape), path, name);
+  }
+  return tidied;
+}
+
+function unknownKey(action: Action, names: string[], path: string, name: string): BatonError {
+  const field = path === "" ? name : `${path}.${name}`;
+  if (name === "dbPath") return new BatonError("INVALID_ARGUMENT", "dbPath is not accepted: a caller never chooses the database.", { field });
   const close = nearest(name, names);
-  return new BatonError("INVALID_ARGUMENT", `"${name}" is not accepted by ${action.action}${close ? `: did you mean "${close}"?` : "."}`, {
-    field: name,
+  return new BatonError("INVALID_ARGUMENT", `"${field}" is not accepted by ${action.action}${close ? `: did you mean "${close}"?` : "."}`, {
+    field,
     allowed: names,
     example: action.example,
   });
@@ -63,15 +87,23 @@ function unknownKey(action: Action, name: string): BatonError {
 function wrong(action: Action, args: Record<string, unknown>, issue: z.core.$ZodIssue | undefined): BatonError {
   const path = issue?.path.join(".") ?? "";
   const missing = issue !== undefined && issue.path.length === 1 && args[String(issue.path[0])] === undefined;
-  const unknown = issue?.code === "unrecognized_keys" ? issue.keys.map((key) => (path ? `${path}.${key}` : key)) : null;
-  const message = unknown
-    ? `"${unknown.join('", "')}" is not accepted by ${action.action}.`
-    : missing
-      ? `${action.action} needs "${path}".`
-      : `"${path}": ${issue?.message ?? "wrong"}.`;
+  const provider = path === "provider" || path === "providerType" ? args[path] : undefined;
+  if (typeof provider === "string" && models.includes(provider.toLowerCase())) return noAgent(provider, path);
+  const message = missing ? `${action.action} needs "${path}".` : `"${path}": ${issue?.message ?? "wrong"}.`;
   // A key that is missing is one that can be made at once.
   const example = missing && path === "clientRequestId" ? { ...args, action: action.action, clientRequestId: ulid() } : action.example;
-  return new BatonError("INVALID_ARGUMENT", message, { field: unknown?.[0] ?? path, example });
+  return new BatonError("INVALID_ARGUMENT", message, { field: path, example });
+}
+
+function noAgent(provider: string, field: string): BatonError {
+  return new BatonError(
+    "PROVIDER_UNAVAILABLE",
+    `"${provider}" is a model, not a coding agent: Baton runs claude, codex, opencode, gemini, and any agent that speaks ACP.`,
+    {
+      field,
+      next: [{ tool: "pm_provider", args: { action: "list_providers" }, why: "which agents are here" }],
+    },
+  );
 }
 
 /** Some hosts send objects, arrays, numbers and booleans as JSON text. Text stays text where text is meant. */
@@ -85,26 +117,24 @@ function fromJson(field: z.ZodType, value: unknown): unknown {
 }
 
 function takesText(field: z.ZodType): boolean {
-  const inner = field instanceof z.ZodOptional ? (field.unwrap() as z.ZodType) : field;
+  const inner = bare(field);
   return inner instanceof z.ZodString || inner instanceof z.ZodEnum;
 }
 
-/** `null` means absent, at every depth of an object, but where the schema has a meaning for it (`audit: null` is a chain without that gate). */
-function withoutNulls(value: unknown, field?: z.ZodType): unknown {
-  if (Array.isArray(value)) return value.map((one) => withoutNulls(one));
-  if (!isRecord(value)) return value;
-  const fields = shapeOf(field);
-  return Object.fromEntries(
-    Object.entries(value)
-      .filter(([name, v]) => v !== null || fields[name]?.safeParse(null).success === true)
-      .map(([name, v]) => [name, withoutNulls(v, fields[name])]),
-  );
+/** Behind what makes a field optional or nullable. */
+function bare(field: z.ZodType): z.ZodType {
+  return field instanceof z.ZodOptional || field instanceof z.ZodNullable ? bare(field.unwrap() as z.ZodType) : field;
 }
 
-/** The fields of an object's schema, behind what makes it optional or nullable. */
-function shapeOf(field: z.ZodType | undefined): Record<string, z.ZodType> {
-  if (field instanceof z.ZodOptional || field instanceof z.ZodNullable) return shapeOf(field.unwrap() as z.ZodType);
-  return field instanceof z.ZodObject ? (field.shape as Record<string, z.ZodType>) : {};
+/** `null` means absent, at every depth of what has no schema of its own. */
+function withoutNulls(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNulls);
+  if (!isRecord(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([, one]) => one !== null)
+      .map(([name, one]) => [name, withoutNulls(one)]),
+  );
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -87,8 +87,14 @@ export const chainField = z
           .strictObject({ minScore: z.number().min(0).max(100).optional() })
           .nullable()
           .optional(),
+        // What there is no other choice for yet: a caller may say so.
+        checklist: z.boolean().optional(),
+        checks: z.array(z.never()).max(0, "check commands are not run yet").optional(),
+        human: z.null("a gate of people is not there yet").optional(),
       })
       .optional(),
+    merge: z.enum(["none"], "only none: the verified work stays on its branch").optional(),
+    cleanup: z.enum(["keep", "close"], "keep or close: its sessions are closed, their worktrees stay").optional(),
   })
   .describe(
     "Reviews and audit of the work: reviewers [{agentHandle, launcherConfigKey}], auditor, maxRounds (3), gates {reviews {quorum, minScore 90}, audit {minScore 80}}",

@@ -40,6 +40,60 @@ describe("arguments", () => {
     });
     expect(refusal({ action: "run", sessionUlid: "S", dbPath: "/x" }).message).toContain("never chooses");
   });
+  test("what is nested is read as forgivingly: JSON text, null, keys without a meaning, a key that was meant otherwise", () => {
+    const launch = { action: "launch_task", clientRequestId: "k", actor: "@a", taskKey: "P-1", launcherConfigKey: "c" };
+    const { args, warnings } = parse({
+      ...launch,
+      worktree: '{"baseRef":"main","requireLinked":true,"branchPrefix":null}',
+      config: { model: "m", keepAliveMs: 5 },
+      limits: { turns: "3", wallSeconds: null },
+      chain: { reviewers: '[{"launcherConfigKey":"r","agentHandle":null}]', maxRounds: "2", gates: { reviews: '{"minScore":"80"}' } },
+      task: { title: "7", acceptanceCriteria: '["a"]' },
+    });
+    expect(args).toMatchObject({
+      worktree: { baseRef: "main" },
+      config: { model: "m" },
+      limits: { turns: 3 },
+      chain: { reviewers: [{ launcherConfigKey: "r" }], maxRounds: 2, gates: { reviews: { minScore: 80 } } },
+      task: { title: "7", acceptanceCriteria: ["a"] },
+    });
+    expect(warnings).toEqual([expect.stringContaining('"worktree.requireLinked"'), expect.stringContaining('"config.keepAliveMs"')]);
+    for (const [more, field, meant] of [
+      [{ worktree: { baseref: "x" } }, "worktree.baseref", "baseRef"],
+      [{ chain: { reviewers: [{ launcherConfigkey: "r" }] } }, "chain.reviewers.0.launcherConfigkey", "launcherConfigKey"],
+      [{ chain: { gates: { review: {} } } }, "chain.gates.review", "reviews"],
+      // What narrows an agent is never ignored.
+      [{ config: { allowedTools: [] } }, "config.allowedTools", ""],
+      [JSON.parse('{"worktree": {"__proto__": {"disabled": true}}}') as object, "worktree.__proto__", ""],
+      [{ limits: { constructor: 1 } }, "limits.constructor", ""],
+    ] as const) {
+      const refused = refusal({ ...launch, ...more });
+      expect(refused).toMatchObject({ code: "INVALID_ARGUMENT", detail: { field } });
+      expect(refused.message).toContain(meant === "" ? "is not accepted" : `did you mean "${meant}"?`);
+    }
+  });
+  test("a chain may say what is so anyway; what is not there yet is refused with what is", () => {
+    const launch = { action: "launch_task", clientRequestId: "k", actor: "@a", taskKey: "P-1", launcherConfigKey: "c" };
+    const chain = { merge: "none", cleanup: "keep", gates: { checklist: true, checks: [], human: null } };
+    expect(parse({ ...launch, chain }).args["chain"]).toEqual(chain);
+    for (const [more, field] of [
+      [{ merge: "ff" }, "chain.merge"],
+      [{ cleanup: "purge_merged" }, "chain.cleanup"],
+      [{ gates: { checks: [{ name: "x" }] } }, "chain.gates.checks"],
+      [{ gates: { human: { handles: [] } } }, "chain.gates.human"],
+    ] as const)
+      expect(refusal({ ...launch, chain: more })).toMatchObject({ detail: { field: expect.stringContaining(field) } });
+  });
+  test("a model is no agent, and the answer says which there are", () => {
+    for (const provider of ["openai", "anthropic", "ollama"])
+      expect(refusal({ action: "start", clientRequestId: "k", actor: "@a", contextRef: "c", role: "executor", provider, systemPrompt: "s" })).toMatchObject({
+        code: "PROVIDER_UNAVAILABLE",
+        message: expect.stringContaining(provider),
+        detail: { field: "provider" },
+      });
+    expect(refusal({ action: "create_preset", key: "k", providerType: "ollama" }, "pm_provider").code).toBe("PROVIDER_UNAVAILABLE");
+    expect(refusal({ action: "create_preset", key: "k", providerType: "emacs" }, "pm_provider").code).toBe("INVALID_ARGUMENT");
+  });
   test("an unknown action names the near one and all there are", () => {
     expect(refusal({ action: "lunch_task" })).toMatchObject({
       code: "UNKNOWN_ACTION",
