@@ -84,5 +84,6 @@ function sessionArgs(config: Config, chain: ChainRow, row: Pick<SessionRow, "ses
     beatTimeoutMs: config.hostBeatTimeoutMs,
     turnAttempts: config.turnAttempts,
     workspaceIn: "turn",
+    signals: "inOrder",
   };
 }

@@ -51,9 +51,15 @@ export function sessionArgs(
     beatTimeoutMs: options.hostBeatTimeoutMs,
     turnAttempts: options.turnAttempts,
     workspaceIn: "turn",
+    signals: "inOrder",
     ...(inputId === undefined ? {} : { inputId }),
   };
 }
+
+/** Which Signals the sweeper sends again when they did not reach their workflow. */
+const isRepeated: Record<keyof typeof signalNames, boolean> = { input: true, answered: true, turnEnded: true, abort: false, close: false };
+const unheard =
+  "Temporal does not answer, and nothing was told to stop. Repeat the call with the same clientRequestId: it hits what it was meant for, however late.";
 
 const keyword = (name: string) => defineSearchAttributeKey(name, "KEYWORD");
 
@@ -100,6 +106,16 @@ export function createStarter(a: { client: Client; getStore: () => Promise<Store
     }
   }
 
+  const tell: Starter["signal"] = async (workflowId, name, body) => {
+    try {
+      await callTemporal(a.client, () => a.client.workflow.getHandle(workflowId).signal(signalNames[name], body), isRepeated[name] ? undefined : unheard);
+      return true;
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return false;
+      throw error;
+    }
+  };
+
   return {
     session: async (row) => {
       const store = await a.getStore();
@@ -108,7 +124,9 @@ export function createStarter(a: { client: Client; getStore: () => Promise<Store
           ? sessionArgs(a.options, row, (row.args as unknown as StoredArgs).inputId)
           : { ...sessionArgs(a.options, row, undefined), carried: { queue: await waiting(store, row), seen: [], workspaceReady: false, turns: 0 } };
       const runId = await start({ type: workflowTypes.session, workflowId: row.workflowId, row, args });
-      await store.sessions.markStarted(row.sessionUlid, row.generation, runId);
+      const closed = await store.sessions.markStarted(row.sessionUlid, row.generation, runId);
+      // Whoever closed it found no workflow to tell.
+      if (closed !== null) await tell(row.workflowId, "close", { reason: closed });
     },
     chain: async (chain) => {
       const store = await a.getStore();
@@ -124,15 +142,7 @@ export function createStarter(a: { client: Client; getStore: () => Promise<Store
       await store.chains.markStarted(chain.chainId, runId);
       await store.sessions.markStarted(row.sessionUlid, row.generation);
     },
-    signal: async (workflowId, name, body) => {
-      try {
-        await callTemporal(a.client, () => a.client.workflow.getHandle(workflowId).signal(signalNames[name], body));
-        return true;
-      } catch (error) {
-        if (error instanceof WorkflowNotFoundError) return false;
-        throw error;
-      }
-    },
+    signal: tell,
   };
 }
 

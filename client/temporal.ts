@@ -10,17 +10,16 @@ export function lazyTemporal(a: { address: string; namespace: string }): { clien
   return { client: new Client({ connection, namespace: a.namespace }), close: () => connection.close() };
 }
 
-/** Runs a call with the deadline. Errors: BatonError UNAVAILABLE when Temporal is away; what Temporal itself answers comes through. */
-export async function callTemporal<T>(client: Client, call: () => Promise<T>): Promise<T> {
+const recorded =
+  "Temporal does not answer. What was asked is recorded and goes on when Temporal is back; repeat the call with the same clientRequestId to be sure.";
+
+/** Runs a call with the deadline. Errors: BatonError UNAVAILABLE with `say` when Temporal is away; what Temporal itself answers comes through. */
+export async function callTemporal<T>(client: Client, call: () => Promise<T>, say: string = recorded): Promise<T> {
   try {
     return await client.withDeadline(Date.now() + deadlineMs, call);
   } catch (error) {
     if (!isAway(error)) throw error;
-    throw new BatonError(
-      "UNAVAILABLE",
-      "Temporal does not answer. What was asked is recorded and goes on when Temporal is back; repeat the call with the same clientRequestId to be sure.",
-      { applied: "unknown", retryable: true, retryAfterMs: 2_000 },
-    );
+    throw new BatonError("UNAVAILABLE", say, { applied: "unknown", retryable: true, retryAfterMs: 2_000 });
   }
 }
 

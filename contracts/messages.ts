@@ -39,6 +39,8 @@ export interface SessionArgs {
   turnAttempts: number;
   /** `turn`: the host makes the workspace in the first turn. Absent, of sessions that began before this was so: by an activity of its own */
   workspaceIn?: "turn";
+  /** Signals that come before the first workflow task are handled in the order of their arrival. Absent, of sessions that began before this was so: by their names */
+  signals?: "inOrder";
   /** what continue-as-new carries over */
   carried?: { queue: string[]; seen: string[]; workspaceReady: boolean; turns: number };
 }

@@ -92,3 +92,14 @@ export async function failNeverStarted(db: Database, olderThanMs: number): Promi
   }
   return failed;
 }
+
+/** Without a workspace there is no next generation: what came too late for the workflow to fail it waits for nobody. */
+export async function failUnmakeable(db: Database, tx: Tx, sessionUlid: string): Promise<void> {
+  const waiting = await txRows<{ inputId: string }>(
+    tx,
+    "select i.input_id from input i join session s using (session_ulid) where s.session_ulid = $1 and s.workspace = 'failed' and i.state in ('recorded', 'accepted')",
+    [sessionUlid],
+  );
+  const inputIds = waiting.map((input) => input.inputId);
+  if (inputIds.length > 0) await failInputs(db, tx, sessionUlid, inputIds, "workspace_failed");
+}

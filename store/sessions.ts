@@ -5,7 +5,7 @@ import { appendEvents, lockHead } from "./events.ts";
 import { conversation, forgetConversation } from "./conversation.ts";
 import { countLineage } from "./lineage.ts";
 import { seenBy } from "./reach.ts";
-import { endGeneration, endIfIdle, failNeverStarted, isBusy } from "./session-end.ts";
+import { endGeneration, endIfIdle, failNeverStarted, failUnmakeable, isBusy } from "./session-end.ts";
 import type { NewSession, SessionRow } from "./rows.ts";
 import type { Store, Tx } from "./store.ts";
 
@@ -93,11 +93,13 @@ export function sessionStore(db: Database): Store["sessions"] {
         [a.contextRef, a.role, a.agentHandle],
       ),
     async markStarted(sessionUlid, generation, runId) {
-      await db.rows(
-        `with g as (update generation set started_at = coalesce(started_at, clock_timestamp()), run_id = coalesce(run_id, $3) where session_ulid = $1 and generation = $2 returning started_at)
-        update session set started_at = g.started_at from g where session_ulid = $1 and generation = $2 and session.started_at is null`,
+      const found = await db.row<{ closeReason: string | null }>(
+        `with g as (update generation set started_at = coalesce(started_at, clock_timestamp()), run_id = coalesce(run_id, $3) where session_ulid = $1 and generation = $2 returning started_at),
+        s as (update session set started_at = g.started_at from g where session_ulid = $1 and generation = $2 and session.started_at is null)
+        select close_reason from generation where session_ulid = $1 and generation = $2 and closed_at is not null`,
         [sessionUlid, generation, runId ?? null],
       );
+      return found && (found.closeReason ?? "closed");
     },
     unstarted: (minAgeMs, maxAgeMs) =>
       db.rows<SessionRow>(
@@ -129,6 +131,7 @@ export function sessionStore(db: Database): Store["sessions"] {
     async end(a) {
       await db.transaction(async (tx) => {
         const ended = await endGeneration(db, tx, a);
+        if (ended && a.state === "failed") await failUnmakeable(db, tx, a.sessionUlid);
         if (ended && a.state === "closed" && a.waiting !== undefined && (await hasLateInput(tx, a.sessionUlid, a.waiting))) await wake(db, tx, a.sessionUlid);
       });
     },

@@ -129,8 +129,8 @@ export interface Store {
     /** closed as superseded or purged within the last `maxAgeMs`: their workflows may not have heard of it */
     superseded(maxAgeMs: number): Promise<SessionRow[]>;
     openFor(tx: Tx, a: { contextRef: string; role: string; agentHandle: string }): Promise<SessionRow | null>;
-    /** `runId`: of its workflow, if it was started here */
-    markStarted(sessionUlid: string, generation: number, runId?: string): Promise<void>;
+    /** `runId`: of its workflow, if it was started here. Returns why the generation was closed before it began; null: it is open */
+    markStarted(sessionUlid: string, generation: number, runId?: string): Promise<string | null>;
     /** `started_at` null and created between minAge and maxAge ms ago, newest generation */
     unstarted(minAgeMs: number, maxAgeMs: number): Promise<SessionRow[]>;
     failNeverStarted(olderThanMs: number): Promise<string[]>;

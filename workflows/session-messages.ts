@@ -1,4 +1,15 @@
-import { ApplicationFailure, CancellationScope, defineQuery, defineSignal, defineUpdate, log, patched, setHandler, uuid4 } from "@temporalio/workflow";
+import {
+  ApplicationFailure,
+  CancellationScope,
+  defineQuery,
+  defineSignal,
+  defineUpdate,
+  log,
+  patched,
+  setDefaultSignalHandler,
+  setHandler,
+  uuid4,
+} from "@temporalio/workflow";
 import { queryNames, signalNames, updateNames } from "../contracts/messages.ts";
 import type { AbortSignalBody, CloseSignal, InputSignal } from "../contracts/messages.ts";
 import { discard, enqueue, readInputSignal, removeFrom } from "./input-queue.ts";
@@ -24,18 +35,28 @@ export interface SessionView {
 
 /** Installs the handlers. `dropped` is told which inputs an abort took out of the queue. */
 export function handleMessages(state: SessionState, dropped: (inputIds: string[]) => Promise<void>): void {
-  setHandler(defineSignal<[unknown]>(signalNames.input), async (body) => {
-    await acceptSafely(state, body);
-  });
-  setHandler(defineSignal<[unknown]>(signalNames.abort), async (body) => {
-    const ids = abort(state, (typeof body === "object" && body !== null ? body : {}) as AbortSignalBody);
-    if (ids.length > 0) await CancellationScope.nonCancellable(() => dropped(ids));
-  });
-  setHandler(defineSignal<[unknown]>(signalNames.close), (body) => {
-    const { reason, covers } = (typeof body === "object" && body !== null ? body : {}) as CloseSignal;
-    if (Array.isArray(covers) && !isCovered(state, covers)) return;
-    close(state, typeof reason === "string" && reason !== "" ? reason.slice(0, 500) : "closed");
-  });
+  const onSignal = new Map<string, (body: unknown) => void | Promise<void>>([
+    [signalNames.input, (body) => acceptSafely(state, body)],
+    [
+      signalNames.abort,
+      async (body) => {
+        const ids = abort(state, (typeof body === "object" && body !== null ? body : {}) as AbortSignalBody);
+        if (ids.length > 0) await CancellationScope.nonCancellable(() => dropped(ids));
+      },
+    ],
+    [
+      signalNames.close,
+      (body) => {
+        const { reason, covers } = (typeof body === "object" && body !== null ? body : {}) as CloseSignal;
+        if (Array.isArray(covers) && !isCovered(state, covers)) return;
+        close(state, typeof reason === "string" && reason !== "" ? reason.slice(0, 500) : "closed");
+      },
+    ],
+  ]);
+  // The SDK gives what waited for a handler to each one as it is set, name by name: an input that came behind a close would be taken for one before it.
+  if (state.args.signals === "inOrder") setDefaultSignalHandler(async (name, body) => onSignal.get(name)?.(body));
+  // With names all the same: Temporal's UI lists them.
+  for (const [name, handler] of onSignal) setHandler(defineSignal<[unknown]>(name), handler);
   setHandler(defineQuery<SessionView>(queryNames.state), () => view(state));
   setHandler(defineUpdate<Submitted, [unknown]>(updateNames.submit), (body) => submit(state, body), { validator: (body) => refuseNonsense(state, body) });
 }

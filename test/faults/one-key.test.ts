@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { openTestBaton } from "./support/launch.ts";
 import { kill, onStack } from "./support/on-stack.ts";
+import { openProxy } from "./support/tcp-proxy.ts";
 import { temporalCli } from "./support/temporal-cli.ts";
 
 type Answer = { ok: boolean; data?: Record<string, unknown>; error?: { code: string } };
@@ -69,6 +70,34 @@ test("a launch whose workflow could not be started heals by the same call: one s
   expect(await on.baton.outcomes(String(data["sessionUlid"]))).toEqual(["completed"]);
   await on.baton.eventually("one workflow", async () => (await workflows("heal")) === 1, 10_000);
 }, 120_000);
+
+test("a session that is closed while its workflow is being started leaves no workflow behind", async () => {
+  const caller = { principal: "local", actor: "@test" };
+  const slow = await openProxy(Number(on.stack.env["TEMPORAL_ADDRESS"]?.split(":").at(-1)));
+  const far = await openTestBaton({ ...on.stack, env: { ...on.stack.env, TEMPORAL_ADDRESS: `127.0.0.1:${slow.port}` } });
+  try {
+    // Connected first: a proxy this slow would keep it from that.
+    await far.sdk.sessions.launch(caller, { ...body("warm"), run: false });
+    slow.latencyMs = 1_500;
+    const launched = far.sdk.sessions.launch(caller, { ...body("overtaken"), run: false });
+    await on.baton.eventually("its rows are there", async () => (await rows("overtaken")).length === 1, 10_000);
+    const sessionUlid = (await rows("overtaken"))[0]!.session_ulid;
+    expect(await on.baton.sdk.sessions.close(caller, { sessionUlid })).toMatchObject({ closing: false, status: "CLOSED" });
+    await launched;
+    await on.baton.eventually(
+      "its workflow is over",
+      async () =>
+        (await temporalCli("workflow", "describe", "--workflow-id", body("overtaken").clientRequestId, "--output", "json")).includes(
+          "WORKFLOW_EXECUTION_STATUS_COMPLETED",
+        ),
+      20_000,
+    );
+    expect(await on.baton.sdk.sessions.get({ sessionUlid })).toMatchObject({ status: "CLOSED" });
+  } finally {
+    await far.close();
+    await slow.close();
+  }
+}, 60_000);
 
 test("50 calls at once through two gateways are one session (row 17)", async () => {
   const answers = await Promise.all(Array.from({ length: 50 }, (_, at) => call(at, { action: "launch_task", ...body("burst") })));

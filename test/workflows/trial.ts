@@ -16,8 +16,8 @@ type Activities = SessionActivities & ChainActivities & HostActivities;
 /** An activity that a failed test still holds must not keep the process. */
 const shutdownForceTime = "5s";
 
-/** A real engine worker and a real host worker whose activities the test brings. */
-export async function openTrial(activities: Partial<Activities>) {
+/** A real engine worker and a real host worker whose activities the test brings; `engine: "later"`: started by the test. */
+export async function openTrial(activities: Partial<Activities>, more: { engine?: "later" } = {}) {
   const address = process.env["TEST_TEMPORAL_ADDRESS"] ?? "";
   const instance = `t${ulid().toLowerCase().slice(-12)}`;
   const native = await NativeConnection.connect({ address });
@@ -34,28 +34,31 @@ export async function openTrial(activities: Partial<Activities>) {
       },
     ]),
   );
-  const engine = await Worker.create({
-    connection: native,
-    taskQueue: engineQueue(instance),
-    workflowBundle: bundle,
-    activities: noted,
-    stickyQueueScheduleToStartTimeout: "1s",
-    shutdownForceTime,
-  });
+  const makeEngine = () =>
+    Worker.create({
+      connection: native,
+      taskQueue: engineQueue(instance),
+      workflowBundle: bundle,
+      activities: noted,
+      stickyQueueScheduleToStartTimeout: "1s",
+      shutdownForceTime,
+    });
   const makeHost = () =>
     Worker.create({ connection: native, taskQueue: hostQueue(instance, "h"), activities: noted, maxHeartbeatThrottleInterval: 100, shutdownForceTime });
-  const running = [engine.run()];
-  const workers = [engine];
+  const running: Promise<void>[] = [];
+  const workers: Worker[] = [];
+  const start = (worker: Worker): void => {
+    workers.push(worker);
+    running.push(worker.run());
+  };
+  if (more.engine !== "later") start(await makeEngine());
   return {
     client,
     calls,
     instance,
     of: (name: string) => calls.filter((c) => c.name === name).map((c) => c.args as never),
-    async startHost() {
-      const host = await makeHost();
-      workers.push(host);
-      running.push(host.run());
-    },
+    startEngine: async () => start(await makeEngine()),
+    startHost: async () => start(await makeHost()),
     args: (more: Partial<SessionArgs> = {}): SessionArgs => ({
       sessionUlid: ulid(),
       generation: 1,
@@ -64,6 +67,8 @@ export async function openTrial(activities: Partial<Activities>) {
       beatTimeoutMs: 5_000,
       turnAttempts: 3,
       workspaceIn: "turn",
+      signals: "inOrder",
+
       ...more,
     }),
     startSession: (args: SessionArgs) => client.workflow.start("session", { workflowId: args.sessionUlid, taskQueue: engineQueue(instance), args: [args] }),
