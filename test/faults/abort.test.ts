@@ -52,7 +52,10 @@ test("an abort ends an agent that ignores every signal, with its children, and t
 }, 90_000);
 
 test("an agent that hears the abort is ended as well: it may have hidden processes (row 19)", async () => {
-  const session = await launchScripted(on.baton, on.stack, { key: `${on.stack.env["BATON_INSTANCE"]}-hears`, turns: [["hang"], [{ say: "and on" }]] });
+  const session = await launchScripted(on.baton, on.stack, {
+    key: `${on.stack.env["BATON_INSTANCE"]}-hears`,
+    turns: [[{ wait: 600_000 }], [{ say: "and on" }]],
+  });
   await on.baton.eventually(
     "it has its prompt",
     async () => (await on.baton.query("select 1 from input where session_ulid = $1 and state = 'delivered'", [session])).length === 1,
@@ -60,6 +63,8 @@ test("an agent that hears the abort is ended as well: it may have hidden process
   );
   await on.baton.sdk.sessions.abort(caller, { sessionUlid: session });
   await on.baton.turnsEnded(session, 1, 20_000);
+  // By the protocol's word alone; nobody had to use force.
+  expect(agentLog(session)).toContain(" cancel");
   await on.baton.eventually("no marked process", async () => agentProcesses([session]).length === 0, 10_000);
   await on.baton.sdk.sessions.input(caller, { sessionUlid: session, prompt: "go on" });
   await on.baton.turnsEnded(session, 2, 20_000);

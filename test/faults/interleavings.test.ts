@@ -5,6 +5,7 @@ import { agentProcesses, audit } from "./support/auditor.ts";
 import type { StopPlan } from "./support/host-under-test.ts";
 import { launchNumbered } from "./support/launch.ts";
 import { onStack } from "./support/on-stack.ts";
+import { temporalCli } from "./support/temporal-cli.ts";
 import { stopPoints } from "./support/stop-points.ts";
 
 const actions = ["kill", "freeze", "swallow"] as const;
@@ -40,6 +41,27 @@ describe(`interleavings (BATON_TEST_SEED=${seed})`, () => {
     },
     90_000,
   );
+
+  // The thawed worker of above notes its own report; here nobody does but who fetches the stored result.
+  test("a worker that freezes for good behind the result: a later attempt fetches it, and it counts as reported", async () => {
+    const fired = join(on.stack.home, "fired-for-good");
+    const first = await on.stack.startHost({ stop: { name: "completed", action: "freeze", hit: 1 }, fired });
+    const session = await launchNumbered(on.baton, on.stack, { key: "frozen-for-good", count: 8, everyMs: 25 });
+    await on.baton.eventually("it froze", async () => existsSync(fired), 30_000);
+    // Not before: a successor that takes the host over at once reports it itself. Now the attempt's time is up, and the next one waits.
+    await on.baton.eventually(
+      "the next attempt waits for a host",
+      async () =>
+        (await temporalCli("workflow", "describe", "--workflow-id", "frozen-for-good", "--output", "json")).includes("PENDING_ACTIVITY_STATE_SCHEDULED"),
+      60_000,
+    );
+    const second = await on.stack.startHost({ standby: true });
+    await on.baton.turnsEnded(session, 1, 45_000);
+    expect(await on.baton.outcomes(session)).toEqual(["completed"]);
+    await on.baton.closeSession(session);
+    await on.baton.eventually("no process of a closed session", async () => agentProcesses([session]).length === 0, 20_000);
+    for (const host of [first, second]) host.kill("SIGKILL");
+  }, 120_000);
 
   test("every stop point was reached", () => {
     const reached = new Set(readFileSync(join(on.stack.home, "stop-points.log"), "utf8").trim().split("\n"));

@@ -171,7 +171,7 @@ export const mutations: Mutation[] = [
     find: 'if (claimed !== "gone" && "outcome" in claimed) await deps.store.turns.markReported(args.sessionUlid, args.turnId);',
     replace: "",
     test: "test/faults/interleavings.test.ts",
-    title: "freeze at completed",
+    title: "a worker that freezes for good behind the result",
   },
   {
     protection: "of two that race for a branch the loser leaves nothing",
