@@ -60,6 +60,13 @@ export function createSessionActivities({
         }
       }),
     failInputs: ({ sessionUlid, inputIds, reason }) => effect(() => store.inputs.fail(sessionUlid, inputIds, reason)),
+    closeIfIdle: (a) =>
+      effect(async () => {
+        if (await store.transaction((tx) => store.sessions.endIfIdle(tx, a))) return true;
+        // By the activity before this one, whose answer was lost.
+        const row = await store.sessions.get(a.sessionUlid);
+        return row !== null && (row.generation > a.generation || row.closedAt !== null);
+      }),
     endSession: (a) =>
       effect(async () => {
         await store.sessions.end(a);

@@ -1,10 +1,10 @@
 import { BatonError } from "../contracts/failures.ts";
-import type { EffectiveLaunch, Limits, Preset } from "../contracts/preset.ts";
+import type { EffectiveLaunch, Limits, Preset, Waits } from "../contracts/preset.ts";
 import { findProgram } from "./find-program.ts";
 import { installHint } from "./known-agents.ts";
 
 /** What a caller may set beside a preset, for one launch. Permissions are the preset's alone: nobody widens them by a call. */
-export interface LaunchOverrides {
+export interface LaunchOverrides extends Waits {
   command?: string[];
   wrapper?: string[];
   model?: string;
@@ -32,6 +32,8 @@ export async function effectiveLaunch(preset: Preset, over: LaunchOverrides, sea
   }
   if (preset.providerType !== "scripted") await mustBeThere(preset, wrapper?.[0] ?? command?.[0], searchPath);
   const tools = over.tools ?? preset.tools;
+  const keepAliveMs = over.keepAliveMs ?? config.keepAliveMs;
+  const sessionIdleCloseMs = over.sessionIdleCloseMs ?? config.sessionIdleCloseMs;
   return {
     providerType: own ? "acp" : preset.providerType,
     ...(command ? { command } : {}),
@@ -40,6 +42,8 @@ export async function effectiveLaunch(preset: Preset, over: LaunchOverrides, sea
     ...(scenario === undefined ? {} : { scenario }),
     ...(env.length > 0 ? { env } : {}),
     ...(tools ? { tools } : {}),
+    ...(keepAliveMs === undefined ? {} : { keepAliveMs }),
+    ...(sessionIdleCloseMs === undefined ? {} : { sessionIdleCloseMs }),
     permissions: preset.permissions,
     ...(preset.agentScopes ? { agentScopes: preset.agentScopes } : {}),
     limits: smaller(preset.limits ?? {}, over.limits ?? {}),

@@ -18,6 +18,8 @@ export function overridesOf(preset: Preset, over: LaunchOverrides, by: string): 
     ["config.wrapper", preset.config.wrapper, over.wrapper],
     ["config.model", preset.config.model, over.model],
     ["config.scenario", preset.config.scenario, over.scenario],
+    ["config.keepAliveMs", preset.config.keepAliveMs, over.keepAliveMs],
+    ["config.sessionIdleCloseMs", preset.config.sessionIdleCloseMs, over.sessionIdleCloseMs],
     ["tools", preset.tools, over.tools],
     ...(over.env ?? []).map((one): [string, unknown, unknown] => [
       `env.${one.name}`,

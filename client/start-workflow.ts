@@ -40,9 +40,10 @@ export interface StarterOptions {
 /** A session workflow's arguments, the same whoever computes them. */
 export function sessionArgs(
   options: StarterOptions,
-  row: Pick<SessionRow, "sessionUlid" | "generation" | "hostId" | "name" | "provider">,
+  row: Pick<SessionRow, "sessionUlid" | "generation" | "hostId" | "name" | "provider" | "chainId" | "args">,
   inputId: string | undefined,
 ): SessionArgs {
+  const idleCloseMs = (row.args as Partial<StoredArgs>).effective?.sessionIdleCloseMs;
   return {
     sessionUlid: row.sessionUlid,
     generation: row.generation,
@@ -52,6 +53,8 @@ export function sessionArgs(
     turnAttempts: options.turnAttempts,
     workspaceIn: "turn",
     signals: "inOrder",
+    // A chain closes its own.
+    ...(idleCloseMs === undefined || (row.chainId !== null && row.generation === 1) ? {} : { idleCloseMs }),
     ...(inputId === undefined ? {} : { inputId }),
   };
 }

@@ -41,6 +41,8 @@ export interface SessionArgs {
   workspaceIn?: "turn";
   /** Signals that come before the first workflow task are handled in the order of their arrival. Absent, of sessions that began before this was so: by their names */
   signals?: "inOrder";
+  /** closes the session when nothing has happened in it for so long; absent: never */
+  idleCloseMs?: number;
   /** what continue-as-new carries over */
   carried?: { queue: string[]; seen: string[]; workspaceReady: boolean; turns: number };
 }
@@ -118,6 +120,8 @@ export interface SessionActivities {
   recordOperatorInput(a: { sessionUlid: string; requestId: string; prompt: string; delivery: Delivery }): Promise<{ inputId: string } | null>;
   /** Marks inputs failed with a reason, with their events. */
   failInputs(a: { sessionUlid: string; inputIds: string[]; reason: string }): Promise<void>;
+  /** Ends the generation if nothing runs, waits or is asked in it; false: something does. */
+  closeIfIdle(a: { sessionUlid: string; generation: number; reason: string }): Promise<boolean>;
   /** Ends the generation: event, `closed_at`, and the host is told to end the runner. */
   endSession(a: EndOfSession): Promise<void>;
 }

@@ -21,6 +21,12 @@ const permissionRule = z.strictObject({
 
 const argv = z.array(z.string().min(1)).min(1).max(100);
 
+/** Milliseconds: how long an idle agent's process, and an idle session, are kept. */
+export const waitFields = {
+  keepAliveMs: z.number().int().min(0).max(86_400_000).optional(),
+  sessionIdleCloseMs: z.number().int().min(1_000).max(2_592_000_000).optional(),
+};
+
 /** The parts of a preset, each as a caller may send it. */
 export const presetFields = {
   displayName: z.string().min(1).max(200),
@@ -33,6 +39,7 @@ export const presetFields = {
     model: z.string().min(1).max(200).optional(),
     scenario: z.unknown().optional(),
     env: environment.optional(),
+    ...waitFields,
   }),
   env: environment,
   worktree: z.strictObject({ shouldCreateWorktree: z.boolean().optional(), allowReuseExistingWorktree: z.boolean().optional() }),

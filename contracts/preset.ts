@@ -8,7 +8,7 @@ export interface Preset {
   description?: string;
   tags?: string[];
   /** `command`: an ACP agent's argv; `scenario`: a scripted agent's file or inline scenario; `model`; `env` by reference (a file's `env` is put here too) */
-  config: { command?: string[]; wrapper?: string[]; model?: string; scenario?: unknown; env?: { name: string; valueRef: string }[] };
+  config: { command?: string[]; wrapper?: string[]; model?: string; scenario?: unknown; env?: { name: string; valueRef: string }[] } & Waits;
   worktree?: { shouldCreateWorktree?: boolean; allowReuseExistingWorktree?: boolean };
   permissions: Permissions;
   limits?: Limits;
@@ -23,6 +23,14 @@ export interface Preset {
   revision: number;
   /** sha256 of the parsed file */
   sha256: string;
+}
+
+/** How long nothing has to happen between turns until something is ended. Milliseconds. */
+export interface Waits {
+  /** the agent's process; absent: the host's own */
+  keepAliveMs?: number;
+  /** the session; absent: never */
+  sessionIdleCloseMs?: number;
 }
 
 /** What an agent may do. A rule before the mode, the first rule that matches. */
@@ -52,7 +60,7 @@ export interface Override {
 }
 
 /** What a host needs to launch a session's agent: the preset with the caller's overrides, as stored in `SessionRow.args.effective`. Never a secret's value. */
-export interface EffectiveLaunch {
+export interface EffectiveLaunch extends Waits {
   providerType: Preset["providerType"];
   /** argv of an ACP agent; absent for `scripted`, whose agent the host knows */
   command?: string[];

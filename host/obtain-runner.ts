@@ -1,6 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ulid } from "ulid";
+import type { EffectiveLaunch } from "../contracts/preset.ts";
 import type { AgentGateway } from "../contracts/provider.ts";
 import type { RunnerConnection, RunnerSpec, RunnerStatus } from "../contracts/runner-protocol.ts";
 import type { RunnerRow, SessionRow, TurnConfiguration } from "../store/rows.ts";
@@ -125,7 +126,7 @@ async function spawn(deps: HostDeps, claim: ClaimOfSession): Promise<Obtained> {
     dir,
     socketPath: socketPath(deps.config, uid, runnerId),
     stopGraceMs: deps.config.stopGraceMs,
-    keepAliveMs: deps.config.keepAliveMs,
+    keepAliveMs: (session.args["effective"] as EffectiveLaunch).keepAliveMs ?? deps.config.keepAliveMs,
     orphanMs: deps.config.orphanMs,
     maxSpoolBytes: deps.config.maxSpoolBytes,
     maxEventBytes: deps.config.maxEventBytes,

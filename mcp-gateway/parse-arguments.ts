@@ -12,7 +12,7 @@ import type { Tool } from "./registry/index.ts";
 const meaningless: Record<string, readonly string[]> = {
   "": ["workspaceKey", "workspaceId"],
   worktree: ["repoId", "requireLinked", "branchName"],
-  config: ["keepAliveMs", "sessionIdleCloseMs", "maxOutputTokens", "temperature", "model_preferences"],
+  config: ["maxOutputTokens", "temperature", "model_preferences"],
 };
 /** Providers of other versions of these tools that are models, not agents. */
 const models = ["openai", "anthropic", "ollama"];

@@ -46,9 +46,11 @@ export async function session(args: SessionArgs): Promise<SessionEnd> {
 
 async function live(state: SessionState): Promise<SessionEnd> {
   for (;;) {
-    if (state.queue.waiting.length === 0 && state.closing === null) {
+    if (!isWoken(state)) {
       show(state, state.turns === 0 ? "starting" : "idle");
-      await condition(() => state.queue.waiting.length > 0 || state.closing !== null);
+      // Awaited here: one more promise in between, and the histories of older sessions replay in another order.
+      if (state.args.idleCloseMs === undefined) await condition(() => isWoken(state));
+      else await closeWhenIdle(state, state.args.idleCloseMs);
     }
     if (state.closing !== null) return end(state, "closed", state.closing);
     const failure = state.workspaceReady || state.args.workspaceIn === "turn" ? null : await prepareWorkspace(state);
@@ -64,6 +66,16 @@ async function live(state: SessionState): Promise<SessionEnd> {
     if (state.closing === null) state.aborted.splice(0);
     await rollOver(state);
   }
+}
+
+const isWoken = (state: SessionState): boolean => state.queue.waiting.length > 0 || state.closing !== null;
+
+/** Until there is something to do. When nothing has come for so long, and nobody is asked either, that is the session's end. */
+async function closeWhenIdle(state: SessionState, idleCloseMs: number): Promise<void> {
+  const { sessionUlid, generation } = state.args;
+  if (await condition(() => isWoken(state), idleCloseMs)) return;
+  const reason = `idle for ${Math.round(idleCloseMs / 1_000)} s`;
+  if (await engine.closeIfIdle({ sessionUlid, generation, reason })) close(state, reason);
 }
 
 /** For sessions that began when the workspace was not yet made in the first turn. */

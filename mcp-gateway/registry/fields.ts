@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { waitFields } from "../../contracts/preset.schema.ts";
 
 const count = z.number().int().min(1);
 const seconds = count.max(86_400);
@@ -28,8 +29,9 @@ export const fields = {
         .array(z.strictObject({ name: z.string(), valueRef: z.string() }))
         .max(50)
         .optional(),
+      ...waitFields,
     })
-    .describe("Overrides of the preset: command (argv of an ACP agent), wrapper, model, scenario, env"),
+    .describe("Overrides of the preset: command (argv of an ACP agent), wrapper, model, scenario, env, keepAliveMs, sessionIdleCloseMs"),
   worktree: z
     .strictObject({
       baseRef: z.string().optional(),

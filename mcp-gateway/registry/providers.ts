@@ -16,7 +16,9 @@ const content = {
   tags: p.tags.optional().describe("Words to find it by"),
   config: p.config
     .optional()
-    .describe("command (argv of an ACP agent), wrapper (argv before it), model, scenario (a scripted agent's), env [{name, valueRef}]"),
+    .describe(
+      "command (argv of an ACP agent), wrapper (argv before it), model, scenario (a scripted agent's), env [{name, valueRef}], keepAliveMs (idle agent), sessionIdleCloseMs (idle session)",
+    ),
   env: p.env.optional().describe("Environment by reference: [{name, valueRef: env:NAME}]"),
   worktree: p.worktree.optional().describe("shouldCreateWorktree, allowReuseExistingWorktree"),
   permissions: p.permissions

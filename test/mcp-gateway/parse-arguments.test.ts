@@ -45,7 +45,7 @@ describe("arguments", () => {
     const { args, warnings } = parse({
       ...launch,
       worktree: '{"baseRef":"main","requireLinked":true,"branchPrefix":null}',
-      config: { model: "m", keepAliveMs: 5 },
+      config: { model: "m", temperature: 1 },
       limits: { turns: "3", wallSeconds: null },
       chain: { reviewers: '[{"launcherConfigKey":"r","agentHandle":null}]', maxRounds: "2", gates: { reviews: '{"minScore":"80"}' } },
       task: { title: "7", acceptanceCriteria: '["a"]' },
@@ -57,7 +57,7 @@ describe("arguments", () => {
       chain: { reviewers: [{ launcherConfigKey: "r" }], maxRounds: 2, gates: { reviews: { minScore: 80 } } },
       task: { title: "7", acceptanceCriteria: ["a"] },
     });
-    expect(warnings).toEqual([expect.stringContaining('"worktree.requireLinked"'), expect.stringContaining('"config.keepAliveMs"')]);
+    expect(warnings).toEqual([expect.stringContaining('"worktree.requireLinked"'), expect.stringContaining('"config.temperature"')]);
     for (const [more, field, meant] of [
       [{ worktree: { baseref: "x" } }, "worktree.baseref", "baseRef"],
       [{ chain: { reviewers: [{ launcherConfigkey: "r" }] } }, "chain.reviewers.0.launcherConfigkey", "launcherConfigKey"],
