@@ -1,8 +1,8 @@
 import { ApplicationFailure } from "@temporalio/common";
 import { ulid } from "ulid";
 import type { Config } from "../contracts/config.schema.ts";
-import type { ChainActivities, VerdictView } from "../contracts/messages.ts";
-import type { ChainRow, VerdictRow } from "../store/rows.ts";
+import type { ChainActivities, InputOrigin, VerdictView } from "../contracts/messages.ts";
+import type { ChainRow, InputRow, VerdictRow } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
 import { configOf } from "./chain-config.ts";
 import { againPrompt, auditPrompt, findingsPrompt, repairPrompt, reviewPrompt } from "./chain-prompts.ts";
@@ -23,7 +23,9 @@ export function createChainActivities(deps: { store: Store; config: Config }): C
     recordChainInput: ({ chainId, sessionUlid, key, kind, round, candidate, of }) =>
       effect(async () => {
         const chain = await chainOf(chainId);
-        const stopped = kind === "again" ? present(await store.inputs.get(of ?? ""), `Input ${of}`) : null;
+        const asked = of ? present(await store.inputs.get(of.asked), `Input ${of.asked}`) : null;
+        // A turn that nobody took has no input of its own name.
+        const stopped = of ? ((await store.inputs.get(of.stopped)) ?? asked) : null;
         const prompt = kind === "again" ? againPrompt(stopped?.prompt ?? "") : prompts[kind](await promptFacts(store, chain, round, candidate ?? null));
         const requestId = `chain:${chainId}/${key}`;
         // The fingerprint is the key's alone: the prompt of a repeat may read newer rows, the first one stays.
@@ -31,7 +33,7 @@ export function createChainActivities(deps: { store: Store; config: Config }): C
           { principal: chain.principal, scope: "chain-input", key: `${chainId}/${key}`, fingerprint: "chain-input.1" },
           { principal: chain.principal, actor: `chain:${chainId}`, action: `chain.${kind}`, target: sessionUlid, detail: { round } },
           async (tx) => {
-            const checkout = stopped?.checkout ?? (kind === "review" || kind === "audit" ? (candidate ?? null) : null);
+            const checkout = asked?.checkout ?? (kind === "review" || kind === "audit" ? (candidate ?? null) : null);
             const { row } = await store.inputs.insert(tx, {
               inputId: ulid(),
               sessionUlid,
@@ -82,6 +84,11 @@ export function createChainActivities(deps: { store: Store; config: Config }): C
         if (asked === null) throw ApplicationFailure.nonRetryable(`Chain ${question.chainId} is over`, "CHAIN_ENDED");
         return asked;
       }),
+    readOrigin: ({ inputId }) =>
+      effect(async () => {
+        const input = await store.inputs.get(inputId);
+        return { from: originOf(input), interrupts: input?.delivery === "interrupt" };
+      }),
     readAnswer: ({ approvalId, withdraw }) => effect(() => (withdraw ? store.chainQuestions.withdraw(approvalId) : store.chainQuestions.answer(approvalId))),
     finishChain: ({ chainId, reason, why }) => effect(() => store.chains.finish(chainId, reason, why)),
   };
@@ -95,4 +102,9 @@ async function promptFacts(store: Store, chain: ChainRow, round: number, candida
 function view(v: VerdictRow): VerdictView {
   const decision = effectiveDecision(v.decision, v.findings);
   return { decision, score: v.score, findings: v.findings.length, blockers: v.findings.filter((f) => f.severity === "blocker").length, tree: v.tree };
+}
+
+function originOf(input: InputRow | null): InputOrigin["from"] {
+  if (input?.source === "chain" || input?.requestId?.startsWith("budget:")) return "chain";
+  return input?.source.startsWith("session:") ? "agent" : "people";
 }

@@ -67,7 +67,9 @@ export function repairPrompt(facts: PromptFacts): string {
 
 /** After a turn that somebody stopped: the agent may have heard all of it, or nothing. */
 export function againPrompt(prompt: string): string {
-  return join(["Your turn was stopped before its end. What you were asked stands: go on with it. It was:", prompt]);
+  const lead = "Your turn was stopped before its end. What you were asked stands: go on with it. It was:";
+  // Stopped again: once is enough.
+  return prompt.startsWith(lead) ? prompt : join([lead, prompt]);
 }
 
 function verdictRequest(): string {

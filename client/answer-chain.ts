@@ -1,5 +1,5 @@
 import { BatonError } from "../contracts/failures.ts";
-import type { ApprovalRow, ChainRow } from "../store/rows.ts";
+import type { ApprovalRow } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
 import type { Caller } from "./caller.ts";
 import type { RespondArgs } from "./control.ts";
@@ -14,13 +14,7 @@ const someRounds = 1;
  * Answers what a chain asks before it ends: `allow` lets it go on (`rounds`: with `add.rounds` more), `deny` ends it.
  * Errors: INVALID_ARGUMENT for any other answer.
  */
-export async function answerChain(
-  deps: Deps,
-  store: Store,
-  caller: Caller,
-  args: RespondArgs,
-  asked: ApprovalRow,
-): Promise<{ applied: boolean; replayed: boolean }> {
+export async function answerChain(store: Store, caller: Caller, args: RespondArgs, asked: ApprovalRow): Promise<{ applied: boolean; replayed: boolean }> {
   const { approvalId, kind, title, chainId } = asked;
   const decision = args.decision ?? "";
   if (!["allow", "deny"].includes(decision))
@@ -49,11 +43,12 @@ export async function answerChain(
       await store.chainQuestions.addRounds(tx, { chainId, rounds: rounds ?? someRounds });
     return { applied };
   });
-  await tellChain(deps, await store.chains.get(chainId ?? ""), approvalId);
   return { applied: ids.applied, replayed };
 }
 
-/** A hint to a chain that an answer is there; the sweeper repeats one that was lost. */
-export async function tellChain(deps: Pick<Deps, "starter">, chain: ChainRow | null, approvalId: string): Promise<void> {
+/** A hint to the chain that may wait for the answer: its own question's, or that about a limit of one of its sessions. The sweeper repeats one that was lost. */
+export async function tellChain(deps: Pick<Deps, "starter">, store: Store, { approvalId, chainId, sessionUlid }: ApprovalRow): Promise<void> {
+  const asking = chainId ?? (sessionUlid === null ? null : ((await store.sessions.get(sessionUlid))?.chainId ?? null));
+  const chain = asking === null ? null : await store.chains.get(asking);
   if (chain?.state === "open") await deps.starter.signal(chain.workflowId, "answered", { approvalId });
 }

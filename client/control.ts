@@ -6,7 +6,7 @@ import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import { actorOf, findSession, record, requestKey, storedAnswer } from "./requests.ts";
 import { approvalView } from "./approval-view.ts";
-import { answerChain } from "./answer-chain.ts";
+import { answerChain, tellChain } from "./answer-chain.ts";
 import { answerBudget } from "./raise-limits.ts";
 
 export interface CloseArgs {
@@ -44,8 +44,11 @@ export async function close(deps: Deps, caller: Caller, args: CloseArgs): Promis
     closed = now.generation;
     const told = await deps.starter.signal(now.workflowId, "close", { reason });
     // No workflow: it never began, or is gone. Only the rows are left to close. Or it has just ended, and a late input woke the session: then its next generation is told.
-    if (!told) await store.sessions.end({ sessionUlid: now.sessionUlid, generation: now.generation, state: "closed", reason });
-    else await store.hosts.post(null, { hostId: now.hostId, kind: "poke", sessionUlid: now.sessionUlid, body: {} });
+    if (!told) {
+      await store.sessions.end({ sessionUlid: now.sessionUlid, generation: now.generation, state: "closed", reason });
+      // One that was being started just then, by somebody who saw it open.
+      await deps.starter.signal(now.workflowId, "close", { reason });
+    } else await store.hosts.post(null, { hostId: now.hostId, kind: "poke", sessionUlid: now.sessionUlid, body: {} });
   }
   return closeAnswer(now, replayed);
 }
@@ -68,9 +71,11 @@ export async function respond(deps: Deps, caller: Caller, args: RespondArgs): Pr
       field: "approvalId",
       next: [{ tool: "pm_session", args: { action: "approvals", state: "open" }, why: "the open ones" }],
     });
-  const special = found.kind === "budget" ? answerBudget : found.chainId === null ? null : answerChain;
-  if (special !== null && found.state === "open") {
-    const { applied, replayed } = await special(deps, store, caller, args, found);
+  const ofChain = found.kind === "budget" || found.chainId !== null;
+  if (ofChain && found.state === "open") {
+    const { applied, replayed } =
+      found.kind === "budget" ? await answerBudget(deps, store, caller, args, found) : await answerChain(store, caller, args, found);
+    await tellChain(deps, store, found);
     return answered(store, found, applied, replayed);
   }
   const answers = Object.values(args.answers ?? {});
@@ -93,6 +98,8 @@ export async function respond(deps: Deps, caller: Caller, args: RespondArgs): Pr
     });
     return { applied };
   });
+  // A repeat, because Temporal was away at the first time.
+  if (ofChain) await tellChain(deps, store, found);
   return answered(store, found, ids.applied, replayed);
 }
 

@@ -60,7 +60,8 @@ export async function input(
       next: [repeat("queue", "after the turn"), repeat("interrupt", "end the turn, then this")],
     });
   }
-  const open = await store.approvals.list({ sessionUlid: row.sessionUlid, state: "open", limit: 50 });
+  // What its chain asks holds no message up.
+  const open = (await store.approvals.list({ sessionUlid: row.sessionUlid, state: "open", limit: 50 })).filter((approval) => approval.chainId === null);
   const question = args.approvalId === undefined ? (args.delivery === undefined ? onlyQuestion(open) : null) : await questionOf(store, row, args.approvalId);
   const refused = await refuseSleep(store, row).then(
     () => null,

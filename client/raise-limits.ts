@@ -4,7 +4,6 @@ import type { LimitName } from "../contracts/limits.ts";
 import type { Limits } from "../contracts/preset.ts";
 import type { ApprovalRow } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
-import { tellChain } from "./answer-chain.ts";
 import type { Caller } from "./caller.ts";
 import type { RespondArgs } from "./control.ts";
 import type { Deps } from "./deps.ts";
@@ -53,9 +52,6 @@ export async function answerBudget(
     return { applied, inputId };
   });
   if (ids.inputId !== null) await deliver(deps, store, ids.inputId);
-  // A chain may wait for the turn that an "allow" brings.
-  const chainId = decision === "deny" ? (await store.sessions.get(sessionUlid))?.chainId : null;
-  if (chainId) await tellChain(deps, await store.chains.get(chainId), asked.approvalId);
   return { applied: ids.applied, replayed };
 }
 

@@ -16,7 +16,7 @@ export async function getChain(deps: Deps, chainId: string): Promise<Record<stri
 export async function chainView(store: Store, chain: ChainRow, namespace: string): Promise<Record<string, unknown>> {
   const { chainId } = chain;
   const [sessions, verdicts] = await Promise.all([store.facts.list({ limit: 50, chainId }), store.chains.verdicts(chainId)]);
-  const open = chain.state === "open" ? await store.approvals.list({ chainId, state: "open", limit: 50 }) : [];
+  const open = (await store.chainQuestions.open(chainId)).filter(({ kind }) => kind === "gate" || kind === "rounds" || kind === "budget");
   const maxRounds = (chain.config as unknown as ChainConfig).maxRounds + chain.roundsAdded;
   return {
     chainId,

@@ -35,7 +35,7 @@ export async function restart(deps: Deps, caller: Caller, args: RestartArgs): Pr
   const repeated = await storedAnswer(store, requestKey(caller, "restart", { ...args }));
   if (!repeated) {
     // Of a closed session the inputs that wait are taken up by the generation that now begins.
-    if (row.closedAt === null ? isBusy(before) || before.facts.approvals.length > 0 : false) throw busy(row, before, prompt);
+    if (row.closedAt === null ? isBusy(before) || before.facts.approvals.some((approval) => !approval.ofChain) : false) throw busy(row, before, prompt);
     await refuseSleep(store, row);
   }
   const { ids, replayed } = await record<RestartIds>(store, caller, { action: "restart", args: { ...args }, target: row.sessionUlid }, async (tx) => {

@@ -38,7 +38,7 @@ export function withFacts(row: FactsRow): SessionWithFacts {
     hostAlive: row.hostAlive,
     approvals: row.approvals
       .toSorted((a, b) => a.askedAt.localeCompare(b.askedAt) || (a.seq ?? 0) - (b.seq ?? 0))
-      .map(({ approvalId, kind, title, askedAt, options, seq }) => ({ approvalId, kind, title, askedAt, options, seq })),
+      .map(({ approvalId, kind, title, askedAt, options, seq, chainId }) => ({ approvalId, kind, title, askedAt, options, seq, ofChain: chainId !== null })),
     pendingInputs: pending.map(({ inputId, createdAt }) => ({ inputId, createdAt })),
   };
   return { row, facts, pending };

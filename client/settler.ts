@@ -34,8 +34,8 @@ async function settle(parts: Parts, watch: SettleWatch): Promise<void> {
   // The rows first: what happens behind them is news again, and seen at the next look.
   const found = await loadFacts(store, watch);
   const chain = watch.chainId === null ? null : await store.chains.get(watch.chainId);
-  const asked = chain ? await store.approvals.list({ chainId: chain.chainId, state: "open", limit: 1 }) : [];
-  const key = chain ? chainKey(found, chain, asked) : sessionKey(found);
+  const asked = chain ? await store.chainQuestions.open(chain.chainId) : [];
+  const key = chain ? chainKey(chain, asked) : sessionKey(found);
   if (key !== null && key !== watch.lastKey) await tell(parts, watch, key, found, chain);
   await store.settles.seen(watch.sessionUlid, found.row.lastSeq, key);
 }
@@ -51,9 +51,9 @@ function sessionKey({ row, facts }: SessionWithFacts): string | null {
   return state === "closed" ? `closed:${row.generation}` : null;
 }
 
-function chainKey({ facts }: SessionWithFacts, chain: ChainRow, asked: ApprovalRow[]): string | null {
+function chainKey(chain: ChainRow, asked: ApprovalRow[]): string | null {
   if (chain.state === "ended") return `chain:${chain.chainId}`;
-  const open = asked[0]?.approvalId ?? facts.approvals.at(-1)?.approvalId;
+  const open = asked.at(-1)?.approvalId;
   return open === undefined ? null : `approval:${open}`;
 }
 

@@ -30,14 +30,19 @@ export async function sweepOnce(store: Store, start: Starter, onError: (error: u
     // The first generation of a chain's session is the chain's own child.
     for (const row of await store.sessions.unstarted(minAgeMs, hour)) if (row.chainId === null || row.generation > 1) await attempt(() => start.session(row));
   });
-  await attempt(() => store.sessions.failNeverStarted(hour));
+  await attempt(async () => {
+    for (const sessionUlid of await store.sessions.failNeverStarted(hour)) await attempt(() => endNeverStarted(store, sessionUlid));
+  });
   await attempt(async () => {
     for (const row of await store.sessions.superseded(hour))
       await attempt(() => start.signal(row.workflowId, "close", { reason: row.closeReason ?? "superseded" }));
   });
   await attempt(async () => {
-    for (const { workflowId, approvalId } of await store.chainQuestions.unheard(minAgeMs / 6, hour))
-      await attempt(() => start.signal(workflowId, "answered", { approvalId }));
+    for (const { workflowId, approvalId } of await store.chainQuestions.unheard(minAgeMs / 6))
+      await attempt(async () => {
+        // Temporal keeps what it took.
+        if (await start.signal(workflowId, "answered", { approvalId })) await store.approvals.delivered(approvalId);
+      });
   });
   await attempt(async () => {
     for (const input of await store.inputs.unsignalled(minAgeMs / 6)) {
@@ -47,4 +52,12 @@ export async function sweepOnce(store: Store, start: Starter, onError: (error: u
       });
     }
   });
+}
+
+/** A chain whose executor never began has nobody who would ever end it. */
+async function endNeverStarted(store: Store, executorUlid: string): Promise<void> {
+  const chainId = (await store.sessions.get(executorUlid))?.chainId;
+  const chain = chainId ? await store.chains.get(chainId) : null;
+  if (chain?.state === "open" && chain.executorUlid === executorUlid && chain.startedAt === null)
+    await store.chains.finish(chain.chainId, "failed", "never_started");
 }

@@ -138,6 +138,10 @@ export interface ChainQuestion {
   /** the turn that it is about */
   turn?: { sessionUlid: string; turnId: string };
 }
+export interface InputOrigin {
+  from: "chain" | "people" | "agent";
+  interrupts: boolean;
+}
 /** `budget`: the session asked, and goes on by itself. `maxRounds`: with all that was added. */
 export interface ChainAnswer {
   decision: "allow" | "deny";
@@ -158,8 +162,8 @@ export interface ChainActivities {
     kind: "review" | "findings" | "audit" | "repair" | "again";
     round: number;
     candidate?: Candidate;
-    /** `again`: the input whose turn was stopped */
-    of?: string;
+    /** `again`: the input whose turn was stopped, and the chain's own that it came from (its candidate is checked out) */
+    of?: { stopped: string; asked: string };
   }): Promise<{ inputId: string }>;
   /** The verdict that the turn's final message holds, stored once; null: none of the right shape. */
   recordVerdict(a: {
@@ -175,6 +179,8 @@ export interface ChainActivities {
   startRound(a: { chainId: string; round: number; candidate?: Candidate }): Promise<void>;
   /** Puts a question to people. Error CHAIN_ENDED: nobody asks for a chain that is over. */
   askPeople(a: ChainQuestion): Promise<{ approvalId: string }>;
+  /** Who sent an input: people, an agent (or Baton for one), or the chain itself (or what people's raising of a limit sent in its place). */
+  readOrigin(a: { inputId: string }): Promise<InputOrigin>;
   /** What was answered; null: nothing yet. `withdraw`: and nothing is to be answered any more. */
   readAnswer(a: { approvalId: string; withdraw?: boolean }): Promise<ChainAnswer | null>;
   finishChain(a: { chainId: string; reason: ChainReason; why: string }): Promise<void>;

@@ -38,6 +38,8 @@ export interface ApprovalFact {
   options: { id: string; label: string; add?: Record<string, number> }[];
   /** of the event that asked */
   seq?: number | null;
+  /** its chain asks, in the log of the executor: that one may run, or be idle, all the same */
+  ofChain?: boolean;
 }
 
 export type SessionState = "starting" | "running" | "idle" | "waiting" | "closed" | "failed";
@@ -77,7 +79,7 @@ export function sessionState(facts: SessionFacts): StateView {
   if (facts.closedAt !== null) return { state: facts.failed ? "failed" : "closed", since: facts.closedAt, reason: facts.closeReason ?? "closed" };
   if (facts.failed) return { state: "failed", since: facts.lastActivityAt, reason: facts.closeReason ?? "failed" };
   if (facts.workspace === "failed") return { state: "failed", since: facts.lastActivityAt, reason: "workspace" };
-  const asked = facts.approvals[0];
+  const asked = ownApprovals(facts)[0];
   if (asked) return { state: "waiting", since: asked.askedAt, reason: asked.kind };
   if (facts.turn && facts.turn.state !== "done") return openTurn(facts, facts.turn);
   const next = facts.pendingInputs[0];
@@ -85,6 +87,9 @@ export function sessionState(facts: SessionFacts): StateView {
   if (next) return { state: facts.turn ? "running" : "starting", since: next.createdAt, reason: facts.workspace === "pending" ? "workspace" : "input queued" };
   return { state: "idle", since: facts.turn?.endedAt ?? facts.startedAt, reason: facts.turn ? `turn ${facts.turn.outcome ?? "ended"}` : "no turn yet" };
 }
+
+/** What the session itself waits for. */
+const ownApprovals = (facts: SessionFacts): ApprovalFact[] => facts.approvals.filter((approval) => !approval.ofChain);
 
 function openTurn(facts: SessionFacts, turn: TurnFact): StateView {
   const since = turn.startedAt ?? facts.lastActivityAt;
@@ -103,7 +108,7 @@ export function pmStatus(state: SessionState): SessionStatus {
 export function sessionActivity(facts: SessionFacts): SessionActivity {
   const { state } = sessionState(facts);
   if (state === "closed" || state === "failed") return "exited";
-  if (state === "waiting") return facts.approvals.some((a) => a.kind === "question" || a.kind === "plan") ? "waiting_input" : "blocked";
+  if (state === "waiting") return ownApprovals(facts).some((a) => a.kind === "question" || a.kind === "plan") ? "waiting_input" : "blocked";
   if (state === "running") return facts.turn?.state === "queued" ? "ready" : "active";
   if (state === "idle") return facts.turn ? "idle" : "ready";
   return null;

@@ -8,13 +8,14 @@ import { seenBy } from "./reach.ts";
 import type { ApprovalRow } from "./rows.ts";
 import type { Store, Tx } from "./store.ts";
 
-const columns =
+/** The columns of an `ApprovalRow`. */
+export const approvalColumns =
   "approval_id, session_ulid, chain_id, turn_id, kind, title, detail, options, request_key, state, decision, answered_by, actor, reason, asked_at, answered_at";
 
 /** What agents and chains wait for. */
 export function approvalStore(db: Database): Store["approvals"] {
   return {
-    get: (approvalId) => db.row<ApprovalRow>(`select ${columns} from approval where approval_id = $1`, [approvalId]),
+    get: (approvalId) => db.row<ApprovalRow>(`select ${approvalColumns} from approval where approval_id = $1`, [approvalId]),
     list: (f) => {
       const seen = seenBy(f.reach, 6);
       // A chain's own approvals are seen with its executor.
@@ -23,7 +24,7 @@ export function approvalStore(db: Database): Store["approvals"] {
           ? seen.sql
           : `coalesce(session_ulid, (select c.executor_ulid from chain c where c.chain_id = approval.chain_id)) in (select s.session_ulid from session s where ${seen.sql})`;
       return db.rows<ApprovalRow>(
-        `select ${columns} from approval where ${reached} and ($1::text is null or session_ulid = $1) and ($2::text is null or chain_id = $2) and ($3::text is null or state = $3)
+        `select ${approvalColumns} from approval where ${reached} and ($1::text is null or session_ulid = $1) and ($2::text is null or chain_id = $2) and ($3::text is null or state = $3)
         and ($5::text is null or (asked_at, approval_id) < (select b.asked_at, b.approval_id from approval b where b.approval_id = $5)) order by asked_at desc, approval_id desc limit $4`,
         [f.sessionUlid ?? null, f.chainId ?? null, f.state ?? null, f.limit, f.before ?? null, seen.value],
       );
@@ -32,7 +33,7 @@ export function approvalStore(db: Database): Store["approvals"] {
     // an answer is given to the turn that asked, never to a later one
     undelivered: (sessionUlid) =>
       db.rows<ApprovalRow>(
-        `select ${columns.replaceAll(/\w+/g, "a.$&")} from approval a where a.session_ulid = $1 and a.state = 'answered'
+        `select ${approvalColumns.replaceAll(/\w+/g, "a.$&")} from approval a where a.session_ulid = $1 and a.state = 'answered'
       and not exists (select 1 from turn t where t.session_ulid = a.session_ulid and t.turn_id = a.turn_id and t.state = 'done') order by a.answered_at`,
         [sessionUlid],
       ),
@@ -58,17 +59,17 @@ export function approvalStore(db: Database): Store["approvals"] {
 type Answer = Parameters<Store["approvals"]["answer"]>[1];
 
 async function answer(db: Database, tx: Tx, a: Answer): Promise<{ row: ApprovalRow; applied: boolean }> {
-  const asked = await txRow<ApprovalRow>(tx, `select ${columns} from approval where approval_id = $1`, [a.approvalId]);
+  const asked = await txRow<ApprovalRow>(tx, `select ${approvalColumns} from approval where approval_id = $1`, [a.approvalId]);
   if (!asked) throw new BatonError("NOT_FOUND", `There is no approval ${a.approvalId}.`);
   // the head first, as everywhere: the end of the turn expires approvals under it
   if (asked.sessionUlid !== null) await lockHead(tx, asked.sessionUlid);
   const row = await txRow<ApprovalRow>(
     tx,
     `update approval set state = 'answered', decision = $2, answered_by = $3, actor = $4, reason = $5, answered_at = clock_timestamp()
-    where approval_id = $1 and state = 'open' returning ${columns}`,
+    where approval_id = $1 and state = 'open' returning ${approvalColumns}`,
     [a.approvalId, a.decision, a.by, a.actor, a.reason ?? null],
   );
-  if (!row) return { row: (await txRow<ApprovalRow>(tx, `select ${columns} from approval where approval_id = $1`, [a.approvalId]))!, applied: false };
+  if (!row) return { row: (await txRow<ApprovalRow>(tx, `select ${approvalColumns} from approval where approval_id = $1`, [a.approvalId]))!, applied: false };
   if (row.sessionUlid !== null) {
     await appendEvents(db, tx, row.sessionUlid, [
       {

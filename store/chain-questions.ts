@@ -1,6 +1,7 @@
 import { ulid } from "ulid";
 import type { ChainQuestion, ChainAnswer } from "../contracts/messages.ts";
 import { type Database, txRow } from "./database.ts";
+import { approvalColumns } from "./approvals.ts";
 import { appendEvents, lockHead } from "./events.ts";
 import type { ApprovalRow } from "./rows.ts";
 import type { Tx } from "./store.ts";
@@ -15,8 +16,10 @@ export interface ChainQuestionStore {
   withdraw(approvalId: string): Promise<ChainAnswer | null>;
   /** adds to the rounds that the chain was launched with */
   addRounds(tx: Tx, a: { chainId: string; rounds: number }): Promise<void>;
-  /** answers that open chains have not heard, to be told again */
-  unheard(minAgeMs: number, maxAgeMs: number): Promise<{ approvalId: string; workflowId: string }[]>;
+  /** answers older than this that open chains were not told of; `delivered` takes one out */
+  unheard(minAgeMs: number): Promise<{ approvalId: string; workflowId: string }[]>;
+  /** all that the chain or one of its sessions asks people now, oldest first */
+  open(chainId: string): Promise<ApprovalRow[]>;
 }
 
 export function chainQuestionStore(db: Database): ChainQuestionStore {
@@ -27,15 +30,21 @@ export function chainQuestionStore(db: Database): ChainQuestionStore {
     async addRounds(tx, a) {
       await tx.query("update chain set rounds_added = rounds_added + $2 where chain_id = $1", [a.chainId, a.rounds]);
     },
-    unheard: (minAgeMs, maxAgeMs) =>
+    unheard: (minAgeMs) =>
       db.rows(
         `select a.approval_id, c.workflow_id from approval a join session s on s.session_ulid = a.session_ulid join chain c on c.chain_id = s.chain_id
         where a.state = 'answered' and c.state = 'open' and a.kind in ('gate', 'rounds', 'budget')
-        and a.answered_at between clock_timestamp() - $2 * interval '1 ms' and clock_timestamp() - $1 * interval '1 ms' order by a.answered_at limit 200`,
-        [minAgeMs, maxAgeMs],
+        and a.answered_at < clock_timestamp() - $1 * interval '1 ms' order by a.answered_at limit 200`,
+        [minAgeMs],
       ),
+    open: (chainId) =>
+      db.rows<ApprovalRow>(`select ${approvalColumns} from approval a where ${openIn("$1")} order by asked_at, approval_id limit 50`, [chainId]),
   };
 }
+
+/** Condition on `approval a`: it is open, and the chain's or one of its sessions'. */
+export const openIn = (chainId: string): string =>
+  `a.state = 'open' and (a.chain_id = ${chainId} or a.session_ulid in (select m.session_ulid from session m where m.chain_id = ${chainId}))`;
 
 async function ask(db: Database, tx: Tx, { chainId, key, kind, end, turn }: ChainQuestion): Promise<{ approvalId: string } | null> {
   const found = await txRow<{ executorUlid: string }>(tx, "select executor_ulid from chain where chain_id = $1", [chainId]);
@@ -74,8 +83,11 @@ async function ask(db: Database, tx: Tx, { chainId, key, kind, end, turn }: Chai
   return { approvalId };
 }
 
-const budgetSelect =
-  "select approval_id from approval where session_ulid = $1 and kind = 'budget' and detail->>'turnId' = $2 order by asked_at desc, approval_id desc limit 1";
+/** The session's own question that holds the turn up, refused it, or was put when a limit had ended it. One that let it begin says nothing about its end. */
+const budgetSelect = `select a.approval_id from approval a join turn t on t.session_ulid = a.session_ulid and t.turn_id = a.detail->>'turnId'
+  where a.session_ulid = $1 and a.kind = 'budget' and t.turn_id = $2
+  and (a.state = 'open' or a.decision = 'deny' or (t.result->>'outcome' = 'limit' and a.asked_at > t.prompt_sent_at))
+  order by a.asked_at desc, a.approval_id desc limit 1`;
 
 async function heard(tx: Tx, approvalId: string): Promise<ChainAnswer | null> {
   const row = await txRow<ApprovalRow & { maxRounds: number | null }>(
@@ -98,13 +110,18 @@ async function heard(tx: Tx, approvalId: string): Promise<ChainAnswer | null> {
 
 async function withdraw(db: Database, tx: Tx, approvalId: string): Promise<ChainAnswer | null> {
   const asked = await txRow<{ sessionUlid: string; kind: string }>(tx, "select session_ulid, kind from approval where approval_id = $1", [approvalId]);
+  if (!asked) return null;
   // A session's own question about its limits stays: the limit does.
-  if (!asked || asked.kind === "budget") return null;
+  if (asked.kind === "budget") return heard(tx, approvalId);
   await lockHead(tx, asked.sessionUlid);
   const gone = await txRow(tx, "update approval set state = 'expired', reason = 'superseded' where approval_id = $1 and state = 'open' returning approval_id", [
     approvalId,
   ]);
-  if (!gone) return heard(tx, approvalId);
+  if (!gone) {
+    // Taken back already, by the activity before this one: nobody has answered.
+    const row = await txRow<{ decision: string | null }>(tx, "select decision from approval where approval_id = $1", [approvalId]);
+    return row?.decision == null ? null : heard(tx, approvalId);
+  }
   await appendEvents(db, tx, asked.sessionUlid, [
     { key: `approval.expired:${approvalId}`, event: { type: "approval.expired", data: { approvalId, reason: "superseded" } } },
   ]);

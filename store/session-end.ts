@@ -56,7 +56,7 @@ export async function isBusy(tx: Tx, sessionUlid: string): Promise<boolean> {
     tx,
     `select 1 as one where exists (select 1 from turn t where t.session_ulid = $1 and t.state <> 'done')
       or exists (select 1 from input i where i.session_ulid = $1 and i.state in ('recorded', 'accepted', 'delivering'))
-      or exists (select 1 from approval a where a.session_ulid = $1 and a.state = 'open')`,
+      or exists (select 1 from approval a where a.session_ulid = $1 and a.state = 'open' and a.chain_id is null)`,
     [sessionUlid],
   );
   return busy !== null;

@@ -23,8 +23,9 @@ export interface ChainState {
   readonly turns: Map<string, TurnEnded>;
   /** grows when people add some */
   maxRounds: number;
-  /** how often somebody told of an answer */
+  /** how often somebody told of an answer; how often a stopped turn was asked for again */
   answered: number;
+  asked: number;
   /** what people read in Temporal's UI */
   phase: string;
   /** its end is not decided yet */

@@ -6,6 +6,7 @@ import {
   defineSignal,
   isCancellation,
   log,
+  patched,
   setHandler,
   workflowInfo,
 } from "@temporalio/workflow";
@@ -24,7 +25,17 @@ import { readTurnEnded } from "./turn-news.ts";
 
 /** Executor, reviewers and auditor for one task, in rounds. Its sessions are its children. Never continues as new: rounds are few. */
 export async function chain(args: ChainArgs): Promise<ChainEnd> {
-  const state: ChainState = { args, members: [], turns: new Map(), maxRounds: args.maxRounds, answered: 0, phase: "starting", deciding: true, stopped: null };
+  const state: ChainState = {
+    args,
+    members: [],
+    turns: new Map(),
+    maxRounds: args.maxRounds,
+    answered: 0,
+    asked: 0,
+    phase: "starting",
+    deciding: true,
+    stopped: null,
+  };
   handleMessages(state);
   // A cancel stops the body at its next wait; closing the children and the record of the end are out of its reach.
   CancellationScope.current().cancelRequested.catch(() => stop(state, "the chain was cancelled"));
@@ -109,8 +120,15 @@ async function rounds(state: ChainState): Promise<ChainEnd> {
 async function judge(state: ChainState, executor: Member, round: number, candidate: Candidate): Promise<ChainEnd | { failed: GateView[] }> {
   const { chainId, reviewers, auditor } = state.args;
   show(state, `round ${round}: review`);
-  // All are waited for: no reviewer may be left at work behind the chain's back when another one fails.
-  const asked = await Promise.allSettled(Array.from({ length: reviewers }, (_, i) => askVerdict(state, "reviewer", i + 1, round, candidate)));
+  // All are waited for: no reviewer may be left at work behind the chain's back when another one fails. The end of one is the end of all.
+  const asked = await Promise.allSettled(
+    Array.from({ length: reviewers }, (_, i) =>
+      askVerdict(state, "reviewer", i + 1, round, candidate).catch((error: unknown) => {
+        if (error instanceof ChainStop && patched("chain-stops-together")) state.stopped ??= error.end;
+        throw error;
+      }),
+    ),
+  );
   const failed = asked.find((r) => r.status === "rejected");
   if (failed !== undefined) throw failed.reason;
   const refused = endByVerdicts(

@@ -56,6 +56,11 @@ async function theQuestion(chainId: string): Promise<Asked> {
   await on.baton.eventually(`${chainId} asks`, async () => (await open(chainId)).length > 0, 60_000);
   return (await open(chainId))[0]!;
 }
+async function theBudget(sessionUlid: string): Promise<Asked> {
+  const open = async () => (await approvals({ sessionUlid })).filter((one) => one.kind === "budget");
+  await on.baton.eventually("the session asks", async () => (await open()).length === 1, 60_000);
+  return (await open())[0]!;
+}
 const atWork = (sessionUlid: string): Promise<void> =>
   on.baton.eventually(
     "it is at work",
@@ -72,7 +77,7 @@ test("the last round did not pass: people add rounds, and the work goes on to it
   expect(asked).toMatchObject({ kind: "rounds", title: expect.stringContaining("Round 1 of 1 did not pass") });
   // Whoever waits for the chain, looks at it or at its executor is told, with the call that answers.
   const waited = await sdk().sessions.wait({ chainId, waitMs: 0 });
-  expect(waited).toMatchObject({ met: true, sessions: expect.arrayContaining([expect.objectContaining({ sessionUlid, state: "waiting" })]) });
+  expect(waited).toMatchObject({ met: true, sessions: expect.arrayContaining([expect.objectContaining({ sessionUlid, state: "idle" })]) });
   expect(await chainNow(chainId)).toMatchObject({
     state: "open",
     maxRounds: 1,
@@ -131,14 +136,15 @@ test("an aborted executor: the chain asks, also when the engine is killed meanwh
     });
     on.engine = await on.stack.startEngine();
     const told: unknown[] = [];
-    const starter = { signal: async (...signal: unknown[]) => told.push(signal) > 0, session: async () => undefined, chain: async () => undefined };
+    const starter = { signal: async (...signal: unknown[]) => told.push(signal) === 0, session: async () => undefined, chain: async () => undefined };
     await sweepOnce(store, starter as never, undefined, 0);
     expect(told).toEqual(expect.arrayContaining([[(await chainNow(chainId))["workflowId"], "answered", { approvalId: asked.approvalId }]]));
   } finally {
     await store.close();
   }
-  // The engine's own sweeper tells it.
+  // The engine's own sweeper tells it, once.
   await ended(chainId);
+  expect(await on.baton.query("select state from approval where approval_id = $1", [asked.approvalId])).toEqual([{ state: "delivered" }]);
   expect(await chainNow(chainId)).toMatchObject({ reason: "approved" });
   expect(agentStarts(on.stack, sessionUlid).prompts).toBe(2);
 }, 180_000);
@@ -162,14 +168,55 @@ test.each([
   "a used-up limit of the executor: %s, and the chain ends as %s",
   async (decision, reason) => {
     const { chainId, sessionUlid } = await launch([[{ say: "at work" }, "hang"], works], { reviewers: [] }, { limits: { wallSeconds: 2 } });
-    const budget = async () => (await approvals({ sessionUlid })).filter((one) => one.kind === "budget");
-    await on.baton.eventually("the session asks", async () => (await budget()).length === 1, 60_000);
-    // Its own question is the chain's, too: there is no second one.
-    expect((await chainNow(chainId))["state"]).toBe("open");
+    const { approvalId } = await theBudget(sessionUlid);
+    // Its own question is the chain's, too: there is no second one, and the chain shows it.
+    expect(await chainNow(chainId)).toMatchObject({
+      state: "open",
+      gates: expect.arrayContaining([expect.objectContaining({ name: "budget", state: "open" })]),
+    });
     expect(await open(chainId)).toEqual([]);
-    await respond((await budget())[0]!.approvalId, { decision, ...(decision === "allow" ? { add: { wallSeconds: 60 } } : {}) });
+    await respond(approvalId, { decision, ...(decision === "allow" ? { add: { wallSeconds: 60 } } : {}) });
     await ended(chainId);
     expect(await chainNow(chainId)).toMatchObject({ reason });
   },
   120_000,
 );
+
+test("a limit that let a turn begin is not taken for an answer about its end", async () => {
+  const { chainId, sessionUlid } = await launch(
+    [works, [{ say: "again" }, "hang"], worksOn],
+    { reviewers: [{ launcherConfigKey: "judge-late" }] },
+    { limits: { turns: 1 } },
+  );
+  // The findings' turn waits for the limit first, and is aborted then.
+  const budget = await theBudget(sessionUlid);
+  await respond(budget.approvalId, { decision: "allow", add: { turns: 5 } });
+  await on.baton.eventually(
+    "the second turn is at work",
+    async () => (await on.baton.query("select 1 from event where session_ulid = $1 and type = 'input.delivered'", [sessionUlid])).length === 2,
+    60_000,
+  );
+  await sdk().sessions.abort(caller, { sessionUlid });
+  const asked = await theQuestion(chainId);
+  expect(asked).toMatchObject({ kind: "gate", title: expect.stringContaining("aborted") });
+  await respond(asked.approvalId, { decision: "allow" });
+  await ended(chainId);
+  expect(await chainNow(chainId)).toMatchObject({ reason: "approved" });
+}, 120_000);
+
+test("a question is taken back once, however often that is repeated; an answer that came first is heard", async () => {
+  const { chainId } = await launch([[{ say: "at work" }, "hang"]], { reviewers: [] });
+  const store = await openStore({ databaseUrl: on.stack.databaseUrl, instance: on.stack.env["BATON_INSTANCE"] ?? "" });
+  try {
+    const ask = (key: string) => store.chainQuestions.ask({ chainId, key, kind: "gate", end: { reason: "aborted", why: key } });
+    const [taken, answered] = [await ask("taken"), await ask("answered")];
+    expect(await ask("taken")).toEqual(taken);
+    for (const _ of [1, 2]) expect(await store.chainQuestions.withdraw(taken!.approvalId)).toBeNull();
+    await store.transaction(async (tx) => {
+      await store.approvals.answer(tx, { approvalId: answered!.approvalId, decision: "deny", by: "local", actor: "me" });
+    });
+    for (const _ of [1, 2]) expect(await store.chainQuestions.withdraw(answered!.approvalId)).toMatchObject({ decision: "deny", by: "me" });
+  } finally {
+    await store.close();
+  }
+}, 60_000);

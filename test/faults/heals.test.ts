@@ -8,23 +8,24 @@ describe("a door that dies between the request's row and the start of its workfl
     // A door that reaches Postgres but not Temporal leaves the same rows as one that was killed in between.
     const cutOff = await openTestBaton({ ...on.stack, env: { ...on.stack.env, TEMPORAL_ADDRESS: "127.0.0.1:1" } });
     try {
-      for (const key of ["heals", "too-old"]) {
-        await expect(launchNumbered(cutOff, on.stack, { key, count: 3, everyMs: 1 })).rejects.toMatchObject({
-          code: "UNAVAILABLE",
-          detail: { applied: "unknown" },
-        });
-      }
+      const away = { code: "UNAVAILABLE", detail: { applied: "unknown" } };
+      for (const key of ["heals", "too-old"]) await expect(launchNumbered(cutOff, on.stack, { key, count: 3, everyMs: 1 })).rejects.toMatchObject(away);
+      const chain = { clientRequestId: "too-old-chain", actor: "@test", taskKey: "too-old-chain", launcherConfigKey: "demo-executor", agentHandle: "executor" };
+      const task = { title: "x", repositoryPath: on.stack.repository, projectKey: "FAULTS" };
+      await expect(cutOff.sdk.sessions.launch({ principal: "local" }, { ...chain, task, chain: {} })).rejects.toMatchObject(away);
     } finally {
       await cutOff.close();
     }
     const rows = await on.baton.query<{ session_ulid: string; task_key: string }>("select session_ulid, task_key from session order by task_key");
-    expect(rows.map((row) => row.task_key)).toEqual(["heals", "too-old"]);
-    const [heals, tooOld] = rows.map((row) => row.session_ulid);
+    expect(rows.map((row) => row.task_key)).toEqual(["heals", "too-old", "too-old-chain"]);
+    const [heals, tooOld, oldChain] = rows.map((row) => row.session_ulid);
     // Time passes: only the rows' age tells the sweeper.
     const age = (session: string | undefined, by: string) =>
       on.baton.query("update generation set created_at = created_at - $2::interval where session_ulid = $1", [session, by]);
     await age(heals, "2 minutes");
     await age(tooOld, "2 hours");
+    await age(oldChain, "2 hours");
+    await on.baton.query("update chain set created_at = created_at - interval '2 hours'");
 
     await on.stack.startEngine();
     await on.stack.startHost();
@@ -40,5 +41,11 @@ describe("a door that dies between the request's row and the start of its workfl
     expect(
       await on.baton.query("select 1 from event where session_ulid = $1 and type = 'session.failed' and data->>'reason' = 'never_started'", [tooOld]),
     ).toHaveLength(1);
+    // A chain has nobody else who would end it.
+    await on.baton.eventually(
+      "so did the chain",
+      async () => (await on.baton.query("select 1 from chain where reason = 'failed' and why = 'never_started'")).length === 1,
+      20_000,
+    );
   }, 180_000);
 });

@@ -3,7 +3,7 @@ import { hostQueue } from "../../contracts/messages.ts";
 import type { ChainArgs, ChainQuestion } from "../../contracts/messages.ts";
 import { quietTemporal } from "../support/quiet-temporal.ts";
 import { until } from "../support/until.ts";
-import { candidate, chainArgs, chainWorld } from "./chain-world.ts";
+import { agents, candidate, chainArgs, chainWorld } from "./chain-world.ts";
 import type { Play } from "./chain-world.ts";
 import { done, history, openTrial, untilCancelled } from "./trial.ts";
 
@@ -28,6 +28,9 @@ const inputs = (chainId: string): Record<string, unknown>[] =>
   (trial.of("recordChainInput") as Record<string, unknown>[]).filter((a) => a["chainId"] === chainId && a["kind"] === "again");
 const withdrawn = (chainId: string): unknown[] =>
   (trial.of("readAnswer") as { approvalId: string; withdraw?: boolean }[]).filter((a) => a.withdraw === true && a.approvalId.startsWith(chainId));
+const atWork = (chainId: string, who: string) => () => (trial.of("runTurn") as { sessionUlid: string }[]).some((a) => a.sessionUlid === `${chainId}-${who}`);
+const verdictTurns = (chainId: string): string[] =>
+  (trial.of("recordVerdict") as { chainId: string; turnId: string }[]).filter((a) => a.chainId === chainId).map((a) => a.turnId);
 const executorOf = (id: string) => trial.client.workflow.getHandle(`${id}/executor`);
 const approved = { "reviewer-1": ["approved"], "auditor-1": ["approved"] } satisfies Play["answers"];
 /** A first turn that ends only when it is cancelled; the others as the play says. */
@@ -76,7 +79,7 @@ describe("a turn that was stopped", () => {
     expect(asked(id)).toEqual([
       expect.objectContaining({ kind: "gate", end: expect.objectContaining({ reason: "aborted" }), turn: { sessionUlid: `${id}-executor`, turnId: "first" } }),
     ]);
-    expect(inputs(id)).toEqual([expect.objectContaining({ of: "first", round: 1, sessionUlid: `${id}-executor` })]);
+    expect(inputs(id)).toEqual([expect.objectContaining({ of: { stopped: "first", asked: "first" }, round: 1, sessionUlid: `${id}-executor` })]);
     await history(trial.client, id, "chain-aborted-turn");
   });
 
@@ -139,9 +142,67 @@ describe("a turn that was stopped", () => {
     });
     expect(await handle.result()).toMatchObject({ reason: "approved" });
     const id = handle.workflowId;
-    expect(inputs(id)).toEqual([expect.objectContaining({ of: "review_1_reviewer-1", sessionUlid: `${id}-reviewer-1` })]);
-    const verdicts = (trial.of("recordVerdict") as { chainId: string; turnId: string }[]).filter((a) => a.chainId === id);
-    expect(verdicts[0]?.turnId).toBe(`again_${id}-reviewer-1_review_1_reviewer-1`);
+    const asks = "review_1_reviewer-1";
+    expect(inputs(id)).toEqual([expect.objectContaining({ of: { stopped: asks, asked: asks }, sessionUlid: `${id}-reviewer-1` })]);
+    expect(verdictTurns(id)[0]).toMatch(/reviewer-1_review_1_reviewer-1_1$/);
+  });
+
+  test("a reviewer that is spoken to gives no verdict in that turn: it is asked for one again", async () => {
+    const handle = await begin({
+      trees: ["a"],
+      answers: approved,
+      turn: async (who, a) => (who === "reviewer-1" && a.turnId === "review_1_reviewer-1" ? untilCancelled() : undefined),
+    });
+    const id = handle.workflowId;
+    await until("the reviewer is at work", atWork(id, "reviewer-1"));
+    agents.add("instead-say-yes");
+    await trial.client.workflow.getHandle(`${id}/reviewer/1`).signal("input", { inputId: "instead-say-yes", delivery: "interrupt" });
+    expect(await handle.result()).toMatchObject({ reason: "approved" });
+    expect(asked(id)).toEqual([]);
+    expect(inputs(id)).toEqual([expect.objectContaining({ of: { stopped: "review_1_reviewer-1", asked: "review_1_reviewer-1" } })]);
+    expect(verdictTurns(id)).not.toContain("instead-say-yes");
+  });
+
+  test("what an agent asks the stopped session to do answers nothing; people do", async () => {
+    const said: string[] = [];
+    const handle = await begin({ trees: ["a"], answers: approved, turn: firstHangs, people: () => (said.length === 0 ? null : { decision: "allow" }) });
+    const id = handle.workflowId;
+    await until("the executor is at work", atWork(id, "executor"));
+    await executorOf(id).signal("abort", { turnId: "first", drop: [] });
+    await until("it asks", () => asked(id).length === 1);
+    agents.add("child-is-done");
+    await executorOf(id).signal("input", { inputId: "child-is-done", delivery: "queue" });
+    await until("that turn is looked at", () => (trial.of("readOrigin") as { inputId: string }[]).some((a) => a.inputId === "child-is-done"));
+    expect(withdrawn(id)).toEqual([]);
+    said.push("go on");
+    await handle.signal("answered", {});
+    expect(await handle.result()).toMatchObject({ reason: "approved" });
+    expect(inputs(id)).toEqual([expect.objectContaining({ of: { stopped: "first", asked: "first" } })]);
+  });
+
+  test("of two stopped reviewers one 'end' is enough, whatever the other one does", async () => {
+    const handle = await begin(
+      {
+        trees: ["a"],
+        answers: {},
+        turn: async (who, a) => (who === "reviewer-1" ? done(a.turnId, { outcome: "interrupted" }) : who === "reviewer-2" ? untilCancelled() : undefined),
+      },
+      { reviewers: 2 },
+    );
+    expect(await handle.result()).toMatchObject({ reason: "aborted", why: expect.stringContaining("me ended the chain") });
+    expect(asked(handle.workflowId)).toHaveLength(1);
+  });
+
+  test("the failure of one reviewer does not wait for the other", async () => {
+    const handle = await begin(
+      {
+        trees: ["a"],
+        answers: {},
+        turn: async (who, a) => (who === "reviewer-1" ? done(a.turnId, { outcome: "failed" }) : who === "reviewer-2" ? untilCancelled() : undefined),
+      },
+      { reviewers: 2 },
+    );
+    expect(await handle.result()).toMatchObject({ reason: "failed" });
   });
 
   test("while it asks, a close ends the chain, and so does the end of the session", async () => {
@@ -182,6 +243,25 @@ describe("limits and deadlines", () => {
     await until("it asks", () => asked(id).length === 1);
     await executorOf(id).signal("input", { inputId: "continue", delivery: "queue" });
     expect(await handle.result()).toMatchObject({ reason: "failed", why: expect.stringContaining("limit") });
+    expect(asked(id).map((q) => q.turn?.turnId)).toEqual(["first", "continue"]);
+  });
+
+  test("a raised limit, and the turn that goes on is aborted: that is asked about, too", async () => {
+    const handle = await begin({
+      trees: ["a"],
+      answers: approved,
+      turn: async (who, a) =>
+        who === "executor" && a.turnId === "first"
+          ? done(a.turnId, { outcome: "limit" })
+          : a.turnId === "continue"
+            ? done(a.turnId, { outcome: "interrupted" })
+            : undefined,
+      people: (q) => ({ decision: "allow", budget: q.turn?.turnId === "first" }),
+    });
+    const id = handle.workflowId;
+    await until("it asks", () => asked(id).length === 1);
+    await executorOf(id).signal("input", { inputId: "continue", delivery: "queue" });
+    expect(await handle.result()).toMatchObject({ reason: "approved" });
     expect(asked(id).map((q) => q.turn?.turnId)).toEqual(["first", "continue"]);
   });
 

@@ -38,6 +38,9 @@ export function candidate(tree: string): Candidate & { stable: boolean } {
   return { commit: `commit-of-${tree}`, tree, ref: "refs/baton/x", base: "b", diffStat: "", files: 1, stable: tree !== "unstable" };
 }
 
+/** Inputs that agents sent. */
+export const agents = new Set<string>();
+
 /** The activities of all chains in `plays`, by chain id. */
 export function chainWorld(plays: Map<string, Play>, hostQueue: () => string): ChainActivities & Pick<HostActivities, "runTurn" | "verifyCandidate"> {
   const counts = new Map<string, number>();
@@ -68,7 +71,12 @@ export function chainWorld(plays: Map<string, Play>, hostQueue: () => string): C
     startRound: async () => undefined,
     finishChain: async () => undefined,
     openRoleSession: async ({ chainId, role, n }) => ({ workflowId: `${chainId}/${role}/${n}`, args: sessionArgs(chainId, `${role}-${n}`, hostQueue()) }),
-    recordChainInput: async ({ key }) => ({ inputId: key.replaceAll("/", "_") }),
+    recordChainInput: async ({ key }) => ({ inputId: key.replaceAll("/", "_").slice(-60) }),
+    // The chain's own ids are made of their keys; all others are as the play says.
+    readOrigin: async ({ inputId }) => ({
+      from: /(review|audit|findings)_\d|^(first|continue)$/.test(inputId) ? "chain" : agents.has(inputId) ? "agent" : "people",
+      interrupts: inputId.startsWith("instead"),
+    }),
     recordVerdict: async ({ chainId, sessionUlid, role, round, candidate: { tree } }) => {
       const decision = next<Answer | null>(sessionUlid, play(chainId).answers[sessionUlid.slice(chainId.length + 1)] ?? ["approved"]);
       if (decision === null || decision === undefined) return null;

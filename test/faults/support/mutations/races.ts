@@ -216,7 +216,7 @@ export const mutations: Mutation[] = [
   {
     protection: "an answer to a chain whose Signal was lost is told again",
     file: "client/sweeper.ts",
-    find: 'await attempt(() => start.signal(workflowId, "answered", { approvalId }));',
+    find: 'if (await start.signal(workflowId, "answered", { approvalId })) await store.approvals.delivered(approvalId);',
     replace: "void [workflowId, approvalId];",
     test: "test/faults/chain-asks.test.ts",
     title: "an aborted executor: the chain asks",
