@@ -72,12 +72,15 @@ export async function startAgent(
     }
     reader.end();
   })();
-  const exited = (once(child, "exit") as Promise<[number | null, string | null]>).then(async ([code, signal]) => {
+  // A signal that we may not send (the agent runs as another user) is an `error` of the child too, and no end of it.
+  child.on("error", () => undefined);
+  const exited = new Promise<{ code: number | null; signal: string | null }>((resolve) => {
+    child.once("exit", (code, signal) => resolve({ code, signal }));
+  }).then(async (exit) => {
     // A detached child of the agent may hold its stdout open for ever.
     await Promise.race([drained, sleep(500)]);
-    return { code, signal };
+    return exit;
   });
-  exited.catch(() => undefined);
   try {
     await once(child, "spawn");
   } catch (error) {

@@ -139,19 +139,29 @@ export function createRunner(a: {
     closing = next;
     a.closingNow(next.reason);
     void (async () => {
-      if (turn && !next.lost) turn.interrupted = true;
-      const opened = session ?? (await Promise.race([opening, sleep(spec.stopGraceMs, null, { ref: false })]));
-      if (opened && "close" in opened) {
-        // An attempt that is lost goes on in the agent's next process: told of a cancel, the agent would take the turn for ended by the user.
-        if (!next.lost) await opened.interrupt();
-        await opened.close(spec.stopGraceMs);
+      try {
+        await stopAgent(next.lost);
+      } catch (error) {
+        const message = `the agent could not be stopped: ${(error as Error).message}`;
+        spool.append({ kind: "event", event: { type: "notice.raised", data: { message }, at: new Date().toISOString() } });
       }
       // A prompt that waits for an agent which never came.
       turn?.end({ outcome: "interrupted", usage: noUsage, finalMessage: "" });
       // With a full disk: what cannot be written in time is lost, and an attempt that is lost is said by its silence.
       await Promise.race([spool.flushed(), sleep(10_000, undefined, { ref: false })]);
+    })().finally(() => {
+      // Whatever failed: a runner that does not end holds its session's lock for good.
       done.resolve(next.reason);
-    })();
+    });
+  }
+
+  async function stopAgent(lost: boolean): Promise<void> {
+    if (turn && !lost) turn.interrupted = true;
+    const opened = session ?? (await Promise.race([opening, sleep(spec.stopGraceMs, null, { ref: false })]));
+    if (!opened || !("close" in opened)) return;
+    // An attempt that is lost goes on in the agent's next process: told of a cancel, the agent would take the turn for ended by the user.
+    if (!lost) await opened.interrupt();
+    await opened.close(spec.stopGraceMs);
   }
 
   async function handle(request: RunnerRequest): Promise<Answer> {
