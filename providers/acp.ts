@@ -125,7 +125,7 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
   /** Idempotent: a second caller waits for the first ladder. Sends no cancel: an agent that is to be resumed would keep it as the user's "stop". */
   function close(graceMs: number): Promise<void> {
     closing ??= (async () => {
-      const left = await stopLadder({ child: agent.child, exited, sessionUlid: spec.sessionUlid, runnerId: spec.runnerId, graceMs });
+      const left = await stopLadder({ child: agent.child, self: agent.self, exited, sessionUlid: spec.sessionUlid, runnerId: spec.runnerId, graceMs });
       if (left.length > 0)
         write(event("notice.raised", { message: `these processes of the agent could not be ended: ${left.map((one) => one.pid).join(", ")}` }));
       out.flush();

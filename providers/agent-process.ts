@@ -6,11 +6,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { ProviderOpenError } from "../contracts/provider.ts";
 import type { LaunchSpec } from "../contracts/provider.ts";
 import { lineReader } from "./json-lines.ts";
-import { markerNames } from "./process-tree.ts";
+import { markerNames, startTicks } from "./process-tree.ts";
+import type { ProcessRef } from "./process-tree.ts";
 
 export interface AgentProcess {
   child: ChildProcess;
   pid: number;
+  /** Read while the pid was its own for certain; null when it was gone at once. */
+  self: ProcessRef | null;
   /** Resolves when the process is gone and what it said has been read. */
   exited: Promise<{ code: number | null; signal: string | null }>;
   /** Resolves when nobody holds its stdout any more, the agent may live on. */
@@ -50,6 +53,9 @@ export async function startAgent(
       throw cannot("invalid_request", error);
     }
   })();
+  const pid = child.pid ?? -1;
+  // Now: until this process hears of its end, nobody else gets the pid.
+  const start = startTicks(pid);
   const { stdin, stdout, stderr } = child;
   let tail = "";
   stderr.setEncoding("utf8").on("data", (piece: string) => {
@@ -88,7 +94,8 @@ export async function startAgent(
   }
   return {
     child,
-    pid: child.pid ?? -1,
+    pid,
+    self: start === null ? null : { pid, start },
     exited,
     outputEnded: drained,
     stderrTail: () => tail,

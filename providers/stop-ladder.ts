@@ -1,6 +1,6 @@
 import type { ChildProcess } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { descendants, killUntilNone, lives, markedProcesses, startTicks } from "./process-tree.ts";
+import { descendants, killUntilNone, lives, markedProcesses } from "./process-tree.ts";
 import type { ProcessRef } from "./process-tree.ts";
 
 /**
@@ -10,14 +10,14 @@ import type { ProcessRef } from "./process-tree.ts";
  */
 export async function stopLadder(a: {
   child: ChildProcess;
+  /** The agent as it was when it started: by now its pid may be a stranger's. */
+  self: ProcessRef | null;
   exited: Promise<unknown>;
   sessionUlid: string;
   runnerId: string;
   graceMs: number;
 }): Promise<ProcessRef[]> {
-  const pid = a.child.pid ?? -1;
-  const start = startTicks(pid);
-  const known: ProcessRef[] = start === null ? [] : [{ pid, start }];
+  const known = a.self === null ? [] : [a.self];
   // Before the agent dies: its children keep their parent only until then.
   const below = descendants(known);
   a.child.stdin?.end();

@@ -1,4 +1,7 @@
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { startAgent } from "../../providers/agent-process.ts";
+import { lives, startTicks } from "../../providers/process-tree.ts";
 import { stopLadder } from "../../providers/stop-ladder.ts";
 import { newUlid } from "../../providers/ulid.ts";
 
@@ -29,12 +32,34 @@ test("a signal that we may not send ends nothing but the ladder's wait: the end 
     ["setInterval(() => undefined, 60_000)", null, "SIGKILL"],
   ] as const) {
     const { started, ...ids } = agent(program);
-    const { child, exited } = await started;
+    const { child, self, exited } = await started;
     child.kill = () => {
       child.emit("error", Object.assign(new Error("kill EPERM"), { code: "EPERM" }));
       return false;
     };
-    expect(await stopLadder({ child, exited, ...ids, graceMs })).toEqual([]);
+    expect(await stopLadder({ child, self, exited, ...ids, graceMs })).toEqual([]);
     expect(await exited).toEqual({ code, signal });
   }
+});
+
+test("a stranger that got the agent's pid, and what it started, live on", async () => {
+  const stranger = spawn("sh", ["-c", "sleep 600 & echo $!; wait"], { stdio: ["ignore", "pipe", "inherit"], detached: true });
+  try {
+    const below = Number(await new Promise<Buffer>((said) => stranger.stdout.once("data", said)));
+    const pid = stranger.pid ?? -1;
+    const found = [pid, below].map((one) => ({ pid: one, start: startTicks(one) ?? "" }));
+    const self = { pid, start: String(Number(found[0]?.start) - 1) };
+    const child = { pid, stdin: null, kill: () => false } as unknown as ChildProcess;
+    expect(await stopLadder({ child, self, exited: Promise.resolve(), sessionUlid: newUlid(), runnerId: newUlid(), graceMs })).toEqual([]);
+    expect(found.map(lives)).toEqual([true, true]);
+  } finally {
+    process.kill(-(stranger.pid ?? 0), "SIGKILL");
+  }
+});
+
+test("an agent is known by its start, also when it has ended", async () => {
+  const { started } = agent("");
+  const { pid, self, exited } = await started;
+  await exited;
+  expect(self).toEqual({ pid, start: expect.stringMatching(/^[0-9]+$/) });
 });
