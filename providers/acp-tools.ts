@@ -30,13 +30,19 @@ interface Tool {
   input: Json;
   locations: string[];
   output: GrowingText;
+  /** the output is what `content` said last: the next one replaces it */
+  said: boolean;
   streamed: string;
   diffs: Json[];
   exitCode: number | null;
+  /** it does not run yet, the agent says */
+  pending: boolean;
   started: boolean;
   ended: boolean;
   denied: boolean;
 }
+
+const isEnd = (status: string): status is "completed" | "failed" => status === "completed" || status === "failed";
 
 /** Tool calls of one turn: agents say a call piece by piece, so pieces are merged by `toolCallId`. */
 export interface AcpTools {
@@ -100,7 +106,8 @@ export function acpTools(turnId: string): AcpTools {
   }
 
   /** Merges one piece; output that only grew is told of as a delta. */
-  function merge(tool: Tool, update: Json): SpoolRecord[] {
+  function merge(tool: Tool, update: Json, { status, first, ask }: { status: string; first: boolean; ask: boolean }): SpoolRecord[] {
+    if (status !== "") tool.pending = status === "pending";
     tool.name = textOf(update["name"]) || tool.name;
     tool.title = textOf(update["title"]) || tool.title;
     tool.kind = textOf(update["kind"]) || tool.kind;
@@ -113,15 +120,18 @@ export function acpTools(turnId: string): AcpTools {
     const content = listOf(update["content"]);
     const diffs = content.filter((one) => one["type"] === "diff");
     if (diffs.length > 0) tool.diffs = diffs;
+    // A text before a command runs describes it, so does one that comes with its announcement; in a question it is the question.
+    const describes = ask || (isCommand(tool) && !isEnd(status) && (tool.pending || first));
     const said = content
-      .filter((one) => one["type"] === "content")
+      .filter((one) => one["type"] === "content" && !describes)
       .map((one) => textOf(objectOf(one["content"])["text"]))
       .join("");
     const terminal = textOf(objectOf(objectOf(update["_meta"])["terminal_output_delta"])["data"]);
     const raw = update["rawOutput"];
     const all = said ? said.replace(/^```console\n([\s\S]*?)\n?```\s*$/, "$1") : typeof raw === "string" ? raw : textOf(objectOf(raw)["output"]);
     if (terminal) tool.output = grown(tool.output, terminal);
-    else if (all || typeof raw === "string") tool.output = grown(noText, all);
+    else if (all || typeof raw === "string" || (tool.said && Array.isArray(update["content"]))) tool.output = grown(noText, all);
+    tool.said = said !== "" || (tool.said && !Array.isArray(update["content"]));
     const code = objectOf(raw)["exit_code"] ?? objectOf(raw)["exitCode"] ?? objectOf(objectOf(raw)["metadata"])["exit"];
     if (Number.isSafeInteger(code)) tool.exitCode = code as number;
     const { kept } = tool.output;
@@ -136,6 +146,7 @@ export function acpTools(turnId: string): AcpTools {
       const id = textOf(update["toolCallId"]);
       if (id === "") return [event("line.unparsed", { text: JSON.stringify(update).slice(0, 2_000), reason: "a tool call without an id" }, { turnId })];
       let tool = tools.get(id);
+      const first = !tool;
       if (!tool) {
         tool = {
           itemId: itemIdOf(id),
@@ -145,9 +156,11 @@ export function acpTools(turnId: string): AcpTools {
           input: {},
           locations: [],
           output: noText,
+          said: false,
           streamed: "",
           diffs: [],
           exitCode: null,
+          pending: false,
           started: false,
           ended: false,
           denied: false,
@@ -156,10 +169,9 @@ export function acpTools(turnId: string): AcpTools {
       }
       if (tool.ended) return [];
       const wasStarted = tool.started;
-      const deltas = merge(tool, update);
       const status = textOf(update["status"]);
-      if (status === "completed" || status === "failed")
-        return [...deltas.filter(() => wasStarted), ...finish(tool, tool.denied && status === "failed" ? "denied" : status, false)];
+      const deltas = merge(tool, update, { status, first, ask });
+      if (isEnd(status)) return [...deltas.filter(() => wasStarted), ...finish(tool, tool.denied && status === "failed" ? "denied" : status, false)];
       // Agents announce a call before they know its arguments: told of too early it would stay nameless for good.
       const ready = ask || (isCommand(tool) ? command(tool) !== "" : status === "in_progress" || Object.keys(tool.input).length > 0);
       return ready || wasStarted ? [...start(tool), ...deltas] : [];

@@ -7,6 +7,7 @@ import type { Json } from "../../providers/acp-tools.ts";
 interface Turn {
   events: { type: string; data: unknown; itemId?: string | undefined; synthetic?: boolean | undefined }[];
   deltas: string;
+  output: string[];
   finalMessage: string;
   usage: unknown;
   cost: number | null;
@@ -20,7 +21,12 @@ function mapped(name: string): Turn[] {
     .trimEnd()
     .split("\n")) {
     const sent = line.startsWith(">>> ");
-    const message = JSON.parse(sent ? line.slice(4) : line) as { id?: unknown; method?: string; params?: { update?: Json }; result?: Json };
+    const message = JSON.parse(sent ? line.slice(4) : line) as {
+      id?: unknown;
+      method?: string;
+      params?: { update?: Json; toolCall?: Json };
+      result?: Json;
+    };
     if (sent && message.method === "session/prompt") turn = { id: message.id, mapping: turnMapping(`T${turns.length + 1}`), records: [], cost: null };
     if (sent || !turn) continue;
     const update = message.method === "session/update" ? message.params?.update : undefined;
@@ -28,6 +34,8 @@ function mapped(name: string): Turn[] {
       turn.records.push(...turn.mapping.update(update));
       turn.cost = costOf(update) ?? turn.cost;
     }
+    const asked = message.method === "session/request_permission" ? message.params?.toolCall : undefined;
+    if (asked) turn.records.push(...turn.mapping.flush(), ...turn.mapping.tools.upsert(asked, true));
     if (message.id !== turn.id || !message.result) continue;
     turn.records.push(...turn.mapping.end());
     turns.push({
@@ -35,6 +43,7 @@ function mapped(name: string): Turn[] {
         one.kind === "event" ? [{ type: one.event.type, data: one.event.data, itemId: one.event.itemId, synthetic: one.event.synthetic }] : [],
       ),
       deltas: turn.records.flatMap((one) => (one.kind === "delta" && one.stream === "message" ? [one.text] : [])).join(""),
+      output: turn.records.flatMap((one) => (one.kind === "delta" && one.stream === "output" ? [one.text] : [])),
       finalMessage: turn.mapping.finalMessage(),
       usage: usageOf(message.result),
       cost: turn.cost,
@@ -102,4 +111,37 @@ test("a recorded OpenCode turn that was cancelled in a command, and the one afte
     usage: { inputTokens: 400, outputTokens: 35, cachedTokens: 800 },
     cost: 1_830,
   });
+});
+
+test("what an agent says of a command before it runs is no output of it: Gemini's working directory, Claude's description", () => {
+  const [gemini] = mapped("../../faults/hostile/recordings/acp-gemini-multi.jsonl");
+  const commands = (turn: Turn | undefined): unknown[] => brief(turn).filter((one) => String((one as unknown[])[0]).startsWith("command."));
+  expect(commands(gemini)).toEqual([
+    ["command.started", { command: "cat multi.txt" }],
+    ["command.completed", { status: "completed" }],
+  ]);
+  expect(gemini?.output).toEqual([]);
+  const [claude] = mapped("../../faults/hostile/recordings/acp-claude-multi.jsonl");
+  expect(commands(claude)).toEqual([
+    ["command.started", { command: "echo no-plan-tool" }],
+    ["command.completed", { status: "completed", output: "no-plan-tool" }],
+    ["command.started", { command: "cat multi.txt" }],
+    ["command.completed", { status: "completed", output: "line1\nline2 changed" }],
+  ]);
+  expect(claude?.output).toEqual(["no-plan-tool", "line1\nline2 changed"]);
+});
+
+test("content replaces what content said before, also by nothing; what came as a terminal's output stays", () => {
+  const run = (...pieces: Json[]): unknown[] => {
+    const { tools } = turnMapping("T1");
+    const call = { toolCallId: "c", kind: "execute", title: "x", rawInput: { command: "x" }, status: "in_progress" };
+    return [call, ...pieces]
+      .flatMap((piece) => tools.upsert({ toolCallId: "c", ...piece }))
+      .flatMap((one) => (one.kind === "event" && one.event.type === "command.completed" ? [one.event.data] : []));
+  };
+  const text = (said: string): Json[] => [{ type: "content", content: { type: "text", text: said } }];
+  expect(run({ content: text("a") }, { status: "completed" })).toEqual([{ status: "completed", output: "a" }]);
+  expect(run({ content: text("a") }, { status: "completed", content: [] })).toEqual([{ status: "completed" }]);
+  expect(run({ _meta: { terminal_output_delta: { data: "b" } } }, { status: "completed", content: [] })).toEqual([{ status: "completed", output: "b" }]);
+  expect(run({ status: "failed", content: text("a") })).toEqual([{ status: "failed", output: "a" }]);
 });
