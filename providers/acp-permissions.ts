@@ -14,8 +14,8 @@ interface Pending {
 
 /** The permissions an agent waits for. */
 export interface AcpPermissions {
-  /** Resolves with what the agent is told. `denied` is called before a refusal is sent. */
-  ask(a: { turnId: string; itemId: string; params: Json; denied(): void; stop(): void; write(record: SpoolRecord): void }): Promise<Outcome>;
+  /** Resolves with what the agent is told. `call` is all that is known of it, `options` what the agent offers. `denied` is called before a refusal is sent. */
+  ask(a: { turnId: string; itemId: string; call: Json; options: unknown; denied(): void; stop(): void; write(record: SpoolRecord): void }): Promise<Outcome>;
   respond(approvalId: string, decision: ApprovalDecision): boolean;
   /** ACP asks that a client which cancels answers what is open with `cancelled`. */
   cancelAll(): void;
@@ -45,9 +45,8 @@ export function acpPermissions(permissions: Permissions, tools?: string[]): AcpP
   const open = (call: Json): boolean => tools === undefined || tools.includes(textOf(call["kind"]) || "other") || tools.includes(textOf(call["name"]));
 
   return {
-    ask({ turnId, itemId, params, denied, stop, write }) {
-      const call = objectOf(params["toolCall"]);
-      const options = Array.isArray(params["options"]) ? params["options"].map(objectOf) : [];
+    ask({ turnId, itemId, call, options: given, denied, stop, write }) {
+      const options = Array.isArray(given) ? given.map(objectOf) : [];
       const finish = (decision: ApprovalDecision | "cancelled"): Outcome => {
         if (decision === "cancelled") return cancelled;
         if (decision === "deny" || decision === "deny_stop") denied();

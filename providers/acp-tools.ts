@@ -48,6 +48,11 @@ const isEnd = (status: string): status is "completed" | "failed" => status === "
 export interface AcpTools {
   /** Merges a tool_call, tool_call_update or the call inside a permission request; `ask` makes it start now. */
   upsert(update: Json, ask?: boolean): SpoolRecord[];
+  /**
+   * The call that a permission request is about, as it stands after `upsert`: the request is an update, what it leaves out was said before.
+   * Of the content only what the request says and the diffs.
+   */
+  asked(request: Json): Json;
   /** Records the start of every call that is known but not yet told of. */
   startAll(): SpoolRecord[];
   /** The call's permission was refused: its failure counts as a denial. */
@@ -70,16 +75,17 @@ export function acpTools(turnId: string): AcpTools {
     if (tool.started) return [];
     tool.started = true;
     const where = { turnId, itemId: tool.itemId };
+    const title = tool.title || "tool";
     if (isCommand(tool)) {
       const cwd = textOf(tool.input["cwd"]);
-      return [event("command.started", { command: command(tool) || tool.title, ...(cwd ? { cwd } : {}) }, where)];
+      return [event("command.started", { command: command(tool) || title, ...(cwd ? { cwd } : {}) }, where)];
     }
     return [
       event(
         "tool.started",
         {
-          name: tool.name || tool.title,
-          title: tool.title,
+          name: tool.name || title,
+          title,
           kind: tool.kind,
           ...(Object.keys(tool.input).length > 0 ? { input: tool.input } : {}),
           ...(tool.locations.length > 0 ? { locations: tool.locations } : {}),
@@ -111,8 +117,9 @@ export function acpTools(turnId: string): AcpTools {
     tool.name = textOf(update["name"]) || tool.name;
     tool.title = textOf(update["title"]) || tool.title;
     tool.kind = textOf(update["kind"]) || tool.kind;
-    // Told of with its start: what comes later would only be kept.
-    if (!tool.started) Object.assign(tool.input, objectOf(update["rawInput"]));
+    // Pieces of it until its start tells of it. What comes later is only to be judged: kept as it was said last.
+    const input = objectOf(update["rawInput"]);
+    if (Object.keys(input).length > 0) tool.input = tool.started ? input : { ...tool.input, ...input };
     if (Array.isArray(update["locations"]))
       tool.locations = listOf(update["locations"])
         .map((one) => textOf(one["path"]))
@@ -151,7 +158,7 @@ export function acpTools(turnId: string): AcpTools {
         tool = {
           itemId: itemIdOf(id),
           name: "",
-          title: "tool",
+          title: "",
           kind: "other",
           input: {},
           locations: [],
@@ -175,6 +182,19 @@ export function acpTools(turnId: string): AcpTools {
       // Agents announce a call before they know its arguments: told of too early it would stay nameless for good.
       const ready = ask || (isCommand(tool) ? command(tool) !== "" : status === "in_progress" || Object.keys(tool.input).length > 0);
       return ready || wasStarted ? [...start(tool), ...deltas] : [];
+    },
+    asked(request) {
+      const tool = tools.get(textOf(request["toolCallId"]));
+      if (!tool || tool.ended) return request;
+      return {
+        ...request,
+        name: tool.name,
+        title: tool.title,
+        kind: tool.kind,
+        rawInput: Object.keys(tool.input).length > 0 ? tool.input : request["rawInput"],
+        locations: tool.locations.map((path) => ({ path })),
+        content: [...listOf(request["content"]).filter((one) => one["type"] !== "diff"), ...tool.diffs],
+      };
     },
     startAll: () => [...tools.values()].filter((tool) => !tool.ended).flatMap(start),
     denied(id) {

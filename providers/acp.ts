@@ -72,12 +72,14 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
       if (foreign(params)) throw new RpcError(-32602, "that is another conversation", undefined);
       const asking = turn;
       if (!asking || asking.interrupted) return { outcome: { outcome: "cancelled" } };
-      const toolCallId = textOf(objectOf(params["toolCall"])["toolCallId"]);
-      [...asking.mapping.flush(), ...asking.mapping.tools.upsert(objectOf(params["toolCall"]), true)].forEach(write);
+      const call = objectOf(params["toolCall"]);
+      const toolCallId = textOf(call["toolCallId"]);
+      [...asking.mapping.flush(), ...asking.mapping.tools.upsert(call, true)].forEach(write);
       return permissions.ask({
         turnId: asking.turnId,
         itemId: asking.mapping.tools.itemId(toolCallId),
-        params,
+        call: asking.mapping.tools.asked(call),
+        options: params["options"],
         write,
         denied: () => asking.mapping.tools.denied(toolCallId),
         stop: () => void interrupt(),

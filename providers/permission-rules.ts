@@ -12,7 +12,10 @@ export interface Decision {
 type Rule = NonNullable<LaunchSpec["permissionRules"]>[number];
 
 const reads = new Set(["read", "search"]);
-const pathNames = ["path", "file_path", "filePath", "absolute_path", "abs_path", "directory"];
+const changes = new Set(["edit", "delete", "move"]);
+/** One that names no file hides which it touches; of other kinds many touch none. */
+const touchesFiles = new Set(["read", ...changes]);
+const pathNames = ["path", "file_path", "filePath", "filepath", "absolute_path", "abs_path", "directory"];
 
 /**
  * What the preset says to a call that an agent asks permission for: the first rule that matches, else the mode; then the rule about paths outside the
@@ -23,9 +26,11 @@ export function decide(permissions: Permissions, call: Json): Decision {
   const rule = (permissions.permissionRules ?? []).find((one) => matches(one, call, paths));
   const found: Decision = rule ? { decision: rule.decision, why: `rule ${JSON.stringify(rule)}` } : byMode(permissions.permissionMode, call);
   const limit = permissions.outsideWorkspace;
-  const lifted = rule?.pathGlob !== undefined && isAbsolute(rule.pathGlob);
-  if (limit === undefined || lifted || found.decision === "deny" || !paths.some((path) => isAbsolute(path))) return found;
-  return { decision: limit, why: `outsideWorkspace: ${limit}` };
+  // A change of files that nobody named may be anywhere, and a limit that is evaded by saying less is none. All agents that were recorded name theirs.
+  const hidden = paths.length === 0 && changes.has(textOf(call["kind"]));
+  const lifted = !hidden && rule?.pathGlob !== undefined && isAbsolute(rule.pathGlob);
+  if (limit === undefined || lifted || found.decision === "deny" || !(hidden || paths.some((path) => isAbsolute(path)))) return found;
+  return { decision: limit, why: `outsideWorkspace: ${limit}${hidden ? ", it names no path" : ""}` };
 }
 
 function byMode(mode: LaunchSpec["permissionMode"], call: Json): Decision {
@@ -35,20 +40,26 @@ function byMode(mode: LaunchSpec["permissionMode"], call: Json): Decision {
   return { decision: allow ? "allow" : "deny", why };
 }
 
-/** A permission must hold for all that the call touches, a refusal or a question for any of it. */
+/**
+ * A permission must hold for all that the call touches, a refusal or a question for any of it. So what the call does not say fits no permission, and
+ * every refusal or question that is about it: one for its tool by name, or for any tool if calls of its kind have such paths or commands.
+ */
 function matches(rule: Rule, call: Json, paths: string[]): boolean {
   const names = [textOf(call["name"]), textOf(call["kind"]), textOf(call["title"])].map((name) => name.toLowerCase());
   if (rule.tool !== "*" && !names.includes(rule.tool.toLowerCase())) return false;
+  const unsaid = (hasSuch: boolean): boolean => rule.decision !== "allow" && (rule.tool !== "*" || hasSuch);
   if (rule.pathGlob !== undefined) {
     const fits = paths.map((path) => glob(rule.pathGlob ?? "").test(path));
-    if (fits.length === 0 || !(rule.decision === "allow" ? fits.every(Boolean) : fits.some(Boolean))) return false;
+    const fit = rule.decision === "allow" ? fits.every(Boolean) : fits.some(Boolean);
+    if (!(fits.length === 0 ? unsaid(touchesFiles.has(textOf(call["kind"]))) : fit)) return false;
   }
-  return rule.commandPrefix === undefined || commandFits(rule, commandOf(call), rule.commandPrefix);
+  if (rule.commandPrefix === undefined) return true;
+  const command = commandOf(call);
+  return command === null ? unsaid(call["kind"] === "execute") : commandFits(rule, command, rule.commandPrefix);
 }
 
 /** What a shell would make of a second command is not covered by a permission for the first. */
-function commandFits(rule: Rule, command: string | null, prefix: string): boolean {
-  if (command === null) return false;
+function commandFits(rule: Rule, command: string, prefix: string): boolean {
   if (rule.decision !== "allow") return command.split(/[;&|\n]+|\$\(|`/).some((part) => begins(part.trim(), prefix));
   return begins(command, prefix) && !/[;&|<>`\n]|\$\(/.test(command);
 }
@@ -57,10 +68,11 @@ function begins(command: string, prefix: string): boolean {
   return command === prefix || command.startsWith(prefix.endsWith(" ") ? prefix : `${prefix} `);
 }
 
+/** Null: it does not say. Some agents say a command only as its call's title. */
 function commandOf(call: Json): string | null {
   const command = objectOf(call["rawInput"])["command"];
-  if (typeof command === "string") return command.trim();
-  return Array.isArray(command) && command.every((word) => typeof word === "string") ? command.join(" ") : null;
+  const said = Array.isArray(command) && command.every((word) => typeof word === "string") ? command.join(" ") : textOf(command);
+  return said.trim() || (call["kind"] === "execute" && textOf(call["title"]).trim()) || null;
 }
 
 /** Relative to the workspace; absolute: outside of it. */

@@ -52,6 +52,38 @@ test("a permission for a command is for that command alone; a refusal finds it b
   expect(says("deny-all", { kind: "execute", rawInput: { command: ["npm", "test"] } }, allow)).toBe("allow");
 });
 
+test("what a call does not say fits no permission, and every refusal or question about it", () => {
+  const rule = (tool: string, decision: "allow" | "deny" | "ask", of: object): Rules => [{ tool, decision, ...of }];
+  const path = { pathGlob: ".github/**" };
+  const command = { commandPrefix: "git push" };
+  const silent = (kind: string) => ({ kind, rawInput: {} });
+  for (const tool of ["edit", "*"]) {
+    expect(says("approve-all", silent("edit"), rule(tool, "deny", path))).toBe("deny");
+    expect(says("approve-all", silent("edit"), rule(tool, "ask", path))).toBe("ask");
+    expect(says("deny-all", silent("edit"), rule(tool, "allow", { pathGlob: "**" }))).toBe("deny");
+  }
+  for (const tool of ["execute", "*"]) {
+    expect(says("approve-all", silent("execute"), rule(tool, "deny", command))).toBe("deny");
+    expect(says("deny-all", silent("execute"), rule(tool, "allow", command))).toBe("deny");
+  }
+  // What has no path or no command hides none.
+  for (const call of [run("npm test"), silent("think"), silent("fetch")]) expect(says("approve-all", call, rule("*", "deny", path))).toBe("allow");
+  for (const call of [edit("a"), silent("other")]) expect(says("approve-all", call, rule("*", "deny", command))).toBe("allow");
+});
+
+test("a command that is said only as the title is that command; arguments go before the title", () => {
+  const deny: Rules = [{ tool: "execute", commandPrefix: "git push", decision: "deny" }];
+  expect(says("approve-all", { kind: "execute", title: "true; git push -f" }, deny)).toBe("deny");
+  expect(says("approve-all", { kind: "execute", title: "git status" }, deny)).toBe("allow");
+  expect(says("approve-all", { kind: "execute", title: "Show the state", rawInput: { command: "git push" } }, deny)).toBe("deny");
+});
+
+test("a change that names no path is not taken for one inside the workspace", () => {
+  for (const kind of ["edit", "delete", "move"]) expect(says("approve-all", { kind }, [], "deny")).toBe("deny");
+  expect(says("approve-all", { kind: "edit" }, [{ tool: "edit", pathGlob: "/tmp/**", decision: "ask" }], "deny")).toBe("deny");
+  for (const call of [run("ls"), { kind: "read" }, { kind: "other" }]) expect(says("approve-all", call, [], "deny")).toBe("allow");
+});
+
 test("outside the workspace is asked about or denied, unless a rule names the place", () => {
   expect([says("approve-all", edit("/etc/passwd"), [], "deny"), says("approve-all", edit("../x"), [], "ask")]).toEqual(["deny", "ask"]);
   expect([says("approve-all", edit("a", `${cwd}/b`), [], "deny"), says("deny-all", edit("/etc/x"), [], "ask")]).toEqual(["allow", "deny"]);
