@@ -39,6 +39,13 @@ function optionFor(options: Json[], decision: ApprovalDecision): string | null {
   return null;
 }
 
+/** What an identical request says again. Null: it has no arguments, so that no two are known to be the same. */
+function identityOf(call: Json, { tool, kind }: { tool: string; kind: string }): string | null {
+  const diffs = Array.isArray(call["content"]) ? call["content"].filter((one) => objectOf(one)["type"] === "diff") : [];
+  const said = [call["rawInput"] ?? {}, call["locations"] ?? [], diffs];
+  return said.every((one) => typeof one === "object" && Object.keys(one as object).length === 0) ? null : jsonOf([tool, kind, ...said]);
+}
+
 /** Answers by the session's permissions; where they say `ask` it records an approval and waits for `respond`. A tool that is not among `tools` is denied unasked. */
 export function acpPermissions(permissions: Permissions, tools?: string[]): AcpPermissions {
   const pending = new Map<string, Pending>();
@@ -69,7 +76,7 @@ export function acpPermissions(permissions: Permissions, tools?: string[]): AcpP
         content: shown(call["content"] ?? []),
       };
       const requestKey = createHash("sha256")
-        .update(jsonOf([detail.tool, detail.kind, call["rawInput"] ?? null]) ?? approvalId)
+        .update(identityOf(call, detail) ?? approvalId)
         .digest("hex");
       const offered = (["allow", "allow_always", "deny", "deny_stop"] as const).flatMap((id) => {
         const kind = { allow: "allow_once", allow_always: "allow_always", deny: "reject_once", deny_stop: "reject_once" }[id];

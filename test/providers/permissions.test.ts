@@ -60,3 +60,14 @@ test("people see the paths and the diff that the request does not repeat", async
   const gemini = await asked(ask(geminiAsks.params.toolCall));
   expect(gemini).toMatchObject({ title: "echo started; sleep 25; echo finished", detail: { content: geminiAsks.params.toolCall["content"] } });
 });
+
+test("an answer fits only a request with the same arguments, of whatever piece of the call; none fits one that has none", async () => {
+  const key = async (...says: Json[]): Promise<string> => (await asked(...says)).requestKey;
+  const first = await key(...codexEdit("a", diff("src/x")));
+  expect(await key(...codexEdit("b", diff("src/x")))).toBe(first);
+  for (const other of [diff("src/y"), diff("src/x", "y")]) expect(await key(...codexEdit("a", other))).not.toBe(first);
+  const located = (path: string): Json => ask({ toolCallId: "a", kind: "read", title: "Read", locations: [{ path }] });
+  expect(await key(located("x"))).not.toBe(await key(located("y")));
+  const gemini = ask(geminiAsks.params.toolCall);
+  expect(await key(gemini)).not.toBe(await key(gemini));
+});
