@@ -14,6 +14,8 @@ export interface LaunchSpec {
   systemPrompt?: string;
   /** the agent's own conversation to go on with */
   resume?: string;
+  /** what the finished turns of the conversation `resume` cost: agents go on counting it from there */
+  costBefore?: number;
   /** `ask`: each permission becomes an approval; `approve-all`, `deny-all`: answered at once; `approve-reads`: reads are allowed, the rest denied */
   permissionMode: "ask" | "approve-all" | "approve-reads" | "deny-all";
   /** the cost has a limit: what the agent says of it during a turn is reported at once */

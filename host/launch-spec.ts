@@ -22,6 +22,10 @@ export async function launchSpec(
   const referenced = referencedEnv(effective, deps.resolveSecret);
   const env: Record<string, string> = { ...deps.agentEnv, ...referenced };
   if (scripted) Object.assign(env, { HOME: home }, scenarioEnv(effective.scenario));
+  // No part of the hash: it grows with every turn.
+  const resumed = session.providerSessionId
+    ? { resume: session.providerSessionId, costBefore: (await deps.store.sessions.conversation(session.sessionUlid)).costMicros }
+    : {};
   const model = configuration?.model ?? effective.model;
   const command = scripted ? [process.execPath, scriptedAgent] : [...(effective.command ?? [])];
   const launch: LaunchSpec = {
@@ -33,7 +37,7 @@ export async function launchSpec(
     env,
     ...(model ? { model } : {}),
     ...(session.systemPrompt ? { systemPrompt: session.systemPrompt } : {}),
-    ...(session.providerSessionId ? { resume: session.providerSessionId } : {}),
+    ...resumed,
     permissionMode: configuration?.mode ?? effective.permissions.mode,
     ...(effective.permissions.outsideWorkspace ? { outsideWorkspace: effective.permissions.outsideWorkspace } : {}),
     ...(effective.permissions.rules ? { permissionRules: effective.permissions.rules } : {}),

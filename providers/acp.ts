@@ -40,7 +40,8 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
   let lastHeard = performance.now();
   let rawRef: { file: string; offset: number; bytes: number } | undefined;
   /** Of the whole conversation, as the agent counts it; a turn costs the difference. */
-  let cost = 0;
+  let cost = spec.resume === undefined ? 0 : (spec.costBefore ?? 0);
+  let costSaid = false;
   const permissions = acpPermissions(spec, spec.tools);
   const out = deltaCoalescer((record) => sink.write(record));
 
@@ -61,8 +62,15 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
       }
       if (foreign(params)) return unparsed(jsonOf(params) ?? "[nested too deep]", "an update of another conversation");
       const update = objectOf(params["update"]);
+      const said = costOf(update);
+      if (said !== null && !costSaid && said < cost) {
+        // Less than was spent before it was resumed: this agent counts what its own process spends.
+        cost = 0;
+        if (turn) turn.costBefore = 0;
+      }
+      costSaid ||= said !== null;
       const before = cost;
-      cost = costOf(update) ?? cost;
+      cost = said ?? cost;
       if (spec.reportCost && turn && cost > before) write(event("usage.reported", { costMicros: cost - turn.costBefore }, { turnId: turn.turnId }));
       // Outside a turn there is only the replay of an old conversation: it was recorded when it happened.
       turn?.mapping.update(update).forEach(write);

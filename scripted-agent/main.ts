@@ -78,7 +78,6 @@ async function request(method: string, params: Record<string, unknown>): Promise
           await connection.update(sessionId, { sessionUpdate: "user_message_chunk", content: { type: "text", text: `prompt ${n}` } });
           await connection.update(sessionId, { sessionUpdate: "agent_message_chunk", content: { type: "text", text: `old answer ${n}` } });
         }
-      await connection.update(sessionId, usageUpdate(place));
       return {};
     }
     case "session/prompt":

@@ -141,8 +141,14 @@ export interface Store {
     workspaceFailed(sessionUlid: string, message: string): Promise<void>;
     /** closes the generation: columns, event, open turns are given up, waiting inputs stay recorded; inbox `close_runner`. Idempotent; only if `generation` is current. */
     end(a: EndOfSession): Promise<void>;
-    /** what the log says of the agent's conversations: their first and their newest new one, the newest input an agent got, whether the newest can be gone on with elsewhere */
-    conversation(sessionUlid: string): Promise<{ firstSeq: number | null; freshSeq: number | null; deliveredSeq: number | null; resumable: boolean | null }>;
+    /** what the log says of the agent's conversations: their first and their newest new one, the newest input an agent got, whether the newest can be gone on with elsewhere, what its finished turns cost */
+    conversation(sessionUlid: string): Promise<{
+      firstSeq: number | null;
+      freshSeq: number | null;
+      deliveredSeq: number | null;
+      resumable: boolean | null;
+      costMicros: number;
+    }>;
     /** the agent cannot go on with its conversation: the next one begins anew, and a notice says so. False when fenced */
     forgetConversation(a: { sessionUlid: string; epoch: number; owner: string; turnId: string; why: string }): Promise<boolean>;
     /** a closed session goes on as its next generation, with `session.woken`; null: it is not closed. Of several wakers one finds it so. */

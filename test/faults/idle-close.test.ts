@@ -39,6 +39,9 @@ test("a session whose preset or launch says so closes when nothing has come for 
   await on.baton.sdk.sessions.input(caller, { sessionUlid, prompt: "and on" });
   await on.baton.turnsEnded(sessionUlid, 2, 30_000);
   await closed(sessionUlid, 2);
+  // Another process of the agent, which counts on over the whole conversation.
+  const costs = await on.baton.query("select (result->'usage'->>'costMicros')::int cost from turn where session_ulid = $1 order by n", [sessionUlid]);
+  expect(costs).toEqual([{ cost: 1_000 }, { cost: 1_000 }]);
   const config = await on.baton.sdk.sessions.config({ sessionUlid });
   expect(config).toMatchObject({
     effective: { sessionIdleCloseMs: 1_500 },
