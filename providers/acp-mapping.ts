@@ -107,6 +107,9 @@ export function costOf(update: Json): number | null {
   return typeof cost["amount"] === "number" && (cost["currency"] ?? "USD") === "USD" ? countOf(Math.round(cost["amount"] * 1_000_000)) : null;
 }
 
+/** Codex's adapter says here whether the model's server failed it; the error itself is an ordinary message and the turn ends normally. */
+export const threadStatusOf = (update: Json): string => textOf(objectOf(objectOf(objectOf(update["_meta"])["codex"])["threadStatus"])["type"]);
+
 /** The tokens in the answer to `session/prompt`, in either shape agents use. Null: it says nothing of them. */
 export function usageOf(answer: Json): Omit<Usage, "costMicros"> | null {
   const count = (value: unknown): number => (typeof value === "number" ? countOf(value) : 0);

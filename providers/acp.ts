@@ -4,9 +4,9 @@ import type { TurnFailure } from "../contracts/event.ts";
 import { acpCapabilities, ProviderOpenError } from "../contracts/provider.ts";
 import type { LaunchSpec, ProviderDriver, ProviderSession, Sink, TurnEnd } from "../contracts/provider.ts";
 import type { SpoolRecord } from "../contracts/runner-protocol.ts";
-import { errorSaidAsMessage, failureOf } from "./acp-failure.ts";
+import { classify, errorSaidAsMessage, failureOf } from "./acp-failure.ts";
 import { openConversation } from "./acp-handshake.ts";
-import { costOf, turnMapping, usageOf } from "./acp-mapping.ts";
+import { costOf, threadStatusOf, turnMapping, usageOf } from "./acp-mapping.ts";
 import type { TurnMapping } from "./acp-mapping.ts";
 import { acpPermissions } from "./acp-permissions.ts";
 import { event, objectOf, textOf } from "./acp-tools.ts";
@@ -24,6 +24,8 @@ interface OpenTurn {
   interrupted: boolean;
   stalled: boolean;
   costBefore: number;
+  /** the last that the agent said of its thread */
+  threadStatus: string;
 }
 
 /** Drives any agent that speaks ACP version 1 over stdio. */
@@ -72,6 +74,7 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
       const before = cost;
       cost = said ?? cost;
       if (spec.reportCost && turn && cost > before) write(event("usage.reported", { costMicros: cost - turn.costBefore }, { turnId: turn.turnId }));
+      if (turn) turn.threadStatus = threadStatusOf(update) || turn.threadStatus;
       // Outside a turn there is only the replay of an old conversation: it was recorded when it happened.
       turn?.mapping.update(update).forEach(write);
     },
@@ -165,7 +168,7 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
 
   async function prompt(turnId: string, _inputId: string, text: string): Promise<TurnEnd> {
     silenceExpected = false;
-    const current: OpenTurn = { turnId, mapping: turnMapping(turnId), interrupted: false, stalled: false, costBefore: cost };
+    const current: OpenTurn = { turnId, mapping: turnMapping(turnId), interrupted: false, stalled: false, costBefore: cost, threadStatus: "" };
     turn = current;
     lastHeard = performance.now();
     const watch = stallWatch({
@@ -195,7 +198,7 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
     const usage = { ...noUsage, ...tokens, costMicros: Math.max(0, cost - current.costBefore) };
     if (tokens || usage.costMicros > 0) write(event("usage.reported", usage, { turnId }));
     out.flush();
-    return turnEnd({ answer, failure, finalMessage: current.mapping.finalMessage(), usage, interrupted: current.interrupted, stalled: current.stalled });
+    return turnEnd({ ...current, answer, failure, finalMessage: current.mapping.finalMessage(), usage });
   }
 
   return {
@@ -226,6 +229,7 @@ function turnEnd(a: {
   usage: TurnEnd["usage"];
   interrupted: boolean;
   stalled: boolean;
+  threadStatus: string;
 }): TurnEnd {
   const stopReason = textOf(a.answer["stopReason"]).slice(0, 200);
   const base = { usage: a.usage, finalMessage: a.finalMessage, ...(stopReason ? { stopReason } : {}) };
@@ -236,6 +240,7 @@ function turnEnd(a: {
   if (a.failure) return failed(a.failure);
   switch (stopReason) {
     case "end_turn": {
+      if (a.threadStatus === "systemError") return failed(classify(a.finalMessage || "the agent says that its thread failed, and not why"));
       const said = usageOf(a.answer) === null ? errorSaidAsMessage(a.finalMessage) : null;
       return said ? failed(said) : { ...base, outcome: "completed" };
     }

@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Json } from "../../providers/acp-tools.ts";
 import { driven } from "./driven.ts";
 
@@ -25,4 +27,32 @@ test("a resumed agent that counts over its conversation costs what it spends fro
   }
   const anew = await driven([costing(0.002)], { costBefore: 1_000 });
   expect((await anew.prompt("T1")).usage.costMicros).toBe(2_000);
+});
+
+test("what Codex says of its thread tells a model's error from an answer", async () => {
+  const recorded = readFileSync(join(import.meta.dirname, "../runner/samples/acp-codex-err400.jsonl"), "utf8")
+    .trimEnd()
+    .split("\n");
+  const says = recorded.flatMap((line): Json[] => {
+    const { update } = line.startsWith(">>> ") ? {} : ((JSON.parse(line) as { params?: { update?: Json } }).params ?? {});
+    return update ? [update] : [];
+  });
+  const sentence = "exceeded retry limit, last status: 429 Too Many Requests";
+  const instead = (one: Json): Json => (one["sessionUpdate"] === "agent_message_chunk" ? { ...one, content: { type: "text", text: sentence } } : one);
+  const result = { stopReason: "end_turn", usage: { inputTokens: 5, outputTokens: 1 } };
+  const idle = { sessionUpdate: "session_info_update", _meta: { codex: { threadStatus: { type: "idle" } } } };
+  const agent = await driven([
+    { says: says.map(instead), result },
+    { says: [...says.map(instead), idle], result },
+    { says: says.filter((one) => one["sessionUpdate"] !== "agent_message_chunk"), result },
+    { says: [], result },
+  ]);
+  expect(await agent.prompt("T1")).toMatchObject({
+    outcome: "failed",
+    failure: { class: "rate_limit", message: sentence, retryable: true },
+    usage: { inputTokens: 5 },
+  });
+  expect(await agent.prompt("T2")).toMatchObject({ outcome: "completed", finalMessage: sentence });
+  expect(await agent.prompt("T3")).toMatchObject({ outcome: "failed", failure: { class: "unknown" } });
+  expect(await agent.prompt("T4")).toMatchObject({ outcome: "completed" });
 });
