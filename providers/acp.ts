@@ -192,6 +192,8 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
       failure = error instanceof ProviderOpenError ? error.failure : failureOf(error);
     }
     watch.stop();
+    // Whoever answered them now would be heard by nobody, and for as long as one is open silence is no stall.
+    permissions.cancelAll();
     current.mapping.end().forEach(write);
     turn = null;
     const tokens = usageOf(answer);

@@ -56,3 +56,13 @@ test("what Codex says of its thread tells a model's error from an answer", async
   expect(await agent.prompt("T3")).toMatchObject({ outcome: "failed", failure: { class: "unknown" } });
   expect(await agent.prompt("T4")).toMatchObject({ outcome: "completed" });
 });
+
+test("a permission that is open at its turn's end is cancelled, and the next turn's silence is a stall again", async () => {
+  const options = [{ optionId: "yes", name: "Allow", kind: "allow_once" }];
+  const ask = { method: "session/request_permission", params: { toolCall: { toolCallId: "a", title: "x", kind: "other" }, options }, unheard: true };
+  const agent = await driven([{ says: [ask], result: { stopReason: "end_turn" } }, { says: [] }], { stallMs: 150 });
+  expect(await agent.prompt("T1")).toMatchObject({ outcome: "completed" });
+  const [asked] = agent.events("approval.requested");
+  expect(agent.session.respond(asked?.approvalId ?? "", "allow")).toBe(false);
+  expect(await agent.prompt("T2")).toMatchObject({ outcome: "failed", failure: { class: "stalled" } });
+});

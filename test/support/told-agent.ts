@@ -1,6 +1,6 @@
 /**
  * An ACP agent that says what it is told, as real ones were recorded to. argv: JSON `{turns}`; turn n plays `turns[n]`.
- * What it is answered to a request it says as a message; a prompt without a `result` is never answered.
+ * What it is answered to a request it says as a message, but to one with `unheard` it waits for no answer. A prompt without a `result` is never answered.
  */
 import { createInterface } from "node:readline";
 
@@ -25,7 +25,7 @@ async function play({ says, result }: ToldTurn, id: unknown): Promise<void> {
     const asked = { ...one, id: one["id"] ?? `ask-${turn}` };
     const answered = new Promise((resolve) => waiting.set(asked.id, resolve));
     send({ ...asked, params: { ...(one["params"] as object), sessionId: "S" } });
-    if (result === undefined) continue;
+    if (result === undefined || one["unheard"] === true) continue;
     update({ sessionUpdate: "agent_message_chunk", content: { type: "text", text: JSON.stringify(await answered) } });
   }
   if (result !== undefined) send({ id, result });
