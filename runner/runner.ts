@@ -177,8 +177,12 @@ export function createRunner(a: {
       }
       case "interrupt":
         return interrupt(request.turnId);
-      case "respond":
-        return { ok: true, applied: session?.respond(request.approvalId, request.decision) ?? false };
+      case "respond": {
+        const applied = session?.respond(request.approvalId, request.decision) ?? false;
+        // Also an agent that does not hear the driver's cancel is to stop.
+        if (applied && request.decision === "deny_stop" && turn) interrupt(turn.turnId);
+        return { ok: true, applied };
+      }
       case "silence":
         session?.expectSilence(request.expected);
         return { ok: true, applied: session !== null };

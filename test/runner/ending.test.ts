@@ -26,6 +26,19 @@ test("an interrupt that a deaf agent ignores ends it and its detached children t
   expect(marked(b.sessionUlid)).toEqual([]);
 });
 
+test("a turn that is denied and stopped ends, also when its agent goes on and hears nothing", async () => {
+  const b = bench({ turns: [[{ ignoreSignals: {} }, { ask: { title: "rm x", onDeny: [{ say: "I go on" }, "hang"] } }]] });
+  const spec = b.spec();
+  const connection = await b.spawn(spec);
+  await connection.request(prompt);
+  const { approvalId } = (await b.event(spec, "approval.requested")).data;
+  expect(await connection.request({ cmd: "respond", approvalId, decision: "deny_stop" })).toMatchObject({ ok: true, applied: true });
+  expect((await b.ended(spec, "T1")).end).toMatchObject({ outcome: "interrupted" });
+  expect(b.agentLog()).toContain("cancel");
+  expect((await b.event(spec, "process.exited")).data).toMatchObject({ signal: "SIGKILL", expected: true });
+  expect((await b.events(spec, "command.completed")).map((one) => one.data.status)).toEqual(["denied"]);
+});
+
 test("a close finds what left the agent's tree, though the agent itself goes by itself", async () => {
   const b = bench({
     turns: [
