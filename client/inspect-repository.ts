@@ -51,10 +51,20 @@ async function pieceByPiece(git: Git, repositoryPath: string, baseRef?: string):
   return { path, headBranch, head, base };
 }
 
-/** Git's answer, null when it says no. No hook, pager, prompt or fsmonitor of the repository runs. */
+/** Git's answer, null when it says no. No hook, pager, prompt, transport or fsmonitor of the repository runs. */
 async function runGit(outer: Record<string, string | undefined>, directory: string, args: string[]): Promise<string | null> {
   try {
-    const env = { PATH: outer["PATH"] ?? "/usr/bin:/bin", HOME: outer["HOME"] ?? "/", GIT_TERMINAL_PROMPT: "0", GIT_OPTIONAL_LOCKS: "0", LC_ALL: "C" };
+    const env = {
+      PATH: outer["PATH"] ?? "/usr/bin:/bin",
+      HOME: outer["HOME"] ?? "/",
+      GIT_TERMINAL_PROMPT: "0",
+      GIT_OPTIONAL_LOCKS: "0",
+      // A promisor remote that an agent planted would make a missing object run its transport; no transport is called "none".
+      GIT_ALLOW_PROTOCOL: "none",
+      GIT_NO_LAZY_FETCH: "1",
+      GIT_NO_REPLACE_OBJECTS: "1",
+      LC_ALL: "C",
+    };
     const { stdout } = await run("git", ["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-C", directory, ...args], {
       env,
       timeout: 5_000,

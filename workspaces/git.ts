@@ -41,6 +41,10 @@ const hardened = [
   "-c",
   "maintenance.auto=false",
   "-c",
+  "log.showSignature=false",
+  "-c",
+  "gpg.program=false",
+  "-c",
   "advice.detachedHead=false",
   "--no-pager",
 ];

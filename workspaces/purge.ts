@@ -47,7 +47,10 @@ async function notInBases(git: Git, repository: Repository, plan: WorkspacePlan,
   if (changed.length === 0) return [];
   const known = new Set<string>();
   for (const base of [plan.baseRef, "HEAD"]) {
-    const log = await git.try(["log", "--format=%T", "--max-count=20000", "--end-of-options", base, `^${start}`, "--"], inRepository(repository));
+    const log = await git.try(
+      ["rev-list", "--no-commit-header", "--format=%T", "--max-count=20000", "--end-of-options", base, `^${start}`, "--"],
+      inRepository(repository),
+    );
     if (log.code === 0) for (const tree of log.stdout.toString("utf8").split("\n")) known.add(tree);
   }
   return changed.filter((tree) => !known.has(tree));

@@ -1,5 +1,5 @@
 import { lstat } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Git, GitOptions } from "./git.ts";
 import type { View } from "./view.ts";
 
@@ -28,18 +28,45 @@ export async function readTree(git: Git, view: View, head: string, worktreeGitDi
 async function addEverything(git: Git, view: View, worktreeGitDir: string): Promise<string> {
   // `git add` refuses everything because of one repository without a commit inside the tree; found first, they are left out.
   const nested = (await list(git, ["--others", "--exclude-standard"], view.on())).filter((path) => path.endsWith("/"));
-  const pathspecs = [".", ...nested.map((path) => `:(exclude,literal,top)${path.slice(0, -1)}`)];
+  // Into a submodule `git add` would go by itself: it starts a git there that obeys the submodule's own config, filters and all.
+  const submodules = await submodulesIn(git, view);
+  const left = [...nested.map((path) => path.slice(0, -1)), ...submodules];
+  const pathspecs = [".", ...left.map((path) => `:(exclude,literal,top)${path}`)];
   const add = await git.try(["add", "--all", "--pathspec-from-file=-", "--pathspec-file-nul"], { ...view.on(), input: bytes(pathspecs) });
   if (add.code !== 0) throw new Error(`The work tree cannot be read: ${add.stderr}`);
+
+  for (const path of submodules) await noteCommit(git, view, path);
 
   // What the agent added in spite of an ignore rule is in its own index only.
   const known = new Set(await list(git, ["--cached"], view.on()));
   const forced: string[] = [];
   for (const path of await list(git, ["--cached"], view.on(join(worktreeGitDir, "index")))) {
-    if (!known.has(path) && (await isPlainFile(view.on().cwd, path))) forced.push(path);
+    if (!known.has(path) && (await isThere(view.on().cwd, path, "file"))) forced.push(path);
   }
   if (forced.length > 0) await git.try(["update-index", "--add", "-z", "--stdin"], { ...view.on(), input: bytes(forced) });
   return git.run(["write-tree"], view.on());
+}
+
+/** Submodules of the index that are directories in the work tree. */
+async function submodulesIn(git: Git, view: View): Promise<string[]> {
+  const entries = (await list(git, ["--stage"], view.on())).filter((entry) => entry.startsWith("160000 "));
+  const paths = entries.map((entry) => entry.slice(entry.indexOf("\t") + 1));
+  const there = await Promise.all(paths.map((path) => isThere(view.on().cwd, path, "directory")));
+  return paths.filter((_, at) => there[at]);
+}
+
+/** What of a submodule belongs to the tree: the commit that is checked out there. Reading a name runs nothing that its config could say. */
+async function noteCommit(git: Git, view: View, path: string): Promise<void> {
+  const { cwd } = view.on();
+  const dir = join(cwd, Buffer.from(path, "latin1").toString("utf8"));
+  // Not found in it, git must not look for a repository around it. Gone meanwhile, it is as it was.
+  const head = await git
+    .try(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"], { cwd: dir, env: { GIT_CEILING_DIRECTORIES: dirname(dir) } })
+    .catch(() => null);
+  if (head === null || head.code !== 0) return;
+  const commit = head.stdout.toString("latin1").trim();
+  if (/^[0-9a-f]{40,64}$/.test(commit))
+    await git.try(["update-index", "-z", "--index-info"], { ...view.on(), input: Buffer.from(`160000 ${commit}\t${path}\0`, "latin1") });
 }
 
 /** Names as latin1, which keeps every byte of a name that is not UTF-8. Nothing when the index cannot be read: an agent's may be locked or broken. */
@@ -56,11 +83,13 @@ async function list(git: Git, which: string[], options: GitOptions): Promise<str
 const bytes = (paths: readonly string[]): Buffer => Buffer.from(paths.map((path) => `${path}\0`).join(""), "latin1");
 
 /** Below real directories only: git refuses what lies beyond a symbolic link. */
-async function isPlainFile(workTree: string, path: string): Promise<boolean> {
+async function isThere(workTree: string, path: string, kind: "file" | "directory"): Promise<boolean> {
   const parts = path.split("/");
   for (let n = 1; n <= parts.length; n += 1) {
     const found = await lstat(Buffer.concat([Buffer.from(`${workTree}/`), Buffer.from(parts.slice(0, n).join("/"), "latin1")])).catch(() => null);
-    if (!found || (n < parts.length ? !found.isDirectory() : !found.isFile() && !found.isSymbolicLink())) return false;
+    if (!found) return false;
+    const fits = n < parts.length || kind === "directory" ? found.isDirectory() : found.isFile() || found.isSymbolicLink();
+    if (!fits) return false;
   }
   return true;
 }

@@ -167,6 +167,68 @@ describe("what an agent plants does not run", () => {
   });
 });
 
+describe("what an agent put into a repository of its own", () => {
+  /** A repository that an agent commits into its branch as a submodule, with a filter that git would run in there. */
+  async function withSubmodule() {
+    const { s, plan, write } = await prepared();
+    const mark = join(s.home, "ran");
+    const sub = join(plan.path, "sub");
+    write("sub/f.txt", "one\n");
+    write("sub/.gitattributes", "* filter=evil\n");
+    const git = (args: string[]): string => s.git(["-c", "user.name=a", "-c", "user.email=a@b", ...args], sub);
+    s.git(["init", "-q", sub]);
+    git(["add", "."]);
+    git(["commit", "-qm", "one"]);
+    git(["config", "filter.evil.clean", `echo ran >> ${mark}; cat`]);
+    s.git(["add", "sub"], plan.path);
+    s.git(["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "with a submodule"], plan.path);
+    write("sub/f.txt", "two\n");
+    rmSync(mark, { force: true });
+    return { s, plan, mark, git };
+  }
+
+  test("a submodule's own filters never run", async () => {
+    const { s, plan, mark } = await withSubmodule();
+    const c = await s.workspaces.capture({ plan, ...turn(s) });
+    expect(existsSync(mark)).toBe(false);
+    expect(s.git(["ls-tree", c.commit, "sub"])).toMatch(/^160000 commit/);
+    // The control: a plain git runs it.
+    s.git(["add", "--all"], plan.path);
+    expect(existsSync(mark)).toBe(true);
+  });
+
+  test("the commit that is checked out in a submodule is part of the tree; without it, it is gone", async () => {
+    const { s, plan, git } = await withSubmodule();
+    git(["-c", "filter.evil.clean=cat", "commit", "-qam", "two"]);
+    const c = await s.workspaces.capture({ plan, ...turn(s) });
+    expect(s.git(["ls-tree", c.commit, "sub"])).toContain(git(["rev-parse", "HEAD"]));
+    // What is no repository any more keeps its commit: its directory is not the one around it.
+    rmSync(join(plan.path, "sub/.git"), { recursive: true });
+    expect(s.git(["ls-tree", (await s.workspaces.capture({ plan, ...turn(s, 2) })).commit, "sub"])).not.toContain(s.git(["rev-parse", "HEAD"], plan.path));
+    rmSync(join(plan.path, "sub"), { recursive: true });
+    expect(s.git(["ls-tree", (await s.workspaces.capture({ plan, ...turn(s, 3) })).commit, "sub"])).toBe("");
+  });
+
+  test("the look for what a purge would lose verifies no signature", async () => {
+    const { s, plan, write } = await prepared();
+    const mark = join(s.home, "ran"),
+      evil = join(s.home, "evil.sh");
+    writeFileSync(evil, `#!/bin/sh\necho ran >> ${mark}\n`);
+    chmodSync(evil, 0o755);
+    const signed = `tree ${s.git(["rev-parse", "HEAD^{tree}"])}\nparent ${s.first}\nauthor a <a@b> 1 +0000\ncommitter a <a@b> 1 +0000\ngpgsig -----BEGIN PGP SIGNATURE-----\n x\n -----END PGP SIGNATURE-----\n\nx\n`;
+    writeFileSync(join(s.home, "commit"), signed);
+    s.git(["update-ref", "refs/heads/main", s.git(["hash-object", "-t", "commit", "-w", join(s.home, "commit")])]);
+    s.git(["config", "log.showSignature", "true"]);
+    s.git(["config", "gpg.program", evil]);
+    write("a.txt", "not merged\n");
+    expect((await s.workspaces.inspect({ plan, candidate: null })).unmerged).not.toBeNull();
+    expect(existsSync(mark)).toBe(false);
+    // The control: the log of before runs it.
+    s.git(["log", "--format=%T", "-1", "main"]);
+    expect(existsSync(mark)).toBe(true);
+  });
+});
+
 describe("checkout", () => {
   test("moves a detached worktree, discards what is there after a snapshot, and can be repeated", async () => {
     const { s, plan, write } = await prepared();
