@@ -3,6 +3,7 @@ import { ulid } from "ulid";
 import type { Envelope, PmClient } from "../client/pm-client.ts";
 import { codeOf } from "./call.ts";
 import { exitCodes, Usage } from "./exit-codes.ts";
+import { printable, printableJson } from "./printable.ts";
 import { type Environment, withBaton } from "./running.ts";
 
 export const answerUsage = `baton answer <approvalId | session> <decision | text> [--add name=number …] [--reason text] [--json]
@@ -31,7 +32,7 @@ export async function answer(argv: string[], env: Environment): Promise<number> 
     const approvalId = found[0]?.approvalId ?? reference;
     const more = { ...(values.reason === undefined ? {} : { reason: values.reason }), ...(values.add === undefined ? {} : { add: sums(values.add) }) };
     const result = await pm.send("pm_session", { action: "respond", approvalId, decision, ...more, clientRequestId: ulid() });
-    if (values.json) console.log(JSON.stringify(result));
+    if (values.json) console.log(printableJson(result));
     else tell(result, reference);
     return codeOf(result);
   });
@@ -61,14 +62,15 @@ async function open(pm: PmClient, reference: string): Promise<Approval[]> {
 function tellWhich(found: Approval[], reference: string): number {
   if (found.length === 0) console.error(`Nothing is open in ${reference}. To send it a message: baton call pm_session '{"action":"input", …}'.`);
   else console.error(`${found.length} things are open in ${reference}: name one.`);
-  for (const { approvalId, title, options } of found) console.error(`  ${approvalId}  ${title}  (${options.map(({ id }) => id).join(", ") || "text"})`);
+  for (const { approvalId, title, options } of found)
+    console.error(printable(`  ${approvalId}  ${title}  (${options.map(({ id }) => id).join(", ") || "text"})`));
   return exitCodes.refused;
 }
 
 function tell({ data, error }: Envelope, reference: string): void {
   if (error?.code === "NOT_FOUND")
     return console.error(`NOT_FOUND: there is neither an approval nor a session "${reference}". What waits for somebody: baton status.`);
-  if (error) return console.error(`${error.code}: ${error.message}`);
+  if (error) return console.error(printable(`${error.code}: ${error.message}`));
   const decision = (data?.["answer"] as { decision?: string } | undefined)?.decision ?? "";
-  console.log(data?.["applied"] === false ? `Answered already: ${decision}, by ${String(data["by"])}.` : `Answered: ${decision}.`);
+  console.log(printable(data?.["applied"] === false ? `Answered already: ${decision}, by ${String(data["by"])}.` : `Answered: ${decision}.`));
 }

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import type { Envelope } from "../client/pm-client.ts";
 import { exitCodes, Usage } from "./exit-codes.ts";
+import { printable, printableJson } from "./printable.ts";
 import { type Environment, withBaton } from "./running.ts";
 
 export const callUsage = `baton call <tool> '<json>' [--json]
@@ -14,8 +15,8 @@ export async function call(argv: string[], env: Environment): Promise<number> {
   if (!tool || more.length > 0) throw new Usage(callUsage);
   const args = objectIn(text);
   const answer = await withBaton(env, (pm) => pm.send(tool, args));
-  console.log(JSON.stringify(answer, null, values.json ? 0 : 2));
-  if (answer.error) console.error(`${answer.error.code}: ${answer.error.message}`);
+  console.log(printableJson(answer, values.json ? 0 : 2));
+  if (answer.error) console.error(printable(`${answer.error.code}: ${answer.error.message}`));
   return codeOf(answer);
 }
 

@@ -3,6 +3,7 @@ import { answer, answerUsage } from "./answer.ts";
 import { call, callUsage } from "./call.ts";
 import { connect, connectUsage } from "./connect.ts";
 import { exitCodes, Usage } from "./exit-codes.ts";
+import { printableLines } from "./printable.ts";
 import { status, statusUsage } from "./status.ts";
 import { token, tokenUsage } from "./token.ts";
 
@@ -32,7 +33,7 @@ async function main(): Promise<number> {
   try {
     return await command(argv);
   } catch (error) {
-    console.error((error as Error).message);
+    console.error(printableLines((error as Error).message));
     if (error instanceof NoBaton) return exitCodes.notRunning;
     const code = String((error as { code?: unknown }).code);
     if (error instanceof Usage || code.startsWith("ERR_PARSE_ARGS")) return exitCodes.usage;

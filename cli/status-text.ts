@@ -1,3 +1,4 @@
+import { printable } from "./printable.ts";
 import type { Status, Waiting, Working } from "./read-status.ts";
 
 /** A status for a terminal. `command`: how this program is called here; `now`: ms. */
@@ -35,11 +36,6 @@ const sums = (add: unknown): string[] =>
 /** One word of a shell. */
 function quoted(text: string): string {
   return /^[A-Za-z0-9_./:@=-]+$/.test(text) ? text : `'${printable(text).replaceAll("'", "'\\''")}'`;
-}
-
-/** What agents wrote must not command the terminal. */
-function printable(text: string): string {
-  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]+/g, " ").slice(0, 2_000);
 }
 
 function ago(since: string, now: number): string {

@@ -3,6 +3,7 @@ import { parseArgs } from "node:util";
 import { NoBaton } from "../client/pm-client.ts";
 import { exitCodes, Usage } from "./exit-codes.ts";
 import { readStatus, type Status } from "./read-status.ts";
+import { printableJson } from "./printable.ts";
 import { type Environment, withBaton } from "./running.ts";
 import { statusText } from "./status-text.ts";
 
@@ -36,7 +37,7 @@ function look(env: Environment): Promise<Status> {
 }
 
 function show(now: Status | Error, a: { json: boolean; watch: boolean; command: string }): void {
-  if (a.json) return console.log(JSON.stringify(now instanceof Error ? { status: "down", say: now.message } : now));
+  if (a.json) return console.log(printableJson(now instanceof Error ? { status: "down", say: now.message } : now));
   if (a.watch && process.stdout.isTTY) process.stdout.write("\u001b[2J\u001b[H");
   console.log(now instanceof Error ? now.message : statusText(now, { command: a.command, now: Date.now() }));
 }
