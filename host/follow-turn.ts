@@ -90,8 +90,14 @@ export async function answer(deps: HostDeps, held: HeldTurn, approvalId: string,
   const connection = runner?.connection ?? held.connection;
   if (!connection) return false;
   if (held.waiting.has(approvalId)) await resume(deps, held, approvalId, held.drop.signal);
-  const reply = await connection.request({ cmd: "respond", approvalId, decision });
-  if (!reply.ok || reply.applied === false) return false;
-  await deps.store.approvals.delivered(approvalId);
-  return true;
+  held.answered.add(approvalId);
+  let applied = false;
+  try {
+    const reply = await connection.request({ cmd: "respond", approvalId, decision });
+    applied = reply.ok && reply.applied !== false;
+  } finally {
+    if (!applied) held.answered.delete(approvalId);
+  }
+  if (applied) await deps.store.approvals.delivered(approvalId);
+  return applied;
 }

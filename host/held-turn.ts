@@ -23,6 +23,8 @@ export interface HeldTurn {
   agentMs: number;
   /** approvals and waits for its own sessions that the agent waits for: no slot, no wall clock (host/pause.ts) */
   readonly waiting: Set<string>;
+  /** approvals whose answer the agent has or is being told: it does not wait for them, however late their question is seen */
+  readonly answered: Set<string>;
   hasSlot: boolean;
   takingSlot: Promise<void> | null;
   slotOver: boolean;

@@ -52,6 +52,7 @@ export function createKeeper(deps: HostDeps, workspaces: WorkspaceMaker, launche
       limitReached: null,
       agentMs: turn.agentMs,
       waiting: new Set(),
+      answered: new Set(),
       hasSlot: false,
       takingSlot: null,
       slotOver: false,

@@ -3,8 +3,10 @@ import type { HeldTurn } from "./held-turn.ts";
 
 const mostAsked = 200;
 
-/** The agent waits for somebody: its slot goes to another turn, until `resume` for the same. */
+/** The agent waits for somebody: its slot goes to another turn, until `resume` for the same. Nothing if it has its answer already. */
 export function pause(deps: HostDeps, held: HeldTurn, what: string): void {
+  // Readers see a question as soon as we do, and may be faster: nobody would end this wait.
+  if (held.answered.has(what)) return;
   held.waiting.add(what);
   giveSlotBack(deps, held);
 }

@@ -53,3 +53,21 @@ test("what an agent asked that is gone cannot be answered any more; what it asks
   await on.baton.turnsEnded(session, 1, 30_000);
   expect(await on.baton.outcomes(session)).toEqual(["completed"]);
 }, 120_000);
+
+test("an answer that is faster than the keeper leaves the agent its slot (row 1)", async () => {
+  await kill(on.host);
+  // From the commit of the question, which readers see, to the keeper's look at it.
+  on.host = await on.stack.startHost({ stop: { name: "lane.after", action: "slow", hit: 1 } });
+  const session = await asks("fast", [[{ ask: { title: "May I?" } }, { wait: 5_000 }, { say: "thanks" }]]);
+  await asked(session, 1);
+  const [question] = await approvals(session);
+  expect(await respond(question!.id, "allow")).toMatchObject({ applied: true });
+  await on.baton.eventually("the agent has it", async () => (await approvals(session))[0]?.state === "delivered", 10_000);
+  const other = await launchScripted(on.baton, on.stack, { key: key("behind"), turns: [[{ say: "done" }]] });
+  await on.baton.turnsEnded(other, 1, 60_000);
+  const [first] = await on.baton.query<{ type: string; session: string }>(
+    "select type, session_ulid session from event where (session_ulid = $1 and type = 'message.completed') or (session_ulid = $2 and type = 'turn.started') order by at",
+    [session, other],
+  );
+  expect(first).toEqual({ type: "message.completed", session });
+}, 120_000);

@@ -1,13 +1,14 @@
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { readConfig } from "../../../contracts/config.schema.ts";
 import { runHostWorker } from "../../../workers/host.ts";
 
-/** The real host worker with stop points: at the `hit`th passing of `name` it is killed, frozen, or the step's answer is lost. */
+/** The real host worker with stop points: at the `hit`th passing of `name` it is killed, frozen, or the step's answer is lost; `slow`: each passing takes 1.5 s. */
 export interface StopPlan {
   name: string;
   hit: number;
-  action: "kill" | "freeze" | "swallow";
+  action: "kill" | "freeze" | "swallow" | "slow";
 }
 
 const config = readConfig(process.env);
@@ -18,6 +19,7 @@ let hits = 0;
 
 async function stopPoint(name: string): Promise<void> {
   appendFileSync(reached, `${name}\n`);
+  if (plan?.name === name && plan.action === "slow") return await sleep(1_500);
   // Once per run of the test, over all restarts: else the same plan would kill each successor.
   if (plan?.name !== name || existsSync(fired) || ++hits !== plan.hit) return;
   writeFileSync(fired, `${process.pid} ${plan.action}`);
