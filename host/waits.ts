@@ -27,7 +27,9 @@ export function watchWaits(deps: HostDeps, keeper: Keeper): { stop(): void } {
   /** Only a turn that is being followed has its slot: one that was just adopted is seen at the next look. */
   function begin(row: TurnWaitRow): void {
     const held = keeper.held.get(row.sessionUlid);
-    if (!held?.hasSlot || held.turn.turnId !== row.turnId || held.connection === null || paused.has(row.waitId)) return;
+    if (!held?.hasSlot || held.turn.turnId !== row.turnId || held.connection === null) return;
+    // Not by its id alone: after an error, or for a next attempt, this worker claims a turn again, and that one has not been paused.
+    if (paused.get(row.waitId) === held) return;
     paused.set(row.waitId, held);
     pause(deps, held, row.waitId);
     expectSilence(held, true);
