@@ -27,6 +27,9 @@ export interface ClaimOfSession {
 
 const uid = process.getuid?.() ?? 0;
 const startGraceMs = 10_000;
+const closeMs = 30_000;
+/** A runner that did not hear the close is on its way out already, or hears nothing. */
+const unheardMs = 5_000;
 
 /** The session's living runner with our epoch, or null. A runner that is closing is waited for. Throws Fenced when a higher epoch owns it. */
 export async function attachLiving(deps: HostDeps, claim: ClaimOfSession): Promise<Obtained | null> {
@@ -47,13 +50,18 @@ export async function obtainRunner(deps: HostDeps, claim: ClaimOfSession, living
   return spawn(deps, claim);
 }
 
-/** Asks a runner to end its agent and itself, and waits until its process is gone. */
+/** Asks a runner to end its agent and itself, and waits until its process is gone; a while only, if it would not go. */
 export async function closeRunner(deps: HostDeps, { connection, status }: Obtained, reason: string): Promise<void> {
-  await connection.request({ cmd: "close", reason }).catch(() => undefined);
   const ticks = startTicks(status.pid);
-  for (let waited = 0; ticks !== null && startTicks(status.pid) === ticks && waited < 30_000; waited += 20) await sleep(20);
+  const lives = (): boolean => ticks !== null && startTicks(status.pid) === ticks;
+  const heard = await connection.request({ cmd: "close", reason }).then(
+    () => true,
+    () => false,
+  );
+  for (const end = performance.now() + (heard ? closeMs : unheardMs); lives() && performance.now() < end;) await sleep(20);
   connection.detach();
-  await deps.store.runners.ended(status.runnerId);
+  // While it lives it keeps its row, by which whoever comes next finds it, and the session's lock, beside which no other agent starts.
+  if (!lives()) await deps.store.runners.ended(status.runnerId);
 }
 
 /** Ends the runner of a session in which no turn runs; `closed`: only if the session still is; `turnId`: only if its agent is still at that turn. */

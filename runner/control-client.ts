@@ -23,6 +23,8 @@ export class RunnerGone extends Error {
 /** What a runner gets of our environment; everything else goes only to the agent, by the launch spec. */
 const allowed = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "NODE_COMPILE_CACHE"];
 const spawnMs = 30_000;
+/** A living runner answers each command but a prompt in milliseconds. One that is stopped or stuck still accepts connections. */
+const answerSeconds = 5;
 
 /**
  * @param options.nodePath the Node that runs runners; `mainPath` is `runner/main.ts`
@@ -90,7 +92,7 @@ async function spawnRunner(
   throw new RunnerGone("spawn_failed", `the runner did not answer: ${ended ?? `nothing in ${spawnMs / 1000} s`}; see ${join(spec.dir, "runner.log")}`);
 }
 
-/** Errors: RunnerGone `gone` when nothing of that name listens, `fenced`, `closing`. */
+/** Errors: RunnerGone `gone` when nothing of that name listens or answers, `fenced`, `closing`. */
 async function attach(a: { socketPath: string; sessionUlid: string; runnerId: string } & Owner): Promise<RunnerConnection> {
   const socket = await new Promise<Socket>((resolve, reject) => {
     const made = connect({ path: a.socketPath }, () => {
@@ -113,6 +115,7 @@ function over(socket: Socket, a: { runnerId: string } & Owner): RunnerConnection
   const missed: RunnerNotice[] = [];
   let nextId = 1;
   let gone = false;
+  let why = "the connection to the runner ended";
 
   function receive(line: string): void {
     let message: RunnerReply | RunnerNotice;
@@ -142,7 +145,7 @@ function over(socket: Socket, a: { runnerId: string } & Owner): RunnerConnection
   socket.on("error", () => undefined);
   socket.on("close", () => {
     gone = true;
-    for (const waiting of open.values()) waiting.reject(new RunnerGone("gone", "the connection to the runner ended"));
+    for (const waiting of open.values()) waiting.reject(new RunnerGone("gone", why));
     open.clear();
     for (const listener of listeners) listener(null);
   });
@@ -152,10 +155,20 @@ function over(socket: Socket, a: { runnerId: string } & Owner): RunnerConnection
     request(command: RunnerCommand) {
       if (gone) return Promise.reject(new RunnerGone("gone", "the connection to the runner has ended"));
       const id = nextId++;
-      return new Promise((resolve, reject) => {
+      const answered = new Promise<RunnerReply>((resolve, reject) => {
         open.set(id, { resolve, reject });
         socket.write(JSON.stringify({ id, epoch: a.epoch, owner: a.owner, ...command }) + "\n");
       });
+      // A prompt's answer waits for the agent's handshake.
+      if (command.cmd === "prompt") return answered;
+      let left = answerSeconds;
+      // Second by second: if it was us who were frozen, that counts as one, and the answer that lies there is read before the next.
+      const clock = setInterval(() => {
+        if (--left > 0) return;
+        why = `the runner did not answer ${command.cmd} in ${answerSeconds} s`;
+        socket.destroy();
+      }, 1_000);
+      return answered.finally(() => clearInterval(clock));
     },
     async status() {
       const reply = await connection.request({ cmd: "status" });

@@ -89,3 +89,24 @@ test("and an abort reaches the agent of a host that was killed meanwhile", async
   expect(await on.baton.outcomes(session)).toEqual(["interrupted"]);
   await on.baton.eventually("no marked process", async () => agentProcesses([session]).length === 0, 10_000);
 }, 90_000);
+
+test("an abort ends the turn also when its runner is stopped; when that goes on, its agent is told, and the session goes on (row 19)", async () => {
+  const session = await launchScripted(on.baton, on.stack, {
+    key: `${on.stack.env["BATON_INSTANCE"]}-stopped`,
+    turns: [[{ wait: 600_000 }], [{ say: "and on" }]],
+  });
+  await on.baton.eventually("it has its prompt", () => Promise.resolve(agentLog(session).includes(" prompt turn ")), 20_000);
+  const [runner] = await on.baton.query<{ pid: number }>("select pid from runner where session_ulid = $1 and ended_at is null and pid > 0", [session]);
+  process.kill(runner!.pid, "SIGSTOP");
+  try {
+    await on.baton.sdk.sessions.abort(caller, { sessionUlid: session });
+    await on.baton.turnsEnded(session, 1, 40_000);
+    expect(await on.baton.outcomes(session)).toEqual(["interrupted"]);
+  } finally {
+    process.kill(runner!.pid, "SIGCONT");
+  }
+  await on.baton.eventually("it heard the abort", () => Promise.resolve(agentLog(session).includes(" cancel")), 10_000);
+  await on.baton.sdk.sessions.input(caller, { sessionUlid: session, prompt: "go on" });
+  await on.baton.turnsEnded(session, 2, 30_000);
+  expect(await on.baton.outcomes(session)).toEqual(["interrupted", "completed"]);
+}, 120_000);

@@ -102,3 +102,26 @@ test("of two runners of one session the second exits; after kill -9 of the first
   expect(marked(b.sessionUlid)).toEqual([(await third.status()).agentPid]);
   expect((await b.records(spec)).some((one) => one.kind === "mark" && one.mark === "turn.ended")).toBe(false);
 });
+
+test("a runner that is stopped counts as gone after a while, not for ever; it keeps its agent from a second one, and is found again when it goes on", async () => {
+  const b = bench({ turns: [[{ wait: 60_000 }, { say: "x" }]] });
+  const spec = b.spec();
+  const first = await b.spawn(spec);
+  await first.request(prompt);
+  const { pid } = await first.status();
+  const ended = new Promise<void>((resolve) => first.onNotice((notice) => notice === null && resolve()));
+  process.kill(pid, "SIGSTOP");
+  try {
+    // It accepts connections: the kernel does that for it.
+    const asked = [first.status(), first.request({ cmd: "interrupt", turnId: "another" }), b.attach(spec, 2, "two")];
+    for (const one of await Promise.allSettled(asked))
+      expect(one).toMatchObject({ status: "rejected", reason: { code: "gone", message: expect.stringContaining("did not answer") } });
+    await ended;
+    await expect(b.spawn(b.spec({ epoch: 2, owner: "two" }))).rejects.toMatchObject({ code: "spawn_failed" });
+  } finally {
+    process.kill(pid, "SIGCONT");
+  }
+  const again = await b.attach(spec, 3, "three");
+  expect(await again.status()).toMatchObject({ pid, turnId: "T1", promptedTurns: ["T1"], epoch: 3 });
+  expect(b.agentLog().match(/prompt turn/g)).toHaveLength(1);
+}, 40_000);
