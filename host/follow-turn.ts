@@ -60,7 +60,7 @@ export async function followTurn(deps: HostDeps, held: HeldTurn, runner: Obtaine
 async function interrupt(deps: HostDeps, held: HeldTurn, runner: Obtained, ending: Promise<void>): Promise<void> {
   await runner.connection.request({ cmd: "interrupt", turnId: held.turn.turnId });
   const ended = await Promise.race([ending.then(() => true), sleep(deps.config.stopGraceMs).then(() => false)]);
-  if (!ended) await closeRunner(deps, runner, held.abort.signal.aborted ? "abort" : "limit");
+  if (!ended) await closeRunner(deps, runner, held.abort.signal.aborted ? "abort" : "limit", held.drop.signal);
 }
 
 async function notice(deps: HostDeps, held: HeldTurn, runner: Obtained, record: TailRecord): Promise<void> {

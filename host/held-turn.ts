@@ -3,6 +3,7 @@ import type { ReachedLimit } from "../contracts/limits.ts";
 import type { TurnEnd } from "../contracts/provider.ts";
 import type { RunnerConnection } from "../contracts/runner-protocol.ts";
 import type { HeadRow, InputRow, SessionRow, TurnRow } from "../store/rows.ts";
+import { Fenced } from "./deps.ts";
 
 /** A turn that this keeper owns, from its claim to its report. */
 export interface HeldTurn {
@@ -39,3 +40,12 @@ export interface HeldTurn {
 
 /** The end of a turn that a user aborted before its agent could say so itself. */
 export const interrupted = (): TurnEnd => ({ outcome: "interrupted", usage: noUsage, finalMessage: "" });
+
+/** What `work` comes to, or Fenced at once when the turn is dropped: what takes long is not to hold up who drops it. */
+export async function unlessDropped<T>(drop: AbortSignal, where: string, work: Promise<T>): Promise<T> {
+  const dropped = Promise.withResolvers<never>();
+  const letGo = (): void => dropped.reject(new Fenced(where));
+  if (drop.aborted) letGo();
+  else drop.addEventListener("abort", letGo, { once: true });
+  return Promise.race([work, dropped.promise]).finally(() => drop.removeEventListener("abort", letGo));
+}

@@ -73,13 +73,14 @@ export function createKeeper(deps: HostDeps, workspaces: WorkspaceMaker, launche
   async function runHeld(mine: HeldTurn): Promise<void> {
     const { turn } = mine;
     const log = { sessionUlid: turn.sessionUlid, turnId: turn.turnId, attempt: turn.attempt, epoch: mine.head.epoch };
+    const letGo = (why: unknown): void => deps.log.warn({ ...log, why: String(why) }, "turn let go");
     deps.log.info(log, mine.adopted ? "turn adopted" : "turn claimed");
     try {
       const end = (await awaitBudget(deps, mine)) ?? (await firstWorkspace(deps, workspaces, mine)) ?? (await withSlot(deps, mine, () => work(mine)));
       await finish(deps, mine, end);
       deps.log.info(log, "turn reported");
     } catch (error) {
-      if (error instanceof Fenced || mine.drop.signal.aborted) return deps.log.warn({ ...log, why: String(error) }, "turn let go");
+      if (error instanceof Fenced || mine.drop.signal.aborted) return letGo(error);
       if (error instanceof AttemptLost) {
         deps.log.warn({ ...log, why: error.message }, "attempt lost");
         try {
@@ -89,9 +90,9 @@ export function createKeeper(deps: HostDeps, workspaces: WorkspaceMaker, launche
           deps.log.error({ ...log, error: String(away) }, "the loss could not be recorded; claiming it again");
           return void reclaim(turn);
         }
-        return await reportAttemptLost(deps, turn, error.message, error.respawned);
+        return await reportAttemptLost(deps, turn, error.message, error.respawned, mine.drop.signal).catch(letGo);
       }
-      if (error instanceof WorkspaceFailed) return await reportWorkspaceFailed(deps, turn, error.message);
+      if (error instanceof WorkspaceFailed) return await reportWorkspaceFailed(deps, turn, error.message, mine.drop.signal).catch(letGo);
       deps.log.error({ ...log, error: String((error as Error).stack ?? error) }, "turn interrupted by an error; claiming it again");
       void reclaim(turn);
     }
@@ -204,7 +205,7 @@ async function finish(deps: HostDeps, held: HeldTurn, ended: TurnEnd): Promise<v
   });
   await deps.stopPoint("completed");
   if (!done) throw new Fenced("complete");
-  await reportResult(deps, turn, turnResult(turn, done.result, done.lastSeq));
+  await reportResult(deps, turn, turnResult(turn, done.result, done.lastSeq), held.drop.signal);
   await deps.stopPoint("reported");
 }
 

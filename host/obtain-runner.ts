@@ -23,6 +23,8 @@ export interface ClaimOfSession {
   owner?: string;
   /** what holds for the turn that the runner is for */
   configuration?: TurnConfiguration | null;
+  /** nobody wants the runner any more: Fenced */
+  drop?: AbortSignal;
 }
 
 const uid = process.getuid?.() ?? 0;
@@ -45,21 +47,22 @@ export async function obtainRunner(deps: HostDeps, claim: ClaimOfSession, living
   if (living) {
     const wanted = await launchSpec(deps, claim.session, living.status.runnerId, claim.configuration);
     if (living.status.specHash === wanted.hash || living.status.turnId !== null) return living;
-    await closeRunner(deps, living, "spec_changed");
+    await closeRunner(deps, living, "spec_changed", claim.drop);
   }
   return spawn(deps, claim);
 }
 
-/** Asks a runner to end its agent and itself, and waits until its process is gone; a while only, if it would not go. */
-export async function closeRunner(deps: HostDeps, { connection, status }: Obtained, reason: string): Promise<void> {
+/** Asks a runner to end its agent and itself, and waits until its process is gone; a while only, if it would not go. Throws Fenced when dropped meanwhile. */
+export async function closeRunner(deps: HostDeps, { connection, status }: Obtained, reason: string, drop?: AbortSignal): Promise<void> {
   const ticks = startTicks(status.pid);
   const lives = (): boolean => ticks !== null && startTicks(status.pid) === ticks;
   const heard = await connection.request({ cmd: "close", reason }).then(
     () => true,
     () => false,
   );
-  for (const end = performance.now() + (heard ? closeMs : unheardMs); lives() && performance.now() < end;) await sleep(20);
+  for (const end = performance.now() + (heard ? closeMs : unheardMs); lives() && performance.now() < end && !drop?.aborted;) await sleep(20);
   connection.detach();
+  if (lives() && drop?.aborted) throw new Fenced("close");
   // While it lives it keeps its row, by which whoever comes next finds it, and the session's lock, beside which no other agent starts.
   if (!lives()) await deps.store.runners.ended(status.runnerId);
 }
@@ -88,6 +91,7 @@ async function attach(deps: HostDeps, claim: ClaimOfSession, row: RunnerRow): Pr
   // Monotonic: a clock that steps back must not hold the turn for as long as the step.
   const started = performance.now();
   for (; ; await sleep(50)) {
+    if (claim.drop?.aborted) throw new Fenced("attach");
     try {
       const connection = await deps.runners.attach({
         socketPath: row.socketPath,

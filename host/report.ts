@@ -5,6 +5,7 @@ import { failureTypes } from "../contracts/failures.ts";
 import type { TurnResult } from "../contracts/messages.ts";
 import type { StoredResult, TurnRow } from "../store/rows.ts";
 import type { HostDeps } from "./deps.ts";
+import { unlessDropped } from "./held-turn.ts";
 
 /** The activity's result from stored rows: ids, numbers and hashes, never text. */
 export function turnResult(turn: TurnRow, result: StoredResult, lastSeq: number): TurnResult {
@@ -20,28 +21,36 @@ export function turnResult(turn: TurnRow, result: StoredResult, lastSeq: number)
   };
 }
 
-/** Gives Temporal the result, again and again until it has it; a token that is gone means a newer attempt asks the row itself. */
-export async function reportResult(deps: HostDeps, turn: TurnRow, result: TurnResult): Promise<void> {
-  await untilAnswered(deps, turn, (token) => deps.completion.complete(token, result));
+/**
+ * Gives Temporal the result, again and again until it has it; a token that is gone means a newer attempt asks the row itself.
+ * Throws Fenced when dropped meanwhile, as the others here: who has the host next finds that it is not reported.
+ */
+export async function reportResult(deps: HostDeps, turn: TurnRow, result: TurnResult, drop?: AbortSignal): Promise<void> {
+  await untilAnswered(deps, turn, drop, (token) => deps.completion.complete(token, result));
   await deps.store.turns.markReported(turn.sessionUlid, turn.turnId);
 }
 
 /** Tells the workflow that this attempt ended without a result; it decides about the next. */
-export async function reportAttemptLost(deps: HostDeps, turn: TurnRow, message: string, respawned: boolean): Promise<void> {
+export async function reportAttemptLost(deps: HostDeps, turn: TurnRow, message: string, respawned: boolean, drop: AbortSignal): Promise<void> {
   const failure = ApplicationFailure.create({ type: failureTypes.attemptLost, message, nonRetryable: true, details: [{ respawned }] });
-  await untilAnswered(deps, turn, (token) => deps.completion.fail(token, failure));
+  await untilAnswered(deps, turn, drop, (token) => deps.completion.fail(token, failure));
 }
 
 /** Tells the workflow that the session can have no workspace: it ends as failed. */
-export async function reportWorkspaceFailed(deps: HostDeps, turn: TurnRow, message: string): Promise<void> {
+export async function reportWorkspaceFailed(deps: HostDeps, turn: TurnRow, message: string, drop: AbortSignal): Promise<void> {
   const failure = ApplicationFailure.nonRetryable(message.slice(0, 2_000), failureTypes.workspaceFailed);
-  await untilAnswered(deps, turn, (token) => deps.completion.fail(token, failure));
+  await untilAnswered(deps, turn, drop, (token) => deps.completion.fail(token, failure));
 }
 
-async function untilAnswered(deps: HostDeps, turn: TurnRow, send: (token: Uint8Array) => Promise<void>): Promise<void> {
+async function untilAnswered(deps: HostDeps, turn: TurnRow, drop: AbortSignal | undefined, send: (token: Uint8Array) => Promise<void>): Promise<void> {
+  const again = repeated(deps, turn, drop, send);
+  await (drop ? unlessDropped(drop, "report", again) : again);
+}
+
+async function repeated(deps: HostDeps, turn: TurnRow, drop: AbortSignal | undefined, send: (token: Uint8Array) => Promise<void>): Promise<void> {
   if (!turn.taskToken) return;
   const token = Buffer.from(turn.taskToken, "base64");
-  for (let wait = 50; ; wait = Math.min(wait * 2, 2_000)) {
+  for (let wait = 50; !drop?.aborted; wait = Math.min(wait * 2, 2_000)) {
     try {
       return await send(token);
     } catch (error) {

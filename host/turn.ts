@@ -3,7 +3,7 @@ import { noUsage } from "../contracts/event.ts";
 import { ensureWorkspace, forgetConversation, hasWorkspace, withTranscript } from "./begin-anew.ts";
 import { AttemptLost, Fenced, type HostDeps } from "./deps.ts";
 import { followTurn, isEndOf } from "./follow-turn.ts";
-import { type HeldTurn, interrupted } from "./held-turn.ts";
+import { type HeldTurn, interrupted, unlessDropped } from "./held-turn.ts";
 import { attachLiving, closeRunner, obtainRunner, type Obtained } from "./obtain-runner.ts";
 import { resume } from "./pause.ts";
 import { spoolTail } from "./spool-tail.ts";
@@ -27,22 +27,22 @@ export async function workTurn(deps: HostDeps, held: HeldTurn): Promise<TurnEnd>
 async function workOnce(deps: HostDeps, held: HeldTurn, { anew }: { anew: boolean }): Promise<TurnEnd> {
   const { turn } = held;
   const head = anew ? ((await deps.store.events.head(turn.sessionUlid)) ?? held.head) : held.head;
-  const claim = { session: held.session, epoch: held.head.epoch, configuration: held.input.configuration };
+  const claim = { session: held.session, epoch: held.head.epoch, configuration: held.input.configuration, drop: held.drop.signal };
   const fence = { sessionUlid: turn.sessionUlid, epoch: held.head.epoch, turnId: turn.turnId, attempt: turn.attempt };
 
   let living = await attachLiving(deps, claim);
   // Its agent is at a turn that was given up while no worker was here: what it still does is nobody's.
   if (living !== null && living.status.turnId !== null && living.status.turnId !== turn.turnId) {
-    await closeRunner(deps, living, "turn_given_up");
+    await closeRunner(deps, living, "turn_given_up", held.drop.signal);
     living = null;
   }
   if (anew && living !== null && living.status.runnerId === head.spoolId) {
-    await closeRunner(deps, living, "conversation_lost");
+    await closeRunner(deps, living, "conversation_lost", held.drop.signal);
     living = null;
   }
   // It waits in a directory that somebody removed: nothing that it starts there would run.
   if (living !== null && living.status.turnId === null && !(await hasWorkspace(held.session))) {
-    await closeRunner(deps, living, "workspace_missing");
+    await closeRunner(deps, living, "workspace_missing", held.drop.signal);
     living = null;
   }
   if (head.spoolId !== null && head.spoolId !== living?.status.runnerId) {
@@ -130,7 +130,7 @@ async function follow(deps: HostDeps, held: HeldTurn, runner: Obtained, fence: F
   try {
     const end = await followTurn(deps, held, runner, spoolTail(deps, fence, runner.status.runnerId, offset));
     // After an abort no process of the agent's tree may stay, also none that it hid in another session of the system.
-    if (held.abort.signal.aborted) await closeRunner(deps, runner, "abort");
+    if (held.abort.signal.aborted) await closeRunner(deps, runner, "abort", held.drop.signal);
     return end;
   } catch (error) {
     if (error instanceof Fenced) runner.connection.detach();
@@ -162,7 +162,10 @@ async function sendPrompt(deps: HostDeps, held: HeldTurn, runner: Obtained, text
   const asked = runner.connection.request({ cmd: "prompt", turnId: turn.turnId, inputId: input.inputId, text });
   if (held.abort.signal.aborted) stop();
   else held.abort.signal.addEventListener("abort", stop, { once: true });
-  const reply = await asked.finally(() => held.abort.signal.removeEventListener("abort", stop));
+  const reply = await unlessDropped(held.drop.signal, "prompt", asked).finally(() => {
+    held.abort.signal.removeEventListener("abort", stop);
+    if (held.drop.signal.aborted) runner.connection.detach();
+  });
   await deps.stopPoint("prompt.told");
   if (reply.ok) return;
   if (reply.error === "fenced") throw new Fenced("prompt");

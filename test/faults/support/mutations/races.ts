@@ -136,7 +136,7 @@ export const mutations: Mutation[] = [
   {
     protection: "after an abort no agent is left",
     file: "host/turn.ts",
-    find: 'if (held.abort.signal.aborted) await closeRunner(deps, runner, "abort");',
+    find: 'if (held.abort.signal.aborted) await closeRunner(deps, runner, "abort", held.drop.signal);',
     replace: "",
     test: "test/faults/abort.test.ts",
     title: "an agent that hears the abort is ended as well",
