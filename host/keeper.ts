@@ -84,6 +84,9 @@ export function createKeeper(deps: HostDeps, workspaces: WorkspaceMaker, launche
       if (error instanceof AttemptLost) {
         deps.log.warn({ ...log, why: error.message }, "attempt lost");
         try {
+          // The runner may have left us for who owns the turn now, and it is not lost for them.
+          const owned = await deps.store.turns.owned(deps.owner, [{ sessionUlid: turn.sessionUlid, epoch: mine.head.epoch }]);
+          if (owned.length === 0) return letGo(new Fenced("loss"));
           await lost(deps, turn, error.message);
         } catch (away) {
           // The runner died while Postgres was away: unheard, this would end the worker and all its turns.

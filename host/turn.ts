@@ -162,14 +162,23 @@ async function sendPrompt(deps: HostDeps, held: HeldTurn, runner: Obtained, text
   const asked = runner.connection.request({ cmd: "prompt", turnId: turn.turnId, inputId: input.inputId, text });
   if (held.abort.signal.aborted) stop();
   else held.abort.signal.addEventListener("abort", stop, { once: true });
-  const reply = await unlessDropped(held.drop.signal, "prompt", asked).finally(() => {
-    held.abort.signal.removeEventListener("abort", stop);
-    if (held.drop.signal.aborted) runner.connection.detach();
-  });
+  const reply = await unlessDropped(held.drop.signal, "prompt", asked)
+    .catch((error: unknown) => runnerGone(held, error))
+    .finally(() => {
+      held.abort.signal.removeEventListener("abort", stop);
+      if (held.drop.signal.aborted) runner.connection.detach();
+    });
   await deps.stopPoint("prompt.told");
-  if (reply.ok) return;
+  if (reply === null || reply.ok) return;
   if (reply.error === "fenced") throw new Fenced("prompt");
   throw new AttemptLost(`the runner refused the prompt: ${reply.message}`, reply.error !== "closing");
+}
+
+/** An agent that takes its runner along while it opens must not be started for ever: each counts. Null: the turn was to end anyway. */
+function runnerGone(held: HeldTurn, error: unknown): null {
+  if ((error as { code?: string }).code !== "gone") throw error;
+  if (held.abort.signal.aborted || held.limitReached) return null;
+  throw new AttemptLost("the runner is gone", true);
 }
 
 async function promptWritten(deps: HostDeps, held: HeldTurn): Promise<boolean> {

@@ -1,10 +1,17 @@
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { agentProcesses, audit } from "../support/auditor.ts";
 import { launchNumbered, launchScripted } from "../support/launch.ts";
 import { kill, onStack } from "../support/on-stack.ts";
 
-const on = onStack({ start: ["engine", "host"] });
+const on = onStack({
+  start: ["engine", "host"],
+  before(stack) {
+    mkdirSync(join(stack.home, "presets"));
+    const mute = { key: "mute", providerType: "acp", config: { command: ["sh", "-c", "sleep 1000"] }, permissions: { mode: "ask" } };
+    writeFileSync(join(stack.home, "presets", "mute.json"), JSON.stringify(mute));
+  },
+});
 const key = (name: string): string => `${on.stack.env["BATON_INSTANCE"]}-${name}`;
 const turnRows = (session: string) =>
   on.baton.query<{ state: string; attempt: number; outcome: string; why: string | null }>(
@@ -100,6 +107,32 @@ test("when every attempt is killed the turn ends as failed with a reason, its ro
   expect(await on.baton.outcomes(session)).toEqual(["failed", "completed"]);
   expect((await on.baton.query("select 1 from turn where session_ulid = $1 and state <> 'done'", [session])).length).toBe(0);
 }, 180_000);
+
+test("a runner that dies again and again while its agent opens ends the turn as failed, too (row 3)", async () => {
+  const { data } = await on.baton.sdk.sessions.launch(
+    { principal: "local", actor: "@test" },
+    {
+      clientRequestId: key("mute"),
+      actor: "@test",
+      taskKey: key("mute"),
+      launcherConfigKey: "mute",
+      prompt: "go",
+      task: { title: "mute", repositoryPath: on.stack.repository, projectKey: "FAULTS" },
+    },
+  );
+  const session = String(data["sessionUlid"]);
+  const prompts = async (): Promise<number> =>
+    (await on.baton.query("select 1 from event where session_ulid = $1 and type = 'turn.started'", [session])).length;
+  let last = 0;
+  for (let n = 0; n < 3; n++) {
+    await on.baton.eventually(`attempt ${n + 1}`, async () => (await prompts()) > n && ![0, last].includes(await runnerPid(session)), 60_000);
+    last = await runnerPid(session);
+    process.kill(last, "SIGKILL");
+  }
+  await on.baton.turnsEnded(session, 1, 30_000);
+  expect(await turnRows(session)).toEqual([{ state: "done", attempt: 3, outcome: "failed", why: "attempts_exhausted" }]);
+  await killAgents([session]);
+}, 150_000);
 
 test("a later attempt that finds its agent at work goes on with it, and the turn is shown as running (row 1)", async () => {
   const session = await launchNumbered(on.baton, on.stack, { key: key("later"), count: 300, everyMs: 100 });
