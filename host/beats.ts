@@ -20,7 +20,7 @@ export function createBeats(deps: HostDeps, keeper: Keeper): Beats {
   let asking = false;
 
   async function beatAll(): Promise<void> {
-    const turns = [...keeper.held.values()];
+    const turns = [...keeper.held.values(), ...keeper.claimingAgain.values()];
     if (turns.length === 0) return;
     const mine = await stillOwned(turns);
     if (mine === null) return;

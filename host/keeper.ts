@@ -23,12 +23,15 @@ export interface Keeper {
   /** Takes over every open turn of this host that a dead worker left. */
   adoptAll(): Promise<number>;
   readonly held: ReadonlyMap<string, HeldTurn>;
+  /** turns that met an error and are being claimed again: nobody works on them, and without beats Temporal would take the host for dead */
+  readonly claimingAgain: ReadonlyMap<string, HeldTurn>;
   /** Lets go of all turns (their runners are stopped by the caller). */
   dropAll(): Promise<void>;
 }
 
 export function createKeeper(deps: HostDeps, workspaces: WorkspaceMaker, launches: ExpectedLaunches): Keeper {
   const held = new Map<string, HeldTurn>();
+  const claimingAgain = new Map<string, HeldTurn>();
 
   async function claim(a: RunTurnArgs & { runId?: string | undefined }, taskToken: string | null): Promise<HeldTurn | TurnResult | "gone"> {
     const former = held.get(a.sessionUlid);
@@ -91,13 +94,13 @@ export function createKeeper(deps: HostDeps, workspaces: WorkspaceMaker, launche
         } catch (away) {
           // The runner died while Postgres was away: unheard, this would end the worker and all its turns.
           deps.log.error({ ...log, error: String(away) }, "the loss could not be recorded; claiming it again");
-          return void reclaim(turn);
+          return void reclaim(turn, mine);
         }
         return await reportAttemptLost(deps, turn, error.message, error.respawned, mine.drop.signal).catch(letGo);
       }
       if (error instanceof WorkspaceFailed) return await reportWorkspaceFailed(deps, turn, error.message, mine.drop.signal).catch(letGo);
       deps.log.error({ ...log, error: String((error as Error).stack ?? error) }, "turn interrupted by an error; claiming it again");
-      void reclaim(turn);
+      void reclaim(turn, mine);
     }
   }
 
@@ -108,7 +111,13 @@ export function createKeeper(deps: HostDeps, workspaces: WorkspaceMaker, launche
   }
 
   /** After an error of the store or the disk the same path as after a death: claim, look at what is there, go on. */
-  async function reclaim(turn: TurnRow): Promise<void> {
+  async function reclaim(turn: TurnRow, former?: HeldTurn): Promise<void> {
+    if (former) claimingAgain.set(turn.sessionUlid, former);
+    await claimedAgain(turn);
+    if (claimingAgain.get(turn.sessionUlid) === former) claimingAgain.delete(turn.sessionUlid);
+  }
+
+  async function claimedAgain(turn: TurnRow): Promise<void> {
     for (let wait = 500; ; wait = Math.min(wait * 2, 5_000)) {
       await sleep(wait);
       const now = held.get(turn.sessionUlid)?.turn;
@@ -130,6 +139,7 @@ export function createKeeper(deps: HostDeps, workspaces: WorkspaceMaker, launche
 
   return {
     held,
+    claimingAgain,
     async accept(args, taskToken) {
       const claimed = await claim(args, taskToken);
       if (claimed === "gone" && (await isUnknownInput(deps, args))) return unknownInput(args);

@@ -108,6 +108,21 @@ test("a runner that dies while Postgres is down does not take the host worker wi
   await rightly(other);
 }, 150_000);
 
+test("and the turn is beaten for all the while: Temporal does not take its host for dead (row 11)", async () => {
+  const session = await launchScripted(on.baton, on.stack, { key: key("beaten"), turns: [[{ say: "one" }, { wait: 12_000 }, { say: "two" }]] });
+  await on.baton.eventually("it works", () => Promise.resolve(agentSaid(session)), 30_000);
+  const [runner] = await on.baton.query<{ pid: number }>("select pid from runner where session_ulid = $1 and ended_at is null and pid > 0", [session]);
+  await on.postgres.kill();
+  process.kill(runner!.pid, "SIGKILL");
+  await sleep(Number(on.stack.env["BATON_HOST_BEAT_TIMEOUT_MS"]) + 4_000);
+  await on.postgres.start();
+  await on.baton.turnsEnded(session, 1, 60_000);
+  expect(await on.baton.outcomes(session)).toEqual(["completed"]);
+  const history = await temporalCli("workflow", "show", "--workflow-id", key("beaten"), "--output", "json");
+  // It is told that the runner died, and does not find that out itself.
+  expect([history.includes("EVENT_TYPE_ACTIVITY_TASK_FAILED"), history.includes("EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT")]).toEqual([true, false]);
+}, 150_000);
+
 const agentSaid = (session: string): boolean => {
   try {
     return agentStarts(on.stack, session).prompts === 1;

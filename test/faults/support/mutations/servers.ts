@@ -46,7 +46,7 @@ export const mutations: Mutation[] = [
   {
     protection: "a turn that met an error of the store is claimed again",
     file: "host/keeper.ts",
-    find: '"turn interrupted by an error; claiming it again");\n      void reclaim(turn);',
+    find: '"turn interrupted by an error; claiming it again");\n      void reclaim(turn, mine);',
     replace: '"turn interrupted by an error; claiming it again");',
     test: `${servers}/network.test.ts`,
     title: "a turn's end whose answer is lost after its commit",
@@ -70,7 +70,7 @@ export const mutations: Mutation[] = [
   {
     protection: "a loss that cannot be recorded does not end the worker",
     file: "host/keeper.ts",
-    find: "          return void reclaim(turn);\n",
+    find: "          return void reclaim(turn, mine);\n",
     replace: "          throw away;\n",
     test: `${servers}/postgres-away.test.ts`,
     title: "a runner that dies while Postgres is down",
