@@ -6,7 +6,7 @@ import { followTurn, isEndOf } from "./follow-turn.ts";
 import { type HeldTurn, interrupted, unlessDropped } from "./held-turn.ts";
 import { attachLiving, closeRunner, obtainRunner, type Obtained } from "./obtain-runner.ts";
 import { resume } from "./pause.ts";
-import { spoolTail } from "./spool-tail.ts";
+import { type SpoolTail, spoolTail, type TailRecord } from "./spool-tail.ts";
 import { workspacePlan } from "./workspace-plan.ts";
 
 /**
@@ -47,12 +47,8 @@ async function workOnce(deps: HostDeps, held: HeldTurn, { anew }: { anew: boolea
   }
   if (head.spoolId !== null && head.spoolId !== living?.status.runnerId) {
     // The head's spool belongs to a runner that is gone: take all of it before the next one's.
-    const rest = spoolTail(deps, fence, head.spoolId, head.spoolOffset);
-    for (let before = -1; before !== rest.offset;) {
-      before = rest.offset;
-      const { stopped } = await rest.advance((record) => !anew && isEndOf(record, turn.turnId));
-      if (stopped && isEndOf(stopped, turn.turnId)) return stopped.end;
-    }
+    const stopped = await drain(spoolTail(deps, fence, head.spoolId, head.spoolOffset), (record) => !anew && isEndOf(record, turn.turnId));
+    if (stopped && isEndOf(stopped, turn.turnId)) return stopped.end;
   }
   const written = await promptWritten(deps, held);
   const knowsTurn = living !== null && living.status.promptedTurns.includes(turn.turnId);
@@ -112,6 +108,16 @@ async function forgetAsked(deps: HostDeps, held: HeldTurn): Promise<boolean> {
   }
 }
 
+/** Appends what is left of a spool whose runner is gone, up to the record that `stopAt` finds: that one, or null at the end. */
+async function drain(rest: SpoolTail, stopAt?: (record: TailRecord) => boolean): Promise<TailRecord | null> {
+  for (let before = -1; before !== rest.offset;) {
+    before = rest.offset;
+    const { stopped } = await rest.advance(stopAt);
+    if (stopped) return stopped;
+  }
+  return null;
+}
+
 type Fence = { sessionUlid: string; epoch: number; turnId: string; attempt: number };
 
 /** Makes the runner's spool the session's; the offset to go on from. */
@@ -120,6 +126,8 @@ async function takeSpool(deps: HostDeps, held: HeldTurn, runner: Obtained, fence
   if (held.head.spoolId === runnerId) return held.head.spoolOffset;
   const current = await deps.store.events.head(fence.sessionUlid);
   if (current?.spoolId === runnerId) return current.spoolOffset;
+  // One that went since this turn looked, or was closed because the turn wants another launch, had last words.
+  if (current?.spoolId) await drain(spoolTail(deps, fence, current.spoolId, current.spoolOffset));
   if (!(await deps.store.turns.switchSpool({ sessionUlid: fence.sessionUlid, epoch: fence.epoch, owner: deps.owner, spoolId: runnerId })))
     throw new Fenced("switch spool");
   return 0;

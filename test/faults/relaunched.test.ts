@@ -1,0 +1,32 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { SpoolRecord } from "../../contracts/runner-protocol.ts";
+import { launchScripted } from "./support/launch.ts";
+import { onStack } from "./support/on-stack.ts";
+
+const caller = { principal: "local", actor: "@test" };
+const on = onStack({ start: ["engine", "host"] });
+
+test("an agent that is started anew for one turn's own mode: the last words of the former one are kept", async () => {
+  const session = await launchScripted(on.baton, on.stack, { key: `${on.stack.env["BATON_INSTANCE"]}-mode`, turns: [[{ say: "one" }], [{ say: "two" }]] });
+  await on.baton.turnsEnded(session, 1, 30_000);
+  await on.baton.sdk.sessions.run(caller, { sessionUlid: session, prompt: "two", configuration: { mode: "ask" } });
+  await on.baton.turnsEnded(session, 2, 30_000);
+  expect(await on.baton.outcomes(session)).toEqual(["completed", "completed"]);
+  const dir = join(on.stack.home, "runners", session);
+  const spools = readdirSync(dir)
+    .filter((name) => name.startsWith("spool-"))
+    .toSorted();
+  expect(spools).toHaveLength(2);
+  const said = readFileSync(join(dir, spools[0] ?? ""), "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as SpoolRecord)
+    .flatMap((record) => (record.kind === "event" ? [record.event.type] : []));
+  expect(said.at(-1)).toBe("process.exited");
+  const stored = await on.baton.query<{ type: string }>(
+    "select type from event where session_ulid = $1 and event_key is null and type = any($2) order by seq",
+    [session, said],
+  );
+  expect(stored.map((row) => row.type).slice(0, said.length)).toEqual(said);
+}, 90_000);
