@@ -20,9 +20,9 @@ export async function forgetConversation(deps: HostDeps, held: HeldTurn, why: st
 export async function withTranscript(deps: HostDeps, held: HeldTurn, session: SessionRow, prompt: string): Promise<string> {
   const { turn } = held;
   const { firstSeq, freshSeq, deliveredSeq } = await deps.store.sessions.conversation(turn.sessionUlid);
-  if (firstSeq === null) return prompt;
+  if (firstSeq === null || deliveredSeq === null) return prompt;
   // A former owner of this turn may have begun the new conversation and died before its first prompt.
-  const unheard = freshSeq !== null && freshSeq > firstSeq && freshSeq > (deliveredSeq ?? 0);
+  const unheard = freshSeq !== null && freshSeq > firstSeq && freshSeq > deliveredSeq;
   if (session.providerSessionId !== null && !unheard) return prompt;
   const told = await deps.store.turns.told(turn.sessionUlid, { before: turn.n, limit: mostTurns, most: mostText });
   const parts: string[] = [];

@@ -65,9 +65,12 @@ async function workOnce(deps: HostDeps, held: HeldTurn, { anew }: { anew: boolea
     living?.connection.detach();
     throw new AttemptLost("the agent's process ended while no worker looked", !(await wasStopped(deps, held)));
   }
-  if (living === null && session.providerSessionId !== null && (await deps.store.sessions.conversation(turn.sessionUlid)).resumable === false) {
-    await forgetConversation(deps, held, "the agent cannot open an old one");
-    session = { ...session, providerSessionId: null };
+  if (living === null && session.providerSessionId !== null) {
+    const { resumable, freshSeq, deliveredSeq } = await deps.store.sessions.conversation(turn.sessionUlid);
+    if (resumable === false) await forgetConversation(deps, held, "the agent cannot open an old one");
+    // Aborted while its agent opened: it is empty, and to go on with it would leave out what only a new one begins with, the system prompt.
+    const isEmpty = !written && freshSeq !== null && freshSeq > (deliveredSeq ?? 0);
+    if (resumable === false || isEmpty) session = { ...session, providerSessionId: null };
   }
   if (written) {
     if (!session.providerSessionId) {
