@@ -41,7 +41,7 @@ export const sessionLaunches: Action[] = [
       ...about,
       agentId: z.string().optional().describe("Id of an agent"),
       prompt: f.prompt.optional(),
-      capabilityKeys: z.array(z.string()).optional().describe("Capabilities to add to the prompt"),
+      capabilityKeys: z.array(z.string()).max(50).optional().describe("Capabilities to add to the prompt"),
       sessionUlidToAudit: z.string().optional().describe("Session whose record is to be audited"),
       additionalInstructions: z.string().optional().describe("Added to the task's prompt"),
       maxRuntimeSeconds: z.number().int().min(1).max(86_400).optional().describe("Agent time, seconds"),

@@ -96,7 +96,12 @@ export const sessionReads: Action[] = [
       taskKey: f.taskKey.optional(),
       until: z.enum(["attention", "idle", "turn", "closed"]).optional().describe("What for (default attention)"),
       mode: z.enum(["any", "all"]).optional().describe("any (default) or all of them"),
-      cursors: z.record(z.string(), z.number()).optional().describe("Event cursor by ULID: what counts must come after it"),
+      cursors: z
+        .record(z.string(), z.number())
+        // Each is looked up before the wait begins: as many as there may be sessions.
+        .refine((cursors) => Object.keys(cursors).length <= 50, "at most 50 cursors")
+        .optional()
+        .describe("Event cursor by ULID: what counts must come after it"),
       waitMs: f.waitMs.optional(),
     }),
     handle: async (baton, _, args, signal) => ({ data: await baton.sessions.wait(given(args), signal) }),

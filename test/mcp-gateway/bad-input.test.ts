@@ -93,6 +93,20 @@ test.each<[string, string, Record<string, unknown>, string, RegExp]>([
     "NOT_FOUND",
     /01ARZ3/,
   ],
+  [
+    "a wait with more cursors than sessions that it may be for",
+    "pm_session",
+    { action: "wait", taskKey: "NONE-1", waitMs: 0, cursors: Object.fromEntries(Array.from({ length: 51 }, (_, n) => [`BAD-1/executor-${n}`, 0])) },
+    "INVALID_ARGUMENT",
+    /at most 50/,
+  ],
+  [
+    "more capabilities than a prompt has room for",
+    "pm_session",
+    { ...launch, capabilityKeys: Array.from({ length: 51 }, (_, n) => `c${n}`) },
+    "INVALID_ARGUMENT",
+    /capabilityKeys/,
+  ],
   ["an unknown task", "pm_task", { action: "get", taskKey: "NONE-1" }, "NOT_FOUND", /NONE-1/],
 ])("%s is refused with what to do, and nothing is half made", async (_what, tool, args, code, offers) => {
   const before = await written();
