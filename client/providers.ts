@@ -40,13 +40,32 @@ async function provider(agent: KnownAgent, searchPath: string): Promise<Data> {
     title: agent.title,
     available: paths[0]?.path !== null,
     path: paths[0]?.path ?? null,
-    version: main?.path ? await versionOf(main.path, searchPath) : null,
+    version: main?.path ? await knownVersion(main.path, searchPath) : null,
     loggedIn: loggedIn ? "yes" : "not found",
     capabilities,
     presets: ["coder", "reviewer", "auditor"].map((role) => `${role}-${agent.providerType}`),
     ...(missing.length > 0 ? { missing, install: agent.install } : {}),
     ...(loggedIn ? {} : { login: `${agent.login}; or a key in the preset's env, by reference` }),
   };
+}
+
+/** So long what a program said of its version is told again. Milliseconds. */
+const versionKeptMs = 10_000;
+const versions = new Map<string, { said: Promise<string | null>; until: number }>();
+
+/** What `--version` says, from one process of a program at a time however many ask: a caller who may only read starts no swarm of them. */
+function knownVersion(path: string, searchPath: string): Promise<string | null> {
+  const key = `${path}\0${searchPath}`;
+  const known = versions.get(key);
+  if (known && performance.now() < known.until) return known.said;
+  const asked = { said: versionOf(path, searchPath), until: Infinity };
+  versions.set(key, asked);
+  // One that could not even be started is tried again by the next call.
+  asked.said.then(
+    () => (asked.until = performance.now() + versionKeptMs),
+    () => versions.delete(key),
+  );
+  return asked.said;
 }
 
 /** Whether a preset's agent is there and shakes hands: a probe, no session and no model call. Never an error for an agent that does not work: `ok` says it. */

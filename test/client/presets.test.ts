@@ -156,11 +156,15 @@ test("a preset without a worktree works in the repository itself", async () => {
 });
 
 test("list_providers says what is here, in which version, and what to install", async () => {
-  program("opencode", 'echo "1.18.33"');
-  const { providers } = (await one.providers.list()) as { providers: Record<string, unknown>[] };
+  const asked = join(home, "asked-for-its-version");
+  program("opencode", `echo once >> "${asked}"; sleep 0.2; echo "1.18.33"`);
+  const [{ providers }] = (await Promise.all([one, one, two].map((baton) => baton.providers.list()))) as [{ providers: Record<string, unknown>[] }];
   const of = (name: string) => providers.find((p) => p["provider"] === name);
   expect(of("opencode")).toMatchObject({ available: true, version: "1.18.33", path: join(bin, "opencode") });
   expect(of("codex")).toMatchObject({ available: false, missing: ["codex-acp", "codex"], install: expect.stringContaining("npm install -g") });
+  // One process for those who ask at once, and its answer for those who ask soon after.
+  await two.providers.list();
+  expect(readFileSync(asked, "utf8")).toBe("once\n");
 });
 
 test("test_preset shakes hands and ends the agent; one that is not here, dies, or talks nonsense is told", async () => {
