@@ -1,5 +1,5 @@
 import { BatonError } from "../contracts/failures.ts";
-import { branchPattern } from "../contracts/workspaces.ts";
+import { branchPattern, revisionPattern } from "../contracts/workspaces.ts";
 import type { SessionRow } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
 import { type Caller, viewerOf } from "./caller.ts";
@@ -43,12 +43,15 @@ export async function planWorkspace(
   if (!branchPattern.test(branch)) throw wrong("worktree.branchPrefix", `"${branch}" is no branch name that Baton makes.`);
   return {
     repositoryPath: repository.path,
-    baseRef: base ?? repository.headBranch ?? repository.head,
+    baseRef: base === undefined ? asRevision(repository.headBranch, repository.head) : asRevision(base, repository.base),
     branch,
     template: worktree.templateRef === undefined ? null : await templateCommit(deps, asked, worktree.templateRef),
     baseAsked: worktree.baseRef !== undefined,
   };
 }
+
+/** Git has names (`fix/#12`, `user/@x`) that the host would refuse, long after the launch was accepted: then the commit that it means now. */
+const asRevision = (name: string | null, commit: string): string => (name !== null && revisionPattern.test(name) ? name : commit);
 
 function inRepository(worktree: WorktreeArgs, repository: RepositoryFacts): PlannedWorkspace {
   const idle = (["baseRef", "templateRef", "branchPrefix"] as const).find((name) => worktree[name] !== undefined);

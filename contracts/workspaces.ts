@@ -49,3 +49,5 @@ export interface Workspaces {
 export const taskKeyPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 /** What we let into a branch name, before git's own check-ref-format. */
 export const branchPattern = /^(?!-)(?!.*(?:\.\.|\/\/|@\{|\.lock(?:\/|$)|\/\.|\.\/))[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$/;
+/** Commit-ishes that a host takes: names, `HEAD~2`, `v1^`; no leading dash, no `..`, no `:path`, no reflog or search syntax. Git itself allows more. */
+export const revisionPattern = /^(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9._/+-]{0,199}(?:[~^][0-9]{0,4}){0,8}$/;

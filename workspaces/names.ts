@@ -1,12 +1,10 @@
 import { realpath } from "node:fs/promises";
 import { basename, dirname, isAbsolute, normalize, relative, sep } from "node:path";
 import { BatonError } from "../contracts/failures.ts";
-import { branchPattern, type WorkspacePlan } from "../contracts/workspaces.ts";
+import { branchPattern, revisionPattern, type WorkspacePlan } from "../contracts/workspaces.ts";
 
 const ulidPattern = /^[0-9A-HJKMNP-TV-Z]{26}$/;
 const objectPattern = /^[0-9a-f]{40}(?:[0-9a-f]{24})?$/;
-/** Commit-ishes: names, `HEAD~2`, `v1^`; no leading dash, no `..`, no `:path`, no reflog or search syntax. */
-const revisionPattern = /^(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9._/+-]{0,199}(?:[~^][0-9]{0,4}){0,8}$/;
 
 function refuse(field: string, message: string): never {
   throw new BatonError("INVALID_ARGUMENT", message, { field });

@@ -1,9 +1,11 @@
+import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { Client, Connection } from "@temporalio/client";
 import pg from "pg";
 import type { LaunchArgs } from "../../client/launch-plan.ts";
 import { type Baton, openBaton } from "../../client/open-baton.ts";
+import { checkRevision } from "../../workspaces/names.ts";
 import { freshDatabase } from "../support/fresh-database.ts";
 import { temporaryDirectory } from "../support/temp-directory.ts";
 import { batonOptions, repository } from "./support.ts";
@@ -98,6 +100,27 @@ test("what is refused leaves nothing and does not take the key", async () => {
   const clientRequestId = key();
   await expect(one.sessions.launch(caller, task("BAD-1", { clientRequestId, launcherConfigKey: "no-such" }))).rejects.toThrow();
   expect((await one.sessions.launch(caller, task("BAD-1", { clientRequestId }))).replayed).toBe(false);
+});
+
+test("a base whose name no host takes is stored as its commit, any other by its name", async () => {
+  const odd = repository(join(home, "odd"));
+  const git = (...args: string[]) => execFileSync("git", ["-C", odd, ...args], { encoding: "utf8" }).trim();
+  const head = git("rev-parse", "HEAD");
+  const baseOf = async (taskKey: string, more: Partial<LaunchArgs> = {}): Promise<string> => {
+    const { data } = await one.sessions.launch(caller, task(taskKey, { task: { title: "x", repositoryPath: odd }, ...more }));
+    const { rows } = await sql.query<{ base_ref: string }>("select base_ref from session where session_ulid = $1", [data["sessionUlid"]]);
+    return rows[0]?.base_ref ?? "";
+  };
+  for (const [n, branch] of ["fix/#12", "feat(x)", "user/@x", "müller"].entries()) {
+    git("switch", "-q", "-c", branch);
+    const base = await baseOf(`ODD-${n}`);
+    expect([branch, base]).toEqual([branch, head]);
+    expect(() => checkRevision("baseRef", base)).not.toThrow();
+  }
+  expect(await baseOf("ODD-GIVEN", { worktree: { baseRef: "user/@x" } })).toBe(head);
+  expect(await baseOf("ODD-MAIN", { worktree: { baseRef: "main" } })).toBe("main");
+  git("switch", "-q", "-c", "fix/12");
+  expect(await baseOf("ODD-PLAIN")).toBe("fix/12");
 });
 
 test("one open session per task, role and agent; the refusal names it", async () => {
