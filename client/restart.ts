@@ -6,7 +6,7 @@ import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import { busy, deliver, isBusy, nextPrompt, refuseSleep } from "./input.ts";
 import { checkPrompt } from "./launch-plan.ts";
-import { findSession, record, requestKey, sourceOf, storedAnswer } from "./requests.ts";
+import { findAnySession, findSession, record, requestKey, sourceOf, storedAnswer } from "./requests.ts";
 import { launchedView, loadFacts, resumable } from "./session-view.ts";
 
 export interface RestartArgs {
@@ -28,11 +28,14 @@ type RestartIds = { sessionUlid: string; inputId: string | null; generation: num
  */
 export async function restart(deps: Deps, caller: Caller, args: RestartArgs): Promise<Record<string, unknown>> {
   const store = await deps.getStore();
-  const row = await asked(store, args);
+  // Before what the references mean: since then the agent may have got another conversation.
+  const repeated = await storedAnswer<RestartIds>(store, requestKey(caller, "restart", { ...args }));
+  const row = repeated ? await findAnySession(store, repeated.sessionUlid) : await asked(store, args);
+  // A key outlives the purge, which takes the conversation that it was sent with.
+  if (repeated && row.purge) return { ...repeated, purgedAt: row.purgedAt ?? row.purge.at, replayed: true };
   const before = await loadFacts(store, row);
   const prompt = args.prompt ?? nextPrompt(row, before);
   checkPrompt(prompt);
-  const repeated = await storedAnswer(store, requestKey(caller, "restart", { ...args }));
   if (!repeated) {
     // Of a closed session the inputs that wait are taken up by the generation that now begins.
     if (row.closedAt === null ? isBusy(before) || before.facts.approvals.some((approval) => !approval.ofChain) : false) throw busy(row, before, prompt);

@@ -115,6 +115,25 @@ test("an agent that has lost its conversation goes on in the same turn with a ne
   expect(await notices(session)).toHaveLength(2);
 }, 120_000);
 
+test("a restart by a conversation is answered by its key, too, when the agent has got another one since, and after a purge", async () => {
+  const session = await launchScripted(on.baton, on.stack, { key: key("moved"), turns: [[{ say: "one" }], [{ say: "two" }]] });
+  await on.baton.turnsEnded(session, 1, 30_000);
+  const thread = async () => (await sessions().get({ sessionUlid: session }))["providerSessionId"];
+  const providerSessionId = await thread();
+  await on.baton.closeSession(session);
+  rmSync(`${on.stack.home}/agents/${session}`, { recursive: true, force: true });
+  const { inputId } = await restart("moved-1", { providerSessionId, prompt: "go on" });
+  await on.baton.turnsEnded(session, 2, 30_000);
+  expect(await thread()).not.toBe(providerSessionId);
+  const first = { sessionUlid: session, inputId, generation: 2, replayed: true };
+  expect(await restart("moved-1", { providerSessionId, prompt: "go on" })).toMatchObject(first);
+  await expect(restart("moved-1", { providerSessionId, prompt: "other" })).rejects.toMatchObject({ code: "IDEMPOTENCY_MISMATCH" });
+  await expect(restart("moved-2", { providerSessionId, prompt: "go on" })).rejects.toMatchObject({ code: "NOT_FOUND" });
+  expect(await on.baton.outcomes(session)).toEqual(["completed", "completed"]);
+  await sessions().purge(caller, { sessionUlid: session, force: true });
+  expect(await restart("moved-1", { providerSessionId, prompt: "go on" })).toMatchObject({ ...first, purgedAt: expect.any(String) });
+}, 120_000);
+
 test.each(["runner.spawn.before", "runner.spawn.after", "prompt.sent"])(
   "a host that is killed at %s while a new conversation begins: the next one goes on, the transcript is given once",
   async (name) => {
