@@ -93,8 +93,13 @@ async function resolve(store: Store, viewer: Viewer, called: Called, args: Args)
   // Processes of everybody's sessions.
   if (called.tool === "pm_health") delete found["detail"];
   if (typeof args["providerSessionId"] === "string") {
-    const reached = await store.reach.session(viewer, { thread: args["providerSessionId"] });
-    if (!reached || !may(reached, called)) throw noSession(args["providerSessionId"], "providerSessionId");
+    // The very session that `restart` takes: the one that is named, when the conversation is its own, else the newest that has it.
+    const thread = args["providerSessionId"];
+    const named = typeof found["sessionUlid"] === "string" ? await store.sessions.get(found["sessionUlid"]) : null;
+    const taken = named?.providerSessionId === thread ? named : await store.facts.byThread(thread);
+    const reached = taken && (await store.reach.session(viewer, { ulid: taken.sessionUlid }));
+    // Nobody's: a repeat may be about a conversation that is gone. `restart` knows its key, or says the same.
+    if (taken && (!reached || !may(reached, called))) throw noSession(thread, "providerSessionId");
   }
   if (typeof args["chainId"] === "string") await mustReachChain(store, viewer, called, args["chainId"]);
   if (typeof args["approvalId"] === "string") await mustReachApproval(store, viewer, called, args["approvalId"]);

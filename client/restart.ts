@@ -6,7 +6,7 @@ import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import { busy, deliver, isBusy, nextPrompt, refuseSleep } from "./input.ts";
 import { checkPrompt } from "./launch-plan.ts";
-import { findAnySession, findSession, record, requestKey, sourceOf, storedAnswer } from "./requests.ts";
+import { findAnySession, findSession, noSession, record, requestKey, sourceOf, storedAnswer } from "./requests.ts";
 import { launchedView, loadFacts, resumable } from "./session-view.ts";
 
 export interface RestartArgs {
@@ -83,7 +83,7 @@ async function asked(store: Store, args: RestartArgs): Promise<SessionRow> {
   if (args.providerSessionId === undefined) return named!;
   if (named && named.providerSessionId === args.providerSessionId) return named;
   const found = await store.facts.byThread(args.providerSessionId);
-  if (!found) throw new BatonError("NOT_FOUND", `No session has the conversation "${args.providerSessionId}".`, { field: "providerSessionId" });
+  if (!found) throw noSession(args.providerSessionId, "providerSessionId");
   if (named && named.sessionUlid !== found.sessionUlid)
     throw new BatonError("INVALID_ARGUMENT", `Conversation "${args.providerSessionId}" is session ${found.name}'s, not ${named.name}'s: give one of the two.`, {
       field: "providerSessionId",

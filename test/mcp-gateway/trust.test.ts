@@ -224,6 +224,33 @@ test("an agent answers what its own agents ask, never itself, and grants only wh
   expect((await (await agent(judge))({ action: "respond", approvalId: others, decision: "allow" })).error?.code).toBe("PERMISSION_DENIED");
 });
 
+test("by a conversation a caller restarts the very session that it was let to, and learns nothing of another's", async () => {
+  const frank = await person("frank", ["session:read", "session:control", "session:launch"]);
+  const launched = async (taskKey: string) => String((await frank({ action: "launch_task", actor: "@frank", ...task(taskKey) })).data["sessionUlid"]);
+  const older = await launched("THREAD-1");
+  const newest = await launch(local, task("THREAD-2"));
+  const elder = await launch(local, task("THREAD-3"));
+  const own = await launched("THREAD-4");
+  const talks = (sessionUlid: string, thread: string) =>
+    db.query("update session set provider_session_id = $2, closed_at = clock_timestamp() where session_ulid = $1", [sessionUlid, thread]);
+  await Promise.all([talks(older, "t-one"), talks(newest, "t-one"), talks(elder, "t-two"), talks(own, "t-two")]);
+  const restart = (args: Record<string, unknown>) => frank({ action: "restart", actor: "@frank", clientRequestId: ulid(), run: false, ...args });
+  const error = async (providerSessionId: string) => JSON.stringify((await restart({ providerSessionId })).error).replaceAll(providerSessionId, "");
+  // The newest one with it is the operator's, whatever older one is the caller's; said as of what is not there.
+  expect(await error("t-one")).toContain("NOT_FOUND");
+  expect(await error("t-one")).toBe(await error("t-none"));
+  expect((await restart({ providerSessionId: "t-one", sessionUlid: own })).error?.code).toBe("NOT_FOUND");
+  expect((await db.query("select generation from session where session_ulid = $1", [newest])).rows).toEqual([{ generation: 1 }]);
+  // Its own, by both names, and the newest by one.
+  expect((await restart({ providerSessionId: "t-one", sessionUlid: older })).data).toMatchObject({ sessionUlid: older, generation: 2 });
+  const mine = { providerSessionId: "t-two", clientRequestId: ulid() };
+  expect((await restart(mine)).data).toMatchObject({ sessionUlid: own, generation: 2 });
+  // It has got another conversation since: the key is still the caller's.
+  await talks(own, "t-three");
+  await talks(elder, "t-four");
+  expect((await restart(mine)).data).toMatchObject({ sessionUlid: own, generation: 2, replayed: true });
+});
+
 test("launches of agents are counted, and none widens what its agent may", async () => {
   const top = await launch(local, task("LIMIT-1", { limits: {} }));
   const two = await launch(below(top), task("LIMIT-2"));
