@@ -102,7 +102,7 @@ async function resolve(store: Store, viewer: Viewer, called: Called, args: Args)
     if (taken && (!reached || !may(reached, called))) throw noSession(thread, "providerSessionId");
   }
   if (typeof args["chainId"] === "string") await mustReachChain(store, viewer, called, args["chainId"]);
-  if (typeof args["approvalId"] === "string") await mustReachApproval(store, viewer, called, args["approvalId"]);
+  if (typeof args["approvalId"] === "string") await mustReachApproval(store, viewer, called, args, args["approvalId"]);
   if (typeof args["taskKey"] === "string" && !narrow) await mustReachTask(store, viewer, called, args, args["taskKey"]);
   if (narrow) found["reach"] = "session" in viewer && narrow === "subtree" ? { ...viewer, subtree: true } : viewer;
   return found;
@@ -153,12 +153,14 @@ async function mustReachChain(store: Store, viewer: Viewer, called: Called, chai
 }
 
 /** Answers are given by whoever is above: nobody grants anything to itself, and what widens a child's permissions is a person's to say. */
-async function mustReachApproval(store: Store, viewer: Viewer, called: Called, approvalId: string): Promise<void> {
+async function mustReachApproval(store: Store, viewer: Viewer, called: Called, args: Args, approvalId: string): Promise<void> {
   const refusal = new BatonError("NOT_FOUND", `There is no approval "${approvalId}".`, {
     field: "approvalId",
     next: [{ tool: "pm_session", args: { action: "approvals", state: "open" }, why: "the open ones" }],
   });
   const approval = await store.approvals.get(approvalId);
+  // A key outlives the purge that took the approval: `respond` answers what the caller stored under it, or refuses in the same words.
+  if (!approval && called.action === "respond" && typeof args["clientRequestId"] === "string") return;
   if (!approval) throw refusal;
   if (approval.sessionUlid === null) return mustReachChain(store, viewer, called, approval.chainId ?? "", refusal);
   const reached = await store.reach.session(viewer, { ulid: approval.sessionUlid });

@@ -251,6 +251,25 @@ test("by a conversation a caller restarts the very session that it was let to, a
   expect((await restart(mine)).data).toMatchObject({ sessionUlid: own, generation: 2, replayed: true });
 });
 
+test("the repeat of an answer is given by its caller's key when a purge has taken the approval, and to nobody else", async () => {
+  const [gwen, hank] = [await person("gwen", ["session:read", "session:control", "session:launch"]), await person("hank", ["session:control"])];
+  const sessionUlid = (await gwen({ action: "launch_task", actor: "@gwen", ...task("KEPT-1") })).data["sessionUlid"];
+  const approvalId = ulid();
+  await db.query("insert into approval (approval_id, session_ulid, kind, title, request_key) values ($1, $2, 'permission', 'may I', 'k')", [
+    approvalId,
+    sessionUlid,
+  ]);
+  const answer = { action: "respond", approvalId, decision: "allow", clientRequestId: ulid() };
+  expect((await gwen(answer)).data["applied"]).toBe(true);
+  expect((await hank(answer)).error?.code).toBe("NOT_FOUND");
+  await db.query("delete from approval where approval_id = $1", [approvalId]);
+  expect((await gwen(answer)).data).toEqual({ approvalId, applied: true, purged: true, replayed: true });
+  const refused = await gwen({ action: "respond", approvalId, decision: "allow" });
+  expect(refused.error?.code).toBe("NOT_FOUND");
+  // In the same words whoever asks, and with another key.
+  for (const again of [await hank(answer), await gwen({ ...answer, clientRequestId: ulid() })]) expect(again.error).toEqual(refused.error);
+});
+
 test("launches of agents are counted, and none widens what its agent may", async () => {
   const top = await launch(local, task("LIMIT-1", { limits: {} }));
   const two = await launch(below(top), task("LIMIT-2"));
