@@ -104,6 +104,9 @@ async function resolve(store: Store, viewer: Viewer, called: Called, args: Args)
   if (typeof args["chainId"] === "string") await mustReachChain(store, viewer, called, args["chainId"]);
   if (typeof args["approvalId"] === "string") await mustReachApproval(store, viewer, called, args, args["approvalId"]);
   if (typeof args["taskKey"] === "string" && !narrow) await mustReachTask(store, viewer, called, args, args["taskKey"]);
+  // The task of a `start` is named by its context, as the registry reads it.
+  if (`${called.tool}.${called.action}` === "pm_session.start" && typeof args["contextRef"] === "string")
+    await mustReachTask(store, viewer, called, args, args["contextRef"].replace(/^TASK-/, ""), "contextRef");
   if (narrow) found["reach"] = "session" in viewer && narrow === "subtree" ? { ...viewer, subtree: true } : viewer;
   return found;
 }
@@ -177,9 +180,9 @@ async function mustReachApproval(store: Store, viewer: Viewer, called: Called, a
     });
 }
 
-async function mustReachTask(store: Store, viewer: Viewer, called: Called, args: Args, taskKey: string): Promise<void> {
+async function mustReachTask(store: Store, viewer: Viewer, called: Called, args: Args, taskKey: string, field = "taskKey"): Promise<void> {
   const found = await store.reach.task(viewer, taskKey);
-  if (found === "hidden") throw new BatonError("NOT_FOUND", `There is no task ${taskKey}.`, { field: "taskKey" });
+  if (found === "hidden") throw new BatonError("NOT_FOUND", `There is no task ${taskKey}.`, { field });
   if (found !== "own" || called.tool !== "pm_task") return;
   if (notOnOwnTask.has(called.action))
     throw new BatonError("PERMISSION_DENIED", `An agent does not ${called.action} the task that it works on.`, { field: "action" });

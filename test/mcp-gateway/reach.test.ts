@@ -1,0 +1,28 @@
+import { agent, launch, local, person, repositoryPath, task } from "./trust-world.ts";
+
+// What a call reaches by a way round: through its context, a chain of its own, a preset, a subtree.
+
+test("a start names its task by contextRef, and reaches no task that its caller does not", async () => {
+  const owners = await person("erin", ["session:read", "session:control", "session:launch"]);
+  expect((await owners({ action: "create", taskKey: "SECRET-1", title: "x", repositoryPath }, "pm_task")).ok).toBe(true);
+  const executor = await launch(local, task("CONTEXT-1"));
+  const start = (contextRef: string) => ({
+    action: "start",
+    clientRequestId: `${executor}-${contextRef}`,
+    contextRef,
+    role: "helper",
+    provider: "scripted",
+    systemPrompt: "x",
+    launcherConfigKey: "demo-executor",
+  });
+  const callers = [
+    [await agent(executor), { actor: "@demo-executor" }],
+    [await person("frank", ["session:read", "session:launch"]), { actor: "@frank", repositoryPath }],
+  ] as const;
+  for (const [call, who] of callers) {
+    for (const contextRef of ["TASK-SECRET-1", "SECRET-1"])
+      expect(await call({ ...start(contextRef), ...who })).toMatchObject({ error: { code: "NOT_FOUND", field: "contextRef" } });
+    expect(await call({ ...start(`spike-${who.actor.slice(1)}`), ...who })).toMatchObject({ ok: true });
+  }
+  expect(await callers[0][0]({ ...start("TASK-CONTEXT-1"), actor: "@demo-executor" })).toMatchObject({ ok: true });
+});
