@@ -183,7 +183,13 @@ async function mustReachApproval(store: Store, viewer: Viewer, called: Called, a
 async function mustReachTask(store: Store, viewer: Viewer, called: Called, args: Args, taskKey: string, field = "taskKey"): Promise<void> {
   const found = await store.reach.task(viewer, taskKey);
   if (found === "hidden") throw new BatonError("NOT_FOUND", `There is no task ${taskKey}.`, { field });
-  if (found !== "own" || called.tool !== "pm_task") return;
+  if (found !== "own") return;
+  // A chain's gates are its launcher's to set: with none of them its approval would make the task verified.
+  if (called.action === "launch_task" && args["chain"] !== undefined)
+    throw new BatonError("PERMISSION_DENIED", "An agent does not judge the task that it works on: whoever launched it launches its chain.", {
+      field: "chain",
+    });
+  if (called.tool !== "pm_task") return;
   if (notOnOwnTask.has(called.action))
     throw new BatonError("PERMISSION_DENIED", `An agent does not ${called.action} the task that it works on.`, { field: "action" });
   const allowed = ["in_progress", "in_review"];

@@ -26,3 +26,17 @@ test("a start names its task by contextRef, and reaches no task that its caller 
   }
   expect(await callers[0][0]({ ...start("TASK-CONTEXT-1"), actor: "@demo-executor" })).toMatchObject({ ok: true });
 });
+
+test("an agent launches no chain on the task that it works on, and chains on others as before", async () => {
+  const executor = await launch(local, task("JUDGED-1"));
+  const call = await agent(executor);
+  const launches = (taskKey: string, more: object) =>
+    call({ action: "launch_task", actor: "@demo-executor", ...task(taskKey, { agentHandle: "helper" }), ...more });
+  for (const more of [{ chain: {} }, { chain: { reviewers: [{ launcherConfigKey: "demo-reviewer" }] } }, { chain: {}, dryRun: true }])
+    expect(await launches("JUDGED-1", more)).toMatchObject({ error: { code: "PERMISSION_DENIED", field: "chain" } });
+  expect(await launches("JUDGED-1", {})).toMatchObject({ ok: true });
+  // a task that it makes is not the one that it works on
+  expect(await launches("JUDGED-2", { chain: {} })).toMatchObject({ ok: true, data: { chainId: expect.any(String) } });
+  expect((await call({ action: "create", taskKey: "JUDGED-3", title: "x", repositoryPath }, "pm_task")).ok).toBe(true);
+  expect(await launches("JUDGED-3", { chain: {}, task: null })).toMatchObject({ ok: true, data: { chainId: expect.any(String) } });
+});
