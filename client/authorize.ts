@@ -1,10 +1,12 @@
 import { BatonError } from "../contracts/failures.ts";
+import type { EffectiveLaunch } from "../contracts/preset.ts";
 import type { Scope } from "../contracts/scopes.ts";
 import { withoutTokens } from "../contracts/token-secret.ts";
 import type { Reached, SessionReference, Viewer } from "../store/reach.ts";
 import type { Store } from "../store/store.ts";
 import { type Caller, hasScope, viewerOf } from "./caller.ts";
 import type { Deps } from "./deps.ts";
+import { isUnlimited } from "./no-wider.ts";
 import { actorOf, type Args, noSession } from "./requests.ts";
 
 /** What is called, as far as it matters here. */
@@ -173,11 +175,14 @@ async function mustReachApproval(store: Store, viewer: Viewer, called: Called, a
     throw new BatonError("PERMISSION_DENIED", "An agent does not answer what it asked itself: somebody above it does.", { field: "approvalId" });
   if (reached.relation !== "below") throw refusal;
   const own = await store.sessions.get(viewer.session);
-  const mode = (own?.args["effective"] as { permissions?: { mode?: string } } | undefined)?.permissions?.mode;
-  if (approval.kind === "permission" && mode !== "approve-all")
-    throw new BatonError("PERMISSION_DENIED", `This agent's own permissions are "${mode}": it grants none to others. Leave this one to a person.`, {
-      field: "approvalId",
-    });
+  const permissions = (own?.args["effective"] as Partial<EffectiveLaunch> | undefined)?.permissions;
+  // What its own rules or its workspace's bounds would ask a person, it does not answer for another.
+  if (approval.kind === "permission" && !(permissions && isUnlimited(permissions)))
+    throw new BatonError(
+      "PERMISSION_DENIED",
+      `This agent's own permissions are "${permissions?.mode}"${permissions?.mode === "approve-all" ? " within limits" : ""}: it grants none to others. Leave this one to a person.`,
+      { field: "approvalId" },
+    );
 }
 
 async function mustReachTask(store: Store, viewer: Viewer, called: Called, args: Args, taskKey: string, field = "taskKey"): Promise<void> {

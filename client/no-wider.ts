@@ -23,6 +23,11 @@ export function mustNotWiden(launcher: SessionRow, launched: { effective: Launch
     throw denied("repositoryPath", "This agent runs inside a wrapper: it launches others only in its own repository.", launcher.repositoryPath);
 }
 
+/** Nothing that it does would be asked of a person or refused. */
+export function isUnlimited({ mode, rules, outsideWorkspace }: Permissions): boolean {
+  return mode === "approve-all" && !rules?.length && outsideWorkspace === undefined;
+}
+
 export function denied(field: string, message: string, allowed?: unknown): BatonError {
   return new BatonError("PERMISSION_DENIED", message, { field, ...(allowed === undefined ? {} : { allowed }) });
 }

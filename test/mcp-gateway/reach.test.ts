@@ -1,6 +1,16 @@
-import { agent, launch, local, person, repositoryPath, task } from "./trust-world.ts";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { ulid } from "ulid";
+import { agent, below, db, home, launch, local, person, repositoryPath, task } from "./trust-world.ts";
 
 // What a call reaches by a way round: through its context, a chain of its own, a preset, a subtree.
+
+/** A preset's file; its key. */
+function preset(key: string, more: object): string {
+  mkdirSync(join(home, "presets"), { recursive: true });
+  writeFileSync(join(home, "presets", `${key}.json`), JSON.stringify({ providerType: "scripted", permissions: { mode: "approve-all" }, ...more }));
+  return key;
+}
 
 test("a start names its task by contextRef, and reaches no task that its caller does not", async () => {
   const owners = await person("erin", ["session:read", "session:control", "session:launch"]);
@@ -39,4 +49,24 @@ test("an agent launches no chain on the task that it works on, and chains on oth
   expect(await launches("JUDGED-2", { chain: {} })).toMatchObject({ ok: true, data: { chainId: expect.any(String) } });
   expect((await call({ action: "create", taskKey: "JUDGED-3", title: "x", repositoryPath }, "pm_task")).ok).toBe(true);
   expect(await launches("JUDGED-3", { chain: {}, task: null })).toMatchObject({ ok: true, data: { chainId: expect.any(String) } });
+});
+
+test("an agent whose own rules or bounds would ask a person grants no permission to what it launched", async () => {
+  const answer = async (taskKey: string, launcherConfigKey: string) => {
+    const top = await launch(local, task(taskKey, { launcherConfigKey }));
+    const child = await launch(below(top), task(`${taskKey}0`, { launcherConfigKey }));
+    const approvalId = ulid();
+    await db.query("insert into approval (approval_id, session_ulid, kind, title, request_key) values ($1, $2, 'permission', 'may I', 'k')", [
+      approvalId,
+      child,
+    ]);
+    return (await agent(top))({ action: "respond", approvalId, decision: "allow" });
+  };
+  const limited = [
+    preset("asks-outside", { permissions: { mode: "approve-all", outsideWorkspace: "ask" } }),
+    preset("asks-to-run", { permissions: { mode: "approve-all", rules: [{ tool: "execute", decision: "ask" }] } }),
+  ];
+  for (const [n, key] of limited.entries())
+    expect(await answer(`GRANT-${n + 1}`, key)).toMatchObject({ error: { code: "PERMISSION_DENIED", field: "approvalId" } });
+  expect(await answer("GRANT-3", preset("asks-nobody", {}))).toMatchObject({ ok: true, data: { applied: true } });
 });
