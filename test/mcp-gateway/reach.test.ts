@@ -1,6 +1,8 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ulid } from "ulid";
+import type { LaunchArgs } from "../../client/launch-plan.ts";
+import { repository } from "../client/support.ts";
 import { agent, below, db, home, launch, local, person, repositoryPath, task } from "./trust-world.ts";
 
 // What a call reaches by a way round: through its context, a chain of its own, a preset, a subtree.
@@ -69,4 +71,47 @@ test("an agent whose own rules or bounds would ask a person grants no permission
   for (const [n, key] of limited.entries())
     expect(await answer(`GRANT-${n + 1}`, key)).toMatchObject({ error: { code: "PERMISSION_DENIED", field: "approvalId" } });
   expect(await answer("GRANT-3", preset("asks-nobody", {}))).toMatchObject({ ok: true, data: { applied: true } });
+});
+
+test("an agent launches nobody with more scopes, past its bounds, with commands of the host's, or where it may not go", async () => {
+  const bounded = { permissions: { mode: "approve-all", outsideWorkspace: "ask" } };
+  const wrapped = { config: { wrapper: ["env"] } };
+  const rules = [{ tool: "edit", pathGlob: "src/**", decision: "allow" }];
+  const bootstrapCommands = ["true"];
+  const other = repository(join(home, "another-repository"));
+  const elsewhere = { task: { title: "x", repositoryPath: other } };
+  const all = preset("w-all", {});
+  const boots = preset("w-all-boots", { bootstrapCommands });
+  const scoped = preset("w-scoped", { agentScopes: ["session:read", "session:launch"] });
+  const inside = preset("w-inside", bounded);
+  const boxed = preset("w-boxed", wrapped);
+  const ruled = preset("w-ruled", { permissions: { mode: "ask", rules } });
+  const asks = preset("w-asks", { permissions: { mode: "ask" } });
+  const lifts = preset("w-lifts", { permissions: { ...bounded.permissions, rules: [{ tool: "*", pathGlob: "/**", decision: "allow" }] } });
+  const refused: [string, Partial<LaunchArgs> & { launcherConfigKey: string }, object][] = [
+    [scoped, { launcherConfigKey: all }, { field: "launcherConfigKey", allowed: ["session:read", "session:launch"] }],
+    [scoped, { launcherConfigKey: scoped, chain: { reviewers: [{ launcherConfigKey: all }] } }, { field: "chain.reviewers" }],
+    [inside, { launcherConfigKey: lifts }, { field: "launcherConfigKey" }],
+    [inside, { launcherConfigKey: all }, { field: "launcherConfigKey" }],
+    [inside, { launcherConfigKey: preset("w-inside-boots", { ...bounded, bootstrapCommands }) }, { field: "launcherConfigKey" }],
+    [boxed, { launcherConfigKey: preset("w-boxed-boots", { ...wrapped, bootstrapCommands }) }, { field: "launcherConfigKey" }],
+    ...[inside, boxed, ruled].map((key): (typeof refused)[number] => [
+      key,
+      { launcherConfigKey: key, ...elsewhere },
+      { field: "repositoryPath", allowed: repositoryPath },
+    ]),
+  ];
+  const launchers: Record<string, string> = {};
+  for (const [at, key] of [all, scoped, inside, boxed, ruled, asks].entries())
+    launchers[key] = await launch(local, task(`WIDER-${at}`, { launcherConfigKey: key }));
+  let n = 0;
+  const given = (key: string, args: Partial<LaunchArgs>) => launch(below(launchers[key] ?? ""), task(`GIVEN${(n += 1)}-1`, args));
+  const outcomes = await Promise.all(refused.map(([key, args]) => given(key, args).catch((error: unknown) => error)));
+  expect(outcomes).toEqual(refused.map(([, , detail]) => expect.objectContaining({ code: "PERMISSION_DENIED", detail: expect.objectContaining(detail) })));
+  await given(all, { launcherConfigKey: boots, ...elsewhere });
+  await given(all, { launcherConfigKey: lifts });
+  await given(scoped, { launcherConfigKey: preset("w-looks", { agentScopes: ["session:read"] }) });
+  await given(inside, { launcherConfigKey: inside });
+  // who may ask to go to another repository may launch others there, who ask as well
+  await given(asks, { launcherConfigKey: asks, ...elsewhere });
 });
