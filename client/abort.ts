@@ -35,11 +35,11 @@ export async function abort(deps: Deps, caller: Caller, args: AbortArgs): Promis
   const store = await deps.getStore();
   const { sessionUlid } = await findSession(store, args.sessionUlid);
   // Read before the transaction: one that waits for a second connection could starve the pool.
-  const rows = args.cascade ? await treeOf(store, sessionUlid) : [(await loadFacts(store, { sessionUlid })).row];
+  const rows = args.cascade ? await treeOf(store, caller, sessionUlid) : [(await loadFacts(store, { sessionUlid })).row];
   const found = rows.map((row) => targetOf(row, args.dropQueue)).filter((target) => target !== null);
   const { ids, replayed } = await record(store, caller, { action: "abort", args: { ...args }, target: sessionUlid }, async () => ({ targets: found }));
   for (const target of ids.targets) await hit(deps, store, target, args);
-  if (args.cascade && !replayed) await hitNew(deps, store, sessionUlid, new Set(rows.map((row) => row.sessionUlid)), args);
+  if (args.cascade && !replayed) await hitNew(deps, store, caller, sessionUlid, new Set(rows.map((row) => row.sessionUlid)), args);
   const own = ids.targets.find((target) => target.sessionUlid === sessionUlid);
   const { facts } = await loadFacts(store, { sessionUlid });
   return {
@@ -78,9 +78,9 @@ async function hit(deps: Deps, store: Store, { sessionUlid, workflowId, hostId, 
 }
 
 /** An agent may have launched another one before its own abort reached it: that one is no one's to wait for any more. */
-async function hitNew(deps: Deps, store: Store, root: string, known: Set<string>, args: AbortArgs): Promise<void> {
+async function hitNew(deps: Deps, store: Store, caller: Caller, root: string, known: Set<string>, args: AbortArgs): Promise<void> {
   for (let pass = 0; pass < mostPasses; pass += 1) {
-    const fresh = (await treeOf(store, root)).filter((row) => !known.has(row.sessionUlid));
+    const fresh = (await treeOf(store, caller, root)).filter((row) => !known.has(row.sessionUlid));
     if (fresh.length === 0) return;
     for (const row of fresh) {
       known.add(row.sessionUlid);
@@ -90,9 +90,11 @@ async function hitNew(deps: Deps, store: Store, root: string, known: Set<string>
   }
 }
 
-/** The open sessions of the tree. */
-const treeOf = async (store: Store, root: string): Promise<FactsRow[]> =>
-  deepestFirst(root, await store.facts.list({ limit: mostBelow, rootUlid: root, open: true }));
+/** The open sessions of the tree; to an agent without those who judge it, which its chain launched below it. */
+async function treeOf(store: Store, { session }: Caller, root: string): Promise<FactsRow[]> {
+  const reach = session === undefined ? {} : { reach: { session, subtree: true } as const };
+  return deepestFirst(root, await store.facts.list({ limit: mostBelow, rootUlid: root, open: true, ...reach }));
+}
 
 /** Below first: an agent whose child is interrupted must not be there to launch the next. */
 function deepestFirst(root: string, rows: FactsRow[]): FactsRow[] {

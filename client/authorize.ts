@@ -26,6 +26,7 @@ const siblingActions = new Set(["list", "get", "events", "diff", "prompt", "spec
 const narrowed: Record<string, "seen" | "subtree"> = {
   "pm_session.list": "seen",
   "pm_session.approvals": "subtree",
+  "pm_session.tree": "subtree",
   "pm_session.wait": "subtree",
   "pm_task.list": "seen",
 };

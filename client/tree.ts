@@ -1,5 +1,6 @@
 import { BatonError } from "../contracts/failures.ts";
 import { pmStatus, sessionState } from "../contracts/session-status.ts";
+import type { Viewer } from "../store/reach.ts";
 import type { FactsRow } from "../store/rows.ts";
 import { fitting, mostBytes } from "./bounded.ts";
 import type { Deps } from "./deps.ts";
@@ -9,6 +10,8 @@ import { withFacts } from "./session-view.ts";
 export interface TreeArgs {
   rootUlid?: string;
   sessionUlid?: string;
+  /** whose eyes; set by `authorize`: who judges an executor is launched below it, and no part of its subtree */
+  reach?: Viewer;
 }
 
 const mostNodes = 1_000;
@@ -20,7 +23,7 @@ export async function tree(deps: Deps, args: TreeArgs): Promise<Record<string, u
     throw new BatonError("INVALID_ARGUMENT", "Give rootUlid or sessionUlid, not both.", { field: "rootUlid" });
   const store = await deps.getStore();
   const { sessionUlid: root } = await findSession(store, reference);
-  const rows = await store.facts.list({ limit: mostNodes, rootUlid: root, oldestFirst: true });
+  const rows = await store.facts.list({ limit: mostNodes, rootUlid: root, oldestFirst: true, ...(args.reach ? { reach: args.reach } : {}) });
   const below = childrenOf(rows);
   const nodes: Record<string, unknown>[] = [];
   const add = (row: FactsRow, depth: number): number => {

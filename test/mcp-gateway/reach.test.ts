@@ -115,3 +115,25 @@ test("an agent launches nobody with more scopes, past its bounds, with commands 
   // who may ask to go to another repository may launch others there, who ask as well
   await given(asks, { launcherConfigKey: asks, ...elsewhere });
 });
+
+test("a subtree that an executor aborts or looks at is without those who judge it; who launched it has all", async () => {
+  const top = await launch(local, task("CASCADE-1"));
+  const executor = await launch(below(top), task("CASCADE-2"));
+  const helper = await launch(below(executor), task("CASCADE-3"));
+  const judge = await launch(local, task("CASCADE-2", { role: "reviewer", agentHandle: "judge" }));
+  // as a chain makes them
+  await db.query("update session set chain_id = 'CASCADE' where session_ulid = any($1)", [[executor, judge]]);
+  await db.query("update session set parent_ulid = $1, root_ulid = $2, owner = 'local' where session_ulid = $3", [executor, top, judge]);
+  const [judged, above] = [await agent(executor), await agent(top)];
+  const hit = async (call: typeof judged, sessionUlid: string) => {
+    const { cascade } = (await call({ action: "abort", sessionUlid, cascade: true, dropQueue: false })).data;
+    return (cascade as { sessionUlid: string }[]).map((one) => one.sessionUlid).toSorted();
+  };
+  const shown = async (call: typeof judged, args: object) =>
+    ((await call({ action: "tree", ...args })).data["sessions"] as { sessionUlid: string }[]).map((one) => one.sessionUlid).toSorted();
+  expect(await shown(judged, { sessionUlid: "self" })).toEqual([executor, helper].toSorted());
+  expect(await shown(judged, { rootUlid: executor })).toEqual([executor, helper].toSorted());
+  expect(await shown(above, { sessionUlid: executor })).toEqual([executor, helper, judge].toSorted());
+  expect(await hit(judged, "self")).toEqual([helper]);
+  expect(await hit(above, executor)).toEqual([helper, judge].toSorted());
+});
