@@ -100,11 +100,17 @@ test("an agent that cannot open its old conversation gets the transcript, and an
   expect(Number(seen?.tokens)).toBeGreaterThan(150);
 }, 120_000);
 
+/** Closes the session and takes its agent's memory away. Not before the agent has gone: a close may be slower than we are, and one that lives knows its conversation by heart. */
+async function loseConversation(session: string): Promise<void> {
+  await on.baton.closeSession(session);
+  await on.baton.eventually("its agent has gone", async () => agentProcesses([session]).length === 0, 30_000);
+  rmSync(`${on.stack.home}/agents/${session}`, { recursive: true, force: true });
+}
+
 test("an agent that has lost its conversation goes on in the same turn with a new one", async () => {
   const session = await launchScripted(on.baton, on.stack, { key: key("lost"), turns: [[{ say: "one" }], [{ say: "two" }]] });
   await on.baton.turnsEnded(session, 1, 30_000);
-  await on.baton.closeSession(session);
-  rmSync(`${on.stack.home}/agents/${session}`, { recursive: true, force: true });
+  await loseConversation(session);
   await sessions().input(caller, { sessionUlid: session, prompt: "go on" });
   await on.baton.turnsEnded(session, 2, 30_000);
   expect(await on.baton.outcomes(session)).toEqual(["completed", "completed"]);
@@ -120,8 +126,7 @@ test("a restart by a conversation is answered by its key, too, when the agent ha
   await on.baton.turnsEnded(session, 1, 30_000);
   const thread = async () => (await sessions().get({ sessionUlid: session }))["providerSessionId"];
   const providerSessionId = await thread();
-  await on.baton.closeSession(session);
-  rmSync(`${on.stack.home}/agents/${session}`, { recursive: true, force: true });
+  await loseConversation(session);
   const { inputId } = await restart("moved-1", { providerSessionId, prompt: "go on" });
   await on.baton.turnsEnded(session, 2, 30_000);
   expect(await thread()).not.toBe(providerSessionId);
@@ -139,8 +144,7 @@ test.each(["runner.spawn.before", "runner.spawn.after", "prompt.sent"])(
   async (name) => {
     const session = await launchScripted(on.baton, on.stack, { key: key(`killed-${name}`), turns: [[{ say: "one" }], [{ say: "two" }]] });
     await on.baton.turnsEnded(session, 1, 30_000);
-    await on.baton.closeSession(session);
-    rmSync(`${on.stack.home}/agents/${session}`, { recursive: true, force: true });
+    await loseConversation(session);
     await kill(on.host);
     // The first passing is the agent's that does not find its conversation.
     const host = await on.stack.startHost({ stop: { name, hit: 2, action: "kill" }, fired: `${on.stack.home}/fired-${name}` });
