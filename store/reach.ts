@@ -13,8 +13,8 @@ export interface Reached {
   viewerRole: string | null;
   viewerChainId: string | null;
 }
-/** `self`, `parent`: from the viewing session; `thread`: the agent's own conversation id */
-export type SessionReference = { ulid: string } | { name: string } | { thread: string } | { parent: true };
+/** `parent`: of the viewing session */
+export type SessionReference = { ulid: string } | { name: string } | { parent: true };
 
 export interface ReachStore {
   /** null: there is none, or none that the viewer reaches: nobody can tell which */
@@ -78,6 +78,5 @@ export function reachStore(db: Database): ReachStore {
 
 function condition(reference: SessionReference): [string, string] {
   if ("ulid" in reference) return ["session_ulid", reference.ulid];
-  if ("name" in reference) return ["name", reference.name];
-  return "thread" in reference ? ["provider_session_id", reference.thread] : ["parent_ulid", ""];
+  return "name" in reference ? ["name", reference.name] : ["parent_ulid", ""];
 }

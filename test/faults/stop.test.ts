@@ -1,8 +1,6 @@
-import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { agentProcesses } from "./support/auditor.ts";
-import { launchNumbered } from "./support/launch.ts";
+import { launchMute, launchNumbered } from "./support/launch.ts";
 import { kill } from "./support/on-stack.ts";
 import { onOwnServers } from "./support/own-servers.ts";
 
@@ -10,11 +8,6 @@ import { onOwnServers } from "./support/own-servers.ts";
 const graceMs = 15_000;
 const on = onOwnServers({ temporal: true, start: ["engine"] });
 const key = (name: string): string => `${on.stack.env["BATON_INSTANCE"]}-${name}`;
-beforeAll(() => {
-  mkdirSync(join(on.stack.home, "presets"));
-  const mute = { key: "mute", providerType: "acp", config: { command: ["sh", "-c", "sleep 1000"] }, permissions: { mode: "ask" } };
-  writeFileSync(join(on.stack.home, "presets", "mute.json"), JSON.stringify(mute));
-});
 beforeEach(async () => {
   if (!on.temporal.isUp()) await on.temporal.start();
   on.host = await on.stack.startHost();
@@ -30,18 +23,7 @@ async function stopHost(): Promise<number> {
 }
 
 test("a stop does not wait for an agent that has not opened yet", async () => {
-  const { data } = await on.baton.sdk.sessions.launch(
-    { principal: "local", actor: "@test" },
-    {
-      clientRequestId: key("mute"),
-      actor: "@test",
-      taskKey: key("mute"),
-      launcherConfigKey: "mute",
-      prompt: "go",
-      task: { title: "mute", repositoryPath: on.stack.repository, projectKey: "FAULTS" },
-    },
-  );
-  const session = String(data["sessionUlid"]);
+  const session = await launchMute(on.baton, on.stack, key("mute"));
   await on.baton.eventually(
     "the prompt waits",
     async () => (await on.baton.query("select 1 from turn where session_ulid = $1 and prompt_sent_at is not null", [session])).length === 1,

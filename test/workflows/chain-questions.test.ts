@@ -1,37 +1,23 @@
-import { ulid } from "ulid";
-import { hostQueue } from "../../contracts/messages.ts";
-import type { ChainArgs, ChainQuestion } from "../../contracts/messages.ts";
+import type { ChainQuestion } from "../../contracts/messages.ts";
 import { quietTemporal } from "../support/quiet-temporal.ts";
 import { until } from "../support/until.ts";
-import { agents, candidate, chainArgs, chainWorld } from "./chain-world.ts";
+import { agents, candidate, onChains } from "./chain-world.ts";
 import type { Play } from "./chain-world.ts";
-import { done, history, openTrial, untilCancelled } from "./trial.ts";
+import { done, history, untilCancelled } from "./trial.ts";
 
 quietTemporal();
 
-const plays = new Map<string, Play>();
-let trial: Awaited<ReturnType<typeof openTrial>>;
-
-beforeAll(async () => {
-  trial = await openTrial(chainWorld(plays, () => hostQueue(trial.instance, "h")));
-  await trial.startHost();
-});
-afterAll(() => trial.close());
-
-async function begin(play: Play, more: Partial<ChainArgs> = {}) {
-  const chainId = ulid();
-  plays.set(chainId, play);
-  return trial.startChain(chainArgs(chainId, hostQueue(trial.instance, "h"), more));
-}
-const asked = (chainId: string): ChainQuestion[] => (trial.of("askPeople") as ChainQuestion[]).filter((q) => q.chainId === chainId);
+const on = onChains();
+const begin = on.begin;
+const asked = (chainId: string): ChainQuestion[] => (on.trial.of("askPeople") as ChainQuestion[]).filter((q) => q.chainId === chainId);
 const inputs = (chainId: string): Record<string, unknown>[] =>
-  (trial.of("recordChainInput") as Record<string, unknown>[]).filter((a) => a["chainId"] === chainId && a["kind"] === "again");
+  (on.trial.of("recordChainInput") as Record<string, unknown>[]).filter((a) => a["chainId"] === chainId && a["kind"] === "again");
 const withdrawn = (chainId: string): unknown[] =>
-  (trial.of("readAnswer") as { approvalId: string; withdraw?: boolean }[]).filter((a) => a.withdraw === true && a.approvalId.startsWith(chainId));
-const atWork = (chainId: string, who: string) => () => (trial.of("runTurn") as { sessionUlid: string }[]).some((a) => a.sessionUlid === `${chainId}-${who}`);
+  (on.trial.of("readAnswer") as { approvalId: string; withdraw?: boolean }[]).filter((a) => a.withdraw === true && a.approvalId.startsWith(chainId));
+const atWork = (chainId: string, who: string) => () => (on.trial.of("runTurn") as { sessionUlid: string }[]).some((a) => a.sessionUlid === `${chainId}-${who}`);
 const verdictTurns = (chainId: string): string[] =>
-  (trial.of("recordVerdict") as { chainId: string; turnId: string }[]).filter((a) => a.chainId === chainId).map((a) => a.turnId);
-const executorOf = (id: string) => trial.client.workflow.getHandle(`${id}/executor`);
+  (on.trial.of("recordVerdict") as { chainId: string; turnId: string }[]).filter((a) => a.chainId === chainId).map((a) => a.turnId);
+const executorOf = (id: string) => on.trial.client.workflow.getHandle(`${id}/executor`);
 const approved = { "reviewer-1": ["approved"], "auditor-1": ["approved"] } satisfies Play["answers"];
 /** A first turn that ends only when it is cancelled; the others as the play says. */
 const firstHangs: Play["turn"] = async (who, a) => (who === "executor" && a.turnId === "first" ? untilCancelled() : undefined);
@@ -46,7 +32,7 @@ describe("rounds", () => {
     expect(asked(handle.workflowId)).toEqual([
       expect.objectContaining({ kind: "rounds", key: "rounds/1", end: { reason: "exhausted", why: expect.stringContaining("Round 1 of 1") } }),
     ]);
-    await history(trial.client, handle.workflowId, "chain-added-rounds");
+    await history(on.trial.client, handle.workflowId, "chain-added-rounds");
   });
 
   test("the answer may come late, and again when they are used up once more", async () => {
@@ -73,20 +59,20 @@ describe("a turn that was stopped", () => {
   test("an abort: the chain asks; 'go on' gives the executor its prompt again", async () => {
     const handle = await begin({ trees: ["a"], answers: approved, turn: firstHangs, people: () => ({ decision: "allow" }) });
     const id = handle.workflowId;
-    await until("the executor is at work", () => trial.of("runTurn").some((a) => (a as { sessionUlid: string }).sessionUlid === `${id}-executor`));
+    await until("the executor is at work", () => on.trial.of("runTurn").some((a) => (a as { sessionUlid: string }).sessionUlid === `${id}-executor`));
     await executorOf(id).signal("abort", { turnId: "first", drop: [] });
     expect(await handle.result()).toMatchObject({ reason: "approved" });
     expect(asked(id)).toEqual([
       expect.objectContaining({ kind: "gate", end: expect.objectContaining({ reason: "aborted" }), turn: { sessionUlid: `${id}-executor`, turnId: "first" } }),
     ]);
     expect(inputs(id)).toEqual([expect.objectContaining({ of: { stopped: "first", asked: "first" }, round: 1, sessionUlid: `${id}-executor` })]);
-    await history(trial.client, id, "chain-aborted-turn");
+    await history(on.trial.client, id, "chain-aborted-turn");
   });
 
   test("an abort: 'end' ends it, by the name of who said so", async () => {
     const handle = await begin({ trees: ["a"], answers: approved, turn: firstHangs });
     await until("the executor is at work", () =>
-      trial.of("runTurn").some((a) => (a as { sessionUlid: string }).sessionUlid === `${handle.workflowId}-executor`),
+      on.trial.of("runTurn").some((a) => (a as { sessionUlid: string }).sessionUlid === `${handle.workflowId}-executor`),
     );
     await executorOf(handle.workflowId).signal("abort", { turnId: "first", drop: [] });
     expect(await handle.result()).toMatchObject({ reason: "aborted", why: expect.stringMatching(/executor was aborted; me ended the chain/) });
@@ -95,11 +81,11 @@ describe("a turn that was stopped", () => {
   test("an interrupting input: its turn takes the place of the first, and nobody is asked", async () => {
     const handle = await begin({ trees: ["a"], answers: approved, turn: firstHangs });
     const id = handle.workflowId;
-    await until("the executor is at work", () => trial.of("runTurn").some((a) => (a as { sessionUlid: string }).sessionUlid === `${id}-executor`));
+    await until("the executor is at work", () => on.trial.of("runTurn").some((a) => (a as { sessionUlid: string }).sessionUlid === `${id}-executor`));
     await executorOf(id).signal("input", { inputId: "instead", delivery: "interrupt" });
     expect(await handle.result()).toMatchObject({ reason: "approved" });
     expect(asked(id)).toEqual([]);
-    expect(trial.of("runTurn").filter((a) => (a as { turnId: string }).turnId === "instead")).toHaveLength(1);
+    expect(on.trial.of("runTurn").filter((a) => (a as { turnId: string }).turnId === "instead")).toHaveLength(1);
   });
 
   test("an interrupting input that is aborted in its turn: the chain asks then", async () => {
@@ -110,7 +96,7 @@ describe("a turn that was stopped", () => {
     });
     const id = handle.workflowId;
     const works = (turnId: string) => () =>
-      trial
+      on.trial
         .of("runTurn")
         .some((a) => (a as { sessionUlid: string; turnId: string }).sessionUlid === `${id}-executor` && (a as { turnId: string }).turnId === turnId);
     await until("the executor is at work", works("first"));
@@ -124,7 +110,7 @@ describe("a turn that was stopped", () => {
   test("somebody gives the aborted session something else to do: its turn is the candidate, the question is taken back", async () => {
     const handle = await begin({ trees: ["a"], answers: approved, turn: firstHangs, people: () => null });
     const id = handle.workflowId;
-    await until("the executor is at work", () => trial.of("runTurn").some((a) => (a as { sessionUlid: string }).sessionUlid === `${id}-executor`));
+    await until("the executor is at work", () => on.trial.of("runTurn").some((a) => (a as { sessionUlid: string }).sessionUlid === `${id}-executor`));
     await executorOf(id).signal("abort", { turnId: "first", drop: [] });
     await until("it asks", () => asked(id).length === 1);
     await executorOf(id).signal("input", { inputId: "other", delivery: "queue" });
@@ -156,7 +142,7 @@ describe("a turn that was stopped", () => {
     const id = handle.workflowId;
     await until("the reviewer is at work", atWork(id, "reviewer-1"));
     agents.add("instead-say-yes");
-    await trial.client.workflow.getHandle(`${id}/reviewer/1`).signal("input", { inputId: "instead-say-yes", delivery: "interrupt" });
+    await on.trial.client.workflow.getHandle(`${id}/reviewer/1`).signal("input", { inputId: "instead-say-yes", delivery: "interrupt" });
     expect(await handle.result()).toMatchObject({ reason: "approved" });
     expect(asked(id)).toEqual([]);
     expect(inputs(id)).toEqual([expect.objectContaining({ of: { stopped: "review_1_reviewer-1", asked: "review_1_reviewer-1" } })]);
@@ -172,7 +158,7 @@ describe("a turn that was stopped", () => {
     await until("it asks", () => asked(id).length === 1);
     agents.add("child-is-done");
     await executorOf(id).signal("input", { inputId: "child-is-done", delivery: "queue" });
-    await until("that turn is looked at", () => (trial.of("readOrigin") as { inputId: string }[]).some((a) => a.inputId === "child-is-done"));
+    await until("that turn is looked at", () => (on.trial.of("readOrigin") as { inputId: string }[]).some((a) => a.inputId === "child-is-done"));
     expect(withdrawn(id)).toEqual([]);
     said.push("go on");
     await handle.signal("answered", {});

@@ -1,6 +1,8 @@
+import { ulid } from "ulid";
+import { hostQueue } from "../../contracts/messages.ts";
 import type { Candidate } from "../../contracts/event.ts";
 import type { ChainActivities, ChainAnswer, ChainArgs, ChainQuestion, HostActivities, RunTurnArgs, TurnResult, VerdictView } from "../../contracts/messages.ts";
-import { done } from "./trial.ts";
+import { done, openTrial } from "./trial.ts";
 
 /** What happens around one chain: its agents' work and answers. */
 export interface Play {
@@ -18,7 +20,7 @@ export interface Play {
 export type Answer = VerdictView["decision"];
 
 /** The chain's arguments as a door makes them; the executor's session is `<chainId>-executor`. */
-export function chainArgs(chainId: string, hostQueue: string, more: Partial<ChainArgs> = {}): ChainArgs {
+function chainArgs(chainId: string, queue: string, more: Partial<ChainArgs> = {}): ChainArgs {
   return {
     chainId,
     taskKey: "T-1",
@@ -26,9 +28,9 @@ export function chainArgs(chainId: string, hostQueue: string, more: Partial<Chai
     auditor: true,
     maxRounds: 3,
     turnDeadlineSeconds: 60,
-    hostQueue,
+    hostQueue: queue,
     summary: "trial",
-    executor: { ...sessionArgs(chainId, "executor", hostQueue), inputId: "first" },
+    executor: { ...sessionArgs(chainId, "executor", queue), inputId: "first" },
     ...more,
   };
 }
@@ -38,11 +40,32 @@ export function candidate(tree: string): Candidate & { stable: boolean } {
   return { commit: `commit-of-${tree}`, tree, ref: "refs/baton/x", base: "b", diffStat: "", files: 1, stable: tree !== "unstable" };
 }
 
+type Trial = Awaited<ReturnType<typeof openTrial>>;
+
+/** A trial for all chains of the file, from before its first test until behind its last; `begin` starts a chain in which `play` happens. */
+export function onChains() {
+  const plays = new Map<string, Play>();
+  const on = {
+    trial: undefined as unknown as Trial,
+    async begin(play: Play, more: Partial<ChainArgs> = {}) {
+      const chainId = ulid();
+      plays.set(chainId, play);
+      return on.trial.startChain(chainArgs(chainId, hostQueue(on.trial.instance, "h"), more));
+    },
+  };
+  beforeAll(async () => {
+    on.trial = await openTrial(chainWorld(plays, () => hostQueue(on.trial.instance, "h")));
+    await on.trial.startHost();
+  });
+  afterAll(() => on.trial.close());
+  return on;
+}
+
 /** Inputs that agents sent. */
 export const agents = new Set<string>();
 
 /** The activities of all chains in `plays`, by chain id. */
-export function chainWorld(plays: Map<string, Play>, hostQueue: () => string): ChainActivities & Pick<HostActivities, "runTurn" | "verifyCandidate"> {
+function chainWorld(plays: Map<string, Play>, queue: () => string): ChainActivities & Pick<HostActivities, "runTurn" | "verifyCandidate"> {
   const counts = new Map<string, number>();
   const next = <T>(of: string, list: readonly T[]): T | undefined => {
     const n = counts.get(of) ?? 0;
@@ -70,7 +93,7 @@ export function chainWorld(plays: Map<string, Play>, hostQueue: () => string): C
     },
     startRound: async () => undefined,
     finishChain: async () => undefined,
-    openRoleSession: async ({ chainId, role, n }) => ({ workflowId: `${chainId}/${role}/${n}`, args: sessionArgs(chainId, `${role}-${n}`, hostQueue()) }),
+    openRoleSession: async ({ chainId, role, n }) => ({ workflowId: `${chainId}/${role}/${n}`, args: sessionArgs(chainId, `${role}-${n}`, queue()) }),
     recordChainInput: async ({ key }) => ({ inputId: key.replaceAll("/", "_").slice(-60) }),
     // The chain's own ids are made of their keys; all others are as the play says.
     readOrigin: async ({ inputId }) => ({
@@ -104,6 +127,6 @@ export function chainWorld(plays: Map<string, Play>, hostQueue: () => string): C
   };
 }
 
-function sessionArgs(chainId: string, who: string, hostQueue: string) {
-  return { sessionUlid: `${chainId}-${who}`, generation: 1, hostQueue, chainWorkflowId: chainId, summary: who, beatTimeoutMs: 5_000, turnAttempts: 3 };
+function sessionArgs(chainId: string, who: string, queue: string) {
+  return { sessionUlid: `${chainId}-${who}`, generation: 1, hostQueue: queue, chainWorkflowId: chainId, summary: who, beatTimeoutMs: 5_000, turnAttempts: 3 };
 }

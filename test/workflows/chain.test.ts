@@ -1,35 +1,18 @@
-import { ulid } from "ulid";
-import { hostQueue } from "../../contracts/messages.ts";
-import type { ChainArgs } from "../../contracts/messages.ts";
 import { quietTemporal } from "../support/quiet-temporal.ts";
 import { until } from "../support/until.ts";
-import { candidate, chainArgs, chainWorld } from "./chain-world.ts";
+import { candidate, onChains } from "./chain-world.ts";
 import type { Play } from "./chain-world.ts";
-import { done, history, openTrial, untilCancelled } from "./trial.ts";
+import { done, history, untilCancelled } from "./trial.ts";
 
 quietTemporal();
 
-const plays = new Map<string, Play>();
-let trial: Awaited<ReturnType<typeof openTrial>>;
-
-beforeAll(async () => {
-  trial = await openTrial(chainWorld(plays, () => hostQueue(trial.instance, "h")));
-  await trial.startHost();
-});
-afterAll(() => trial.close());
-
-/** Starts a chain in which `play` happens. */
-async function begin(play: Play, more: Partial<ChainArgs> = {}) {
-  const chainId = ulid();
-  plays.set(chainId, play);
-  return trial.startChain(chainArgs(chainId, hostQueue(trial.instance, "h"), more));
-}
-
+const on = onChains();
+const begin = on.begin;
 const callsOf = (name: string, chainId: string): Record<string, unknown>[] =>
-  (trial.of(name) as Record<string, unknown>[]).filter((a) => a["chainId"] === chainId || String(a["sessionUlid"]).startsWith(`${chainId}-`));
+  (on.trial.of(name) as Record<string, unknown>[]).filter((a) => a["chainId"] === chainId || String(a["sessionUlid"]).startsWith(`${chainId}-`));
 const turnsOf = (chainId: string): string[] =>
   callsOf("runTurn", chainId).map((a) => `${String(a["sessionUlid"]).slice(chainId.length + 1)}:${String(a["turnId"])}`);
-const endOf = async (workflowId: string): Promise<unknown> => trial.client.workflow.getHandle(workflowId).result();
+const endOf = async (workflowId: string): Promise<unknown> => on.trial.client.workflow.getHandle(workflowId).result();
 const approved = { "reviewer-1": ["approved"], "auditor-1": ["approved"] } satisfies Play["answers"];
 
 describe("chain", () => {
@@ -71,15 +54,15 @@ describe("chain", () => {
       ["review", 2, "b"],
       ["review", 2, "b"],
     ]);
-    await history(trial.client, id, "chain-two-rounds");
-    await history(trial.client, `${id}/executor`, "chain-executor");
-    await history(trial.client, `${id}/reviewer/1`, "chain-reviewer");
+    await history(on.trial.client, id, "chain-two-rounds");
+    await history(on.trial.client, `${id}/executor`, "chain-executor");
+    await history(on.trial.client, `${id}/reviewer/1`, "chain-reviewer");
   });
 
   test("a turn of a chain's executor costs at most 20 events", async () => {
     const handle = await begin({ trees: ["a", "b", "c", "d", "e"], answers: { "reviewer-1": ["changes_requested"] } }, { maxRounds: 5 });
     expect(await handle.result()).toMatchObject({ reason: "exhausted" });
-    const { activities } = await history(trial.client, `${handle.workflowId}/executor`);
+    const { activities } = await history(on.trial.client, `${handle.workflowId}/executor`);
     const starts = activities.filter((a) => a.name === "runTurn").map((a) => a.at);
     expect(starts).toHaveLength(5);
     const costs = starts.slice(1).map((at, n) => at - (starts[n] ?? 0));
@@ -161,11 +144,11 @@ describe("chain", () => {
     expect(await handle.result()).toEqual({ reason: "aborted", why: how === "cancel" ? "the chain was cancelled" : "enough" });
     for (const member of ["executor", "reviewer/1", "reviewer/2"]) {
       // Not a cancel that races with the close: the sessions were closed before the chain was over.
-      expect((await trial.client.workflow.getHandle(`${id}/${member}`).describe()).status.name).toBe("COMPLETED");
+      expect((await on.trial.client.workflow.getHandle(`${id}/${member}`).describe()).status.name).toBe("COMPLETED");
       expect(await endOf(`${id}/${member}`)).toMatchObject({ state: "closed", reason: "chain ended: aborted" });
     }
     expect(callsOf("finishChain", id)).toHaveLength(1);
-    if (how === "cancel") await history(trial.client, id, "chain-cancelled");
+    if (how === "cancel") await history(on.trial.client, id, "chain-cancelled");
   });
 
   test("a chain that is terminated takes its sessions along", async () => {
@@ -178,14 +161,14 @@ describe("chain", () => {
   test("a session that somebody closes ends the chain", async () => {
     const handle = await begin({ trees: ["a"], answers: approved, turn: async (who) => (who === "executor" ? undefined : untilCancelled()) });
     await until("the reviewer at work", () => turnsOf(handle.workflowId).length === 2);
-    await trial.client.workflow.getHandle(`${handle.workflowId}/reviewer/1`).signal("close", { reason: "by hand" });
+    await on.trial.client.workflow.getHandle(`${handle.workflowId}/reviewer/1`).signal("close", { reason: "by hand" });
     expect(await handle.result()).toMatchObject({ reason: "aborted" });
   });
 
   test("the executor's session that somebody closes during the review ends the chain, and the review with it", async () => {
     const handle = await begin({ trees: ["a"], answers: approved, turn: async (who) => (who === "executor" ? undefined : untilCancelled()) });
     await until("the reviewer at work", () => turnsOf(handle.workflowId).length === 2);
-    await trial.client.workflow.getHandle(`${handle.workflowId}/executor`).signal("close", { reason: "by hand" });
+    await on.trial.client.workflow.getHandle(`${handle.workflowId}/executor`).signal("close", { reason: "by hand" });
     expect(await handle.result()).toMatchObject({ reason: "aborted", why: expect.stringContaining("by hand") });
     expect(await endOf(`${handle.workflowId}/reviewer/1`)).toMatchObject({ state: "closed" });
   });
@@ -197,7 +180,7 @@ describe("chain", () => {
       turn: async (who, a) => (who === "executor" ? done(a.turnId, { candidate: { ...candidate("a"), diffStat: "x".repeat(300_000) } }) : undefined),
     });
     expect(await handle.result()).toMatchObject({ reason: "approved" });
-    expect((await history(trial.client, handle.workflowId)).bytes).toBeLessThan(100_000);
+    expect((await history(on.trial.client, handle.workflowId)).bytes).toBeLessThan(100_000);
   });
 
   test("nonsense from outside changes nothing", async () => {

@@ -1,17 +1,10 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { agentProcesses, audit } from "../support/auditor.ts";
-import { launchNumbered, launchScripted } from "../support/launch.ts";
+import { launchMute, launchNumbered, launchScripted } from "../support/launch.ts";
 import { kill, onStack } from "../support/on-stack.ts";
 
-const on = onStack({
-  start: ["engine", "host"],
-  before(stack) {
-    mkdirSync(join(stack.home, "presets"));
-    const mute = { key: "mute", providerType: "acp", config: { command: ["sh", "-c", "sleep 1000"] }, permissions: { mode: "ask" } };
-    writeFileSync(join(stack.home, "presets", "mute.json"), JSON.stringify(mute));
-  },
-});
+const on = onStack({ start: ["engine", "host"] });
 const key = (name: string): string => `${on.stack.env["BATON_INSTANCE"]}-${name}`;
 const turnRows = (session: string) =>
   on.baton.query<{ state: string; attempt: number; outcome: string; why: string | null }>(
@@ -109,18 +102,7 @@ test("when every attempt is killed the turn ends as failed with a reason, its ro
 }, 180_000);
 
 test("a runner that dies again and again while its agent opens ends the turn as failed, too (row 3)", async () => {
-  const { data } = await on.baton.sdk.sessions.launch(
-    { principal: "local", actor: "@test" },
-    {
-      clientRequestId: key("mute"),
-      actor: "@test",
-      taskKey: key("mute"),
-      launcherConfigKey: "mute",
-      prompt: "go",
-      task: { title: "mute", repositoryPath: on.stack.repository, projectKey: "FAULTS" },
-    },
-  );
-  const session = String(data["sessionUlid"]);
+  const session = await launchMute(on.baton, on.stack, key("mute"));
   const prompts = async (): Promise<number> =>
     (await on.baton.query("select 1 from event where session_ulid = $1 and type = 'turn.started'", [session])).length;
   let last = 0;

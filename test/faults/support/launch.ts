@@ -1,3 +1,5 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { repositoryInspector } from "../../../client/inspect-repository.ts";
@@ -93,3 +95,20 @@ export async function launchScripted(
 
 export const launchNumbered = (baton: TestBaton, stack: Stack, a: { key: string; count: number; everyMs: number }): Promise<string> =>
   launchScripted(baton, stack, { key: a.key, turns: [[{ numbered: { count: a.count, everyMs: a.everyMs } }]] });
+
+/** Launches an agent that never opens: it says nothing and lives. */
+export async function launchMute(baton: TestBaton, stack: Stack, key: string): Promise<string> {
+  mkdirSync(join(stack.home, "presets"), { recursive: true });
+  const mute = { key: "mute", providerType: "acp", config: { command: ["sh", "-c", "sleep 1000"] }, permissions: { mode: "ask" } };
+  writeFileSync(join(stack.home, "presets", "mute.json"), JSON.stringify(mute));
+  const task = { title: "mute", repositoryPath: stack.repository, projectKey: "FAULTS" };
+  const { data } = await baton.sdk.sessions.launch(caller, {
+    clientRequestId: key,
+    actor: "@test",
+    taskKey: key,
+    launcherConfigKey: "mute",
+    prompt: "go",
+    task,
+  });
+  return String(data["sessionUlid"]);
+}
