@@ -1,9 +1,11 @@
 import type { IncomingMessage } from "node:http";
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import type { Caller } from "../client/open-baton.ts";
 import { longestAgentWaitMs } from "../client/wait.ts";
 import { oneAtATime } from "./one-at-a-time.ts";
+import { plainCall } from "./plain-calls.ts";
+import { saidLength } from "./request-body.ts";
 import { bothRevisions } from "./revisions.ts";
 import { createServer, createToolServer, type ServerParts, subscribe } from "./server.ts";
 import type { SessionLimits } from "./sessionful.ts";
@@ -17,7 +19,7 @@ interface Env {
 const largestBody = 4 * 1024 * 1024;
 const loopback = new Set(["127.0.0.1", "localhost", "[::1]"]);
 
-/** Door 1 over HTTP: `/health` without a token, `/mcp` behind Host, Origin, token and size, in this order. `secret` signs the ids of 2025 sessions. `close` ends its streams. */
+/** Door 1 over HTTP: `/health` without a token, `/mcp` and `/call/<tool>` behind Host, Origin, token and size, in this order. `secret` signs the ids of 2025 sessions. `close` ends its streams. */
 export function httpApp(
   parts: Omit<ServerParts, "caller">,
   authenticate: Authenticate,
@@ -50,8 +52,9 @@ export function httpApp(
     return c.json({ status: health.status }, health.status === "ok" ? 200 : 503);
   });
 
-  app.use("/mcp", oneAtATime());
-  app.use("/mcp", async (c, next) => {
+  const guarded = ["/mcp", "/call/*"];
+  app.on("ALL", guarded, oneAtATime());
+  app.on("ALL", guarded, async (c, next) => {
     const caller = await authenticate(c.req.header("authorization")).catch(() => undefined);
     if (caller === undefined)
       return c.json({ error: "Postgres does not answer, so this token cannot be looked up: try again in a moment." }, 503, { "Retry-After": "2" });
@@ -64,18 +67,19 @@ export function httpApp(
     if (caller.session !== undefined) (c.env as { incoming?: IncomingMessage }).incoming?.socket.setTimeout(longestAgentWaitMs + 60_000);
     return next();
   });
-  app.use(
-    "/mcp",
-    bodyLimit({
-      maxSize: largestBody,
-      onError: async (c) => {
-        await readAway(c.req.raw.body);
-        return c.json({ error: `A request has at most ${largestBody} bytes (4 MB): put long material in a file of the repository.` }, 413);
-      },
-    }),
-  );
+  const tooLarge = async (c: Context) => {
+    await readAway(c.req.raw.body);
+    return c.json({ error: `A request has at most ${largestBody} bytes (4 MB): put long material in a file of the repository.` }, 413);
+  };
+  const counted = bodyLimit({ maxSize: largestBody, onError: tooLarge });
+  app.on("ALL", guarded, async (c, next) => {
+    const length = saidLength(c.req.raw);
+    if (length === null) return counted(c, next);
+    return length > largestBody ? tooLarge(c) : next();
+  });
   app.all("/mcp", (c) => mcp.fetch(c.req.raw, c.get("caller")));
-  app.notFound((c) => c.json({ error: "Not here: /mcp and /health are." }, 404));
+  app.post("/call/:tool", (c) => plainCall({ ...parts, caller: c.get("caller") }, c, largestBody));
+  app.notFound((c) => c.json({ error: "Not here: POST /mcp, POST /call/<tool> and GET /health are." }, 404));
   return { app, close: () => mcp.close() };
 }
 

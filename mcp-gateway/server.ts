@@ -71,7 +71,8 @@ export function createToolServer(parts: ServerParts, called: string | null): Ser
   return server;
 }
 
-const offered = (parts: ServerParts): readonly Tool[] => (parts.readOnly ? readOnlyTools : tools);
+/** The tools that these parts publish. */
+export const offered = (parts: ServerParts): readonly Tool[] => (parts.readOnly ? readOnlyTools : tools);
 
 /** News of sessions' resources for the caller of `parts`. */
 export function subscribe(parts: ServerParts): Subscribe {

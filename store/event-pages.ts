@@ -21,7 +21,7 @@ where s.${session} = $1 order by e.seq`;
 export function eventPages(db: Database): Store["pages"] {
   return {
     async read(session, a) {
-      const rows = await db.rows<Row>(pageOf(a.newest ? "desc" : "asc", session.name === undefined ? "session_ulid" : "name"), [
+      const rows = await db.wideRows<Row>(pageOf(a.newest ? "desc" : "asc", session.name === undefined ? "session_ulid" : "name"), [
         session.name ?? session.sessionUlid,
         a.sinceSeq,
         a.limit,

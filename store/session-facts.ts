@@ -1,5 +1,5 @@
 import type { FactsRow, InputRow, TurnRow } from "./rows.ts";
-import { camel, type Database } from "./database.ts";
+import { type Database, fromJson } from "./database.ts";
 import { seenBy } from "./reach.ts";
 import type { Store } from "./store.ts";
 
@@ -38,7 +38,7 @@ const subtree = (root: string) => `s.session_ulid in (with recursive down(ulid) 
 
 /** Sessions with the facts that every view of them needs. */
 export function factsStore(db: Database): Store["facts"] {
-  const read = async (where: string, values: unknown[]) => (await db.rows<Raw>(`${factsSelect} where ${where}`, values)).map(toFacts);
+  const read = async (where: string, values: unknown[]) => (await db.wideRows<Raw>(`${factsSelect} where ${where}`, values)).map(toFacts);
   return {
     get: async (sessionUlid) => (await read("s.session_ulid = $1", [sessionUlid]))[0] ?? null,
     byName: async (name) => (await read("s.name = $1", [name]))[0] ?? null,
@@ -100,16 +100,9 @@ function toFacts(raw: Raw): FactsRow {
   return {
     ...row,
     turns: { total, completed, begun, agentMs, usage: { inputTokens, outputTokens, cachedTokens, costMicros } },
-    newest: newest && inner<TurnRow>(newest),
-    lastDone: lastDone && inner<TurnRow>(lastDone),
-    pending: (waiting ?? []).map((one) => inner<InputRow>(one)),
-    approvals: (approvals ?? []).map((one) => inner<FactsRow["approvals"][number]>(one)),
+    newest: newest && fromJson<TurnRow>(newest),
+    lastDone: lastDone && fromJson<TurnRow>(lastDone),
+    pending: (waiting ?? []).map((one) => fromJson<InputRow>(one)),
+    approvals: (approvals ?? []).map((one) => fromJson<FactsRow["approvals"][number]>(one)),
   };
-}
-
-/** A row that came as JSON: its names and times as those of the others. */
-function inner<T>(json: Json): T {
-  const row = camel(json);
-  for (const name in row) if (name.endsWith("At") && typeof row[name] === "string") row[name] = new Date(row[name]).toISOString();
-  return row as T;
 }

@@ -9,17 +9,26 @@ import { addBenchAgent, launch } from "../orders.ts";
 
 const connections = 20;
 const seconds = 3;
+const asked = ["status", "20 events", "100 events"];
+/** Each with the least share of the floor that it is to reach. */
+const doors: [string, number][] = [
+  ["MCP", 0.3],
+  ["HTTP", 0.5],
+];
 
 export const reads: Benchmark = {
   name: "reads",
-  what: `reads over MCP (tools/call, stateless HTTP, ${connections} connections): a session's status, 20 and 100 of its events. Floor: node:http and one query on the same rows`,
-  units: { "status/s": "", "20 events/s": "", "100 events/s": "", "status p99": "ms", "20 events p99": "ms", "100 events p99": "ms" },
-  steady: "20 events/s",
-  targets: [
-    { figure: "status/s", of: "ratio", least: 0.3 },
-    { figure: "20 events/s", of: "ratio", least: 0.3 },
-    { figure: "100 events/s", of: "ratio", least: 0.3 },
-  ],
+  what: `reads over MCP (tools/call, stateless HTTP) and over plain HTTP (POST /call/pm_session), ${connections} connections: a session's status, 20 and 100 of its events. Floor: node:http and one query on the same rows`,
+  units: Object.fromEntries(
+    doors.flatMap(([door]) =>
+      asked.flatMap((one) => [
+        [`${door} ${one}/s`, ""],
+        [`${door} ${one} p99`, "ms"],
+      ]),
+    ),
+  ),
+  steady: "MCP 20 events/s",
+  targets: doors.flatMap(([door, least]) => asked.map((one) => ({ figure: `${door} ${one}/s`, of: "ratio" as const, least }))),
   async open(ground) {
     const site = await ground.baton({ gateway: true });
     addBenchAgent(site);
@@ -31,15 +40,14 @@ export const reads: Benchmark = {
     const port = Number(String((await once(server.stdout, "data"))[0]));
     const bare = (path: string) => ({ port, path, method: "GET", headers: {}, body: "" });
     return {
-      floor: () =>
-        all({ status: bare(`/status?s=${session}`), "20 events": bare(`/events?s=${session}&n=20`), "100 events": bare(`/events?s=${session}&n=100`) }),
-      product: () => {
-        const tool = mcp(site, session);
-        return all({
-          status: tool({ action: "get" }),
-          "20 events": tool({ action: "events", sinceSeq: 0, limit: 20 }),
-          "100 events": tool({ action: "events", sinceSeq: 0, limit: 100 }),
-        });
+      async floor() {
+        const figures = await all([`/status?s=${session}`, `/events?s=${session}&n=20`, `/events?s=${session}&n=100`].map(bare));
+        return { ...named("MCP", figures), ...named("HTTP", figures) };
+      },
+      async product() {
+        const calls = [{ action: "get" }, { action: "events", sinceSeq: 0, limit: 20 }, { action: "events", sinceSeq: 0, limit: 100 }];
+        const over = doorsOf(site, session);
+        return { ...named("MCP", await all(calls.map(over.mcp))), ...named("HTTP", await all(calls.map(over.http))) };
       },
       async close() {
         const gone = once(server, "exit");
@@ -67,28 +75,30 @@ const _meta = {
   "io.modelcontextprotocol/clientInfo": { name: "bench", version: "1" },
 };
 
-function mcp(site: Site, sessionUlid: string): (args: Record<string, unknown>) => Call {
-  const url = new URL(site.gatewayUrl);
+/** The same call through each door. */
+function doorsOf(site: Site, sessionUlid: string): Record<"mcp" | "http", (args: Record<string, unknown>) => Call> {
+  const { port, pathname } = new URL(site.gatewayUrl);
   const authorization = `Bearer ${readFileSync(join(site.stack.home, "token"), "utf8").trim()}`;
-  return (args) => ({
-    port: Number(url.port),
-    path: url.pathname,
-    method: "POST",
-    headers: {
-      authorization,
-      "content-type": "application/json",
-      accept: "application/json, text/event-stream",
-      "mcp-protocol-version": revision,
-      "mcp-method": "tools/call",
-      "mcp-name": "pm_session",
-    },
-    body: JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/call", params: { name: "pm_session", arguments: { sessionUlid, ...args }, _meta } }),
-  });
+  const headers = { authorization, "content-type": "application/json" };
+  const asHost = { accept: "application/json, text/event-stream", "mcp-protocol-version": revision, "mcp-method": "tools/call", "mcp-name": "pm_session" };
+  const post = { port: Number(port), method: "POST" };
+  return {
+    mcp: (args) => ({
+      ...post,
+      path: pathname,
+      headers: { ...headers, ...asHost },
+      body: JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/call", params: { name: "pm_session", arguments: { sessionUlid, ...args }, _meta } }),
+    }),
+    http: (args) => ({ ...post, path: "/call/pm_session", headers, body: JSON.stringify({ sessionUlid, ...args }) }),
+  };
 }
 
-async function all(calls: Record<string, Call>): Promise<Figures> {
+const named = (door: string, figures: Figures): Figures => Object.fromEntries(Object.entries(figures).map(([name, figure]) => [`${door} ${name}`, figure]));
+
+/** What each of `asked` is asked by, one after the other. */
+async function all(calls: Call[]): Promise<Figures> {
   const figures: Figures = {};
-  for (const [name, call] of Object.entries(calls)) {
+  for (const [n, call] of calls.entries()) {
     const agent = new Agent({ keepAlive: true, maxSockets: connections });
     const samples: number[] = [];
     const end = performance.now() + seconds * 1_000;
@@ -102,8 +112,8 @@ async function all(calls: Record<string, Call>): Promise<Figures> {
       }),
     );
     agent.destroy();
-    figures[`${name}/s`] = samples.length / seconds;
-    figures[`${name} p99`] = percentile(samples, 99);
+    figures[`${asked[n]}/s`] = samples.length / seconds;
+    figures[`${asked[n]} p99`] = percentile(samples, 99);
   }
   return figures;
 }

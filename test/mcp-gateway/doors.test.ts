@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { readFileSync, statSync } from "node:fs";
-import { request } from "node:http";
+import { type IncomingHttpHeaders, request } from "node:http";
 import { join } from "node:path";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
@@ -33,7 +33,7 @@ function post(
   headers: Record<string, string>,
   body = '{"jsonrpc":"2.0","id":1,"method":"tools/list"}',
   path = "/mcp",
-): Promise<{ status: number; body: string }> {
+): Promise<{ status: number; body: string; headers: IncomingHttpHeaders }> {
   return new Promise((resolve, reject) => {
     const sent = request(
       {
@@ -41,7 +41,7 @@ function post(
         host: "127.0.0.1",
         port: url.port,
         path,
-        method: path === "/mcp" ? "POST" : "GET",
+        method: path === "/health" ? "GET" : "POST",
         headers: { "content-type": "application/json", accept: "application/json, text/event-stream", ...headers },
       },
       (answer) => {
@@ -51,11 +51,11 @@ function post(
           .on("data", (piece: string) => {
             text += piece;
           })
-          .on("end", () => resolve({ status: answer.statusCode ?? 0, body: text }));
+          .on("end", () => resolve({ status: answer.statusCode ?? 0, body: text, headers: answer.headers }));
       },
     );
     sent.on("error", reject);
-    sent.end(path === "/mcp" ? body : undefined);
+    sent.end(path === "/health" ? undefined : body);
   });
 }
 
@@ -77,8 +77,47 @@ test("Host, then Origin, then token, then size", async () => {
   expect([large.status, large.body]).toEqual([413, expect.stringContaining("4 MB")]);
 });
 
+test("a call without MCP: the same guards, the envelope as the body, a status that follows its code", async () => {
+  const authorization = `Bearer ${token}`;
+  const call = async (tool: string, body: string, headers: Record<string, string> = { authorization }) => {
+    const answer = await post(headers, body, `/call/${tool}`);
+    return { ...answer, json: (answer.body.startsWith("{") ? JSON.parse(answer.body) : {}) as { ok?: boolean; error?: { code: string; message: string } } };
+  };
+  expect((await call("pm_health", "", {})).status).toBe(401);
+  expect((await call("pm_health", "", { authorization, host: "evil.example.com" })).status).toBe(403);
+  expect((await call("pm_health", "", { authorization, origin: "https://evil.example.com" })).status).toBe(403);
+  expect((await call("pm_task", " ".repeat(4 * 1024 * 1024 + 1))).status).toBe(413);
+  // Its length was not said.
+  expect((await call("pm_task", " ".repeat(4 * 1024 * 1024 + 1), { authorization, "transfer-encoding": "chunked" })).status).toBe(413);
+
+  const answered = await call("pm_generate_ulid", '{"count": 2}', { authorization, "transfer-encoding": "chunked" });
+  expect([answered.status, answered.headers["content-type"], answered.json]).toMatchObject([
+    200,
+    "application/json",
+    { ok: true, data: { ulids: [expect.any(String), expect.any(String)] } },
+  ]);
+  expect((await call("pm_health", "")).json).toMatchObject({ ok: true });
+  const refusals = await Promise.all([
+    call("pm_session", "{"),
+    call("pm_session", "[]"),
+    call("pm_session", '{"action": "fly"}'),
+    call("pm_session", '{"action": "get", "sessionUlid": "01ARZ3NDEKTSV4RRFFQ69G5FAV"}'),
+    call("pm_nothing", "{}"),
+    call("__proto__", "{}"),
+  ]);
+  expect(refusals.map(({ status, json }) => [status, json.error?.code])).toEqual([
+    [400, "INVALID_ARGUMENT"],
+    [400, "INVALID_ARGUMENT"],
+    [400, "UNKNOWN_ACTION"],
+    [404, "NOT_FOUND"],
+    [404, "NOT_FOUND"],
+    [404, "NOT_FOUND"],
+  ]);
+  expect(refusals[4]?.json.error?.message).toContain("pm_session_read");
+});
+
 test("/health needs no token and tells readiness; no host worker is up here", async () => {
-  expect(await post({}, undefined, "/health")).toEqual({ status: 503, body: '{"status":"degraded"}' });
+  expect(await post({}, undefined, "/health")).toMatchObject({ status: 503, body: '{"status":"degraded"}' });
 });
 
 test("a client lists the tools and calls them over HTTP", async () => {

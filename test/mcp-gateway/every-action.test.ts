@@ -33,7 +33,7 @@ const world = {} as World;
 type Who = "operator" | "stranger" | "reader" | "launcher";
 const calls = new Map<string, Call>();
 const clients: Client[] = [];
-const doors = ["HTTP, 2026-07-28", "HTTP, 2025-11-25", "stdio"];
+const doors = ["HTTP, 2026-07-28", "HTTP, 2025-11-25", "HTTP without MCP", "stdio"];
 
 beforeAll(async () => {
   const { baton, stack } = on;
@@ -49,6 +49,7 @@ beforeAll(async () => {
     const http = () => new StreamableHTTPClientTransport(new URL(gateway.url), { requestInit: { headers: { authorization: `Bearer ${secret}` } } });
     calls.set(`HTTP, 2026-07-28 ${who}`, await open(http(), "auto"));
     calls.set(`HTTP, 2025-11-25 ${who}`, await open(http(), "legacy"));
+    calls.set(`HTTP without MCP ${who}`, plain(gateway.url, secret));
     const env = { ...stack.env, ...(who === "operator" ? {} : { BATON_TOKEN: secret }) };
     const stdio = { command: process.execPath, args: [join(import.meta.dirname, "../../mcp-gateway/stdio-main.ts")], env };
     calls.set(`stdio ${who}`, await open(new StdioClientTransport(stdio), "auto"));
@@ -95,6 +96,16 @@ async function open(transport: StreamableHTTPClientTransport | StdioClientTransp
     // Hosts show one or the other.
     expect(JSON.parse((result.content as { text: string }[])[0]?.text ?? "")).toEqual(answer);
     expect(result.isError === true).toBe(!answer.ok);
+    return answer;
+  };
+}
+
+function plain(url: string, secret: string): Call {
+  return async (tool, args) => {
+    const headers = { authorization: `Bearer ${secret}`, "content-type": "application/json" };
+    const response = await fetch(new URL(`/call/${tool}`, url), { method: "POST", headers, body: JSON.stringify(args) });
+    const answer = (await response.json()) as Answer;
+    expect(response.ok).toBe(answer.ok);
     return answer;
   };
 }
