@@ -84,6 +84,8 @@ export interface RunnerConnection {
   onNotice(listener: (notice: RunnerNotice | null) => void): void;
   /** Drops the connection; the runner lives on. */
   detach(): void;
+  /** Another connection to the same runner, in the same name; rejects as `attach` does. */
+  again(): Promise<RunnerConnection>;
 }
 
 /** Both reject with an Error whose `code` is `fenced`, `closing`, `gone` or `spawn_failed`. */

@@ -64,7 +64,25 @@ export async function closeRunner(deps: HostDeps, { connection, status }: Obtain
   connection.detach();
   if (lives() && drop?.aborted) throw new Fenced("close");
   // While it lives it keeps its row, by which whoever comes next finds it, and the session's lock, beside which no other agent starts.
-  if (!lives()) await deps.store.runners.ended(status.runnerId);
+  if (lives()) void closeLater(deps, connection, reason, lives);
+  else await deps.store.runners.ended(status.runnerId);
+}
+
+/**
+ * A runner that was stopped or stuck may go on, and its agent with it, at what nobody takes any more: what we told it can be lost, since a
+ * connection that it writes to behind our back is cut with all that was still to be read. It is told again until it is gone, or somebody else's.
+ */
+async function closeLater(deps: HostDeps, connection: RunnerConnection, reason: string, lives: () => boolean): Promise<void> {
+  while (lives()) {
+    await sleep(1_000, undefined, { ref: false });
+    try {
+      const again = await connection.again();
+      await again.request({ cmd: "close", reason }).finally(() => again.detach());
+    } catch (error) {
+      if ((error as { code?: string }).code === "fenced") return;
+    }
+  }
+  await deps.store.runners.ended(connection.runnerId).catch(() => undefined);
 }
 
 /** Ends the runner of a session in which no turn runs; `closed`: only if the session still is; `turnId`: only if its agent is still at that turn. */

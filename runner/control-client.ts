@@ -109,7 +109,7 @@ async function attach(a: { socketPath: string; sessionUlid: string; runnerId: st
   throw new RunnerGone(reply.error === "fenced" || reply.error === "closing" ? reply.error : "gone", reply.message);
 }
 
-function over(socket: Socket, a: { runnerId: string } & Owner): RunnerConnection {
+function over(socket: Socket, a: { socketPath: string; sessionUlid: string; runnerId: string } & Owner): RunnerConnection {
   const open = new Map<number, { resolve(reply: RunnerReply): void; reject(error: Error): void }>();
   const listeners: ((notice: RunnerNotice | null) => void)[] = [];
   const missed: RunnerNotice[] = [];
@@ -183,6 +183,7 @@ function over(socket: Socket, a: { runnerId: string } & Owner): RunnerConnection
     detach() {
       socket.destroy();
     },
+    again: () => attach(a),
   };
   return connection;
 }

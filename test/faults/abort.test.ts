@@ -117,7 +117,8 @@ test("and an abort reaches the agent of a host that was killed meanwhile", async
 test("an abort ends the turn also when its runner is stopped; when that goes on, its agent is told, and the session goes on (row 19)", async () => {
   const session = await launchScripted(on.baton, on.stack, {
     key: `${on.stack.env["BATON_INSTANCE"]}-stopped`,
-    turns: [[{ wait: 600_000 }], [{ say: "and on" }]],
+    // It talks on: what a runner that goes on has to pass on of that breaks the connection on which the abort lies.
+    turns: [[{ numbered: { count: 100_000, everyMs: 5 } }], [{ say: "and on" }]],
   });
   await on.baton.eventually("it has its prompt", () => Promise.resolve(agentLog(session).includes(" prompt turn ")), 20_000);
   const [runner] = await on.baton.query<{ pid: number }>("select pid from runner where session_ulid = $1 and ended_at is null and pid > 0", [session]);
