@@ -56,7 +56,7 @@ export function purgeStore(db: Database): Store["purge"] {
     },
     async finish(sessionUlid, found) {
       await db.rows(
-        `update session set purged_at = coalesce(purged_at, clock_timestamp()), purge = purge || $2::jsonb, system_prompt = '', provider_session_id = null, candidate = null,
+        `update session set purged_at = coalesce(purged_at, clock_timestamp()), purge = purge || $2::jsonb, system_prompt = '', provider_session_id = null, candidate = null, labels = '{}',
           args = jsonb_build_object('fingerprint', coalesce(args->'fingerprint', '""'::jsonb), 'effective', '{"permissions": {"mode": "deny-all"}, "limits": {}}'::jsonb)
         where session_ulid = $1 and purge is not null`,
         [sessionUlid, JSON.stringify(found)],

@@ -73,11 +73,11 @@ export function factsStore(db: Database): Store["facts"] {
   };
 }
 
-/** Where attention may be due; the pure functions decide. */
-const needsSomebody = `(s.failed or s.workspace = 'failed' or (s.closed_at is null and (
-  exists (select 1 from approval a where a.session_ulid = s.session_ulid and a.state = 'open')
-  or exists (select 1 from turn q where q.session_ulid = s.session_ulid and q.n = t.total
-    and (q.result->>'outcome' in ('failed', 'unknown') or (q.state <> 'done' and not exists (select 1 from host l where l.host_id = s.host_id and l.lease_until > clock_timestamp())))))))`;
+/** Where attention may be due; the pure functions decide. The sessions first, by their own indexes: of most there ever were, nothing is to be looked at. */
+const needsSomebody = `s.session_ulid in (select session_ulid from session where closed_at is null union all select session_ulid from session where failed or workspace = 'failed')
+  and (s.failed or s.workspace = 'failed' or exists (select 1 from approval a where a.session_ulid = s.session_ulid and a.state = 'open')
+    or exists (select 1 from (select result, state from turn where turn.session_ulid = s.session_ulid order by n desc limit 1) q
+      where q.result->>'outcome' in ('failed', 'unknown') or (q.state <> 'done' and not exists (select 1 from host l where l.host_id = s.host_id and l.lease_until > clock_timestamp()))))`;
 
 type Json = Record<string, unknown>;
 type Raw = Omit<FactsRow, "newest" | "lastDone" | "pending" | "approvals" | "turns"> & {

@@ -28,7 +28,7 @@ export function settleStore(db: Database): SettleStore {
       db.rows<SettleWatch>(
         `select w.session_ulid, w.parent_ulid, w.chain_id, w.last_key from settle_watch w join head h using (session_ulid) left join chain c using (chain_id)
         where h.last_seq > w.seen_seq or (c.state = 'ended' and w.last_key is distinct from 'chain:' || c.chain_id)
-          or (select 'approval:' || a.approval_id from approval a where ${openIn("w.chain_id")} order by a.asked_at desc, a.approval_id desc limit 1) <> coalesce(w.last_key, '')
+          or (c.state is not distinct from 'open' and (select 'approval:' || a.approval_id from approval a where ${openIn("w.chain_id")} order by a.asked_at desc, a.approval_id desc limit 1) <> coalesce(w.last_key, ''))
         order by h.updated_at limit $1`,
         [limit],
       ),
