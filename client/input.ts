@@ -1,7 +1,7 @@
 import { ulid } from "ulid";
 import type { Delivery } from "../contracts/event.ts";
 import { BatonError } from "../contracts/failures.ts";
-import { pmStatus, sessionState } from "../contracts/session-status.ts";
+import { pmStatus, readyAnswers, sessionState } from "../contracts/session-status.ts";
 import type { ApprovalRow, Cursors, SessionRow, TurnConfiguration } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
 import type { Caller } from "./caller.ts";
@@ -153,15 +153,13 @@ export async function deliver(deps: Pick<Deps, "starter">, store: Store, inputId
 
 async function answer(store: Store, sessionUlid: string, ids: InputIds, delivery: Delivery, open: ApprovalRow[], replayed: boolean): Promise<InputAnswer> {
   const [{ row: now, facts }, given] = await Promise.all([loadFacts(store, { sessionUlid }), ids.inputId === null ? null : store.inputs.get(ids.inputId)]);
-  const waits = ids.approvalId === null && open.length > 0;
+  // An interrupt ends what the agent asks; only a used-up limit stops what comes after it, too. And what a turn has taken waits for nobody.
+  const before = delivery === "interrupt" ? open.filter((approval) => approval.kind === "budget") : open;
+  const waits = ids.approvalId === null && before.length > 0 && (given?.state === "recorded" || given?.state === "accepted");
   // As they were before it: what it causes lies behind them, however late this is asked. (A key of an older Baton has none.)
   const cursors = ids.cursors ?? { events: now.lastSeq, deltas: now.lastDelta };
   const next = waits
-    ? open.map((a) => ({
-        tool: "pm_session",
-        args: { action: "respond", approvalId: a.approvalId, decision: a.options[0]?.id ?? "allow", ...(a.options[0]?.add ? { add: a.options[0].add } : {}) },
-        why: a.title,
-      }))
+    ? before.flatMap((approval) => readyAnswers(approval).map((call) => ({ ...call, why: `${call.why}: ${approval.title.slice(0, 200)}` })))
     : [];
   const data = {
     sessionUlid,
@@ -186,7 +184,7 @@ async function questionOf(store: Store, row: SessionRow, approvalId: string): Pr
   if (found.kind === "question" || found.kind === "plan") return found;
   throw new BatonError("INVALID_ARGUMENT", `"${found.title}" is a ${found.kind}: text never answers that, respond does.`, {
     field: "approvalId",
-    next: [{ tool: "pm_session", args: { action: "respond", approvalId, decision: found.options[0]?.id ?? "allow" }, why: found.title }],
+    next: readyAnswers(found),
   });
 }
 

@@ -154,14 +154,18 @@ function again(sessionUlid: string): Attention["next"][number] {
 
 function approvalAttention(approval: ApprovalFact, lastSeq: number): Attention {
   const kind = approval.kind === "permission" ? "approval" : approval.kind;
-  const { approvalId } = approval;
-  const options: ApprovalFact["options"] = approval.kind === "permission" ? ["allow", "deny"].map((id) => ({ id, label: id })) : approval.options;
-  const next = options.map(({ id, add }) => ({
+  const next = readyAnswers(approval);
+  return { kind, since: approval.askedAt, seq: approval.seq ?? lastSeq, say: approval.title, approvalId: approval.approvalId, next };
+}
+
+/** The answers to an approval that can be sent as they are: to a permission yes and no, else each of its options. */
+export function readyAnswers({ approvalId, kind, options }: Pick<ApprovalFact, "approvalId" | "kind" | "options">): Attention["next"] {
+  const offered: ApprovalFact["options"] = kind === "permission" ? ["allow", "deny"].map((id) => ({ id, label: id })) : options;
+  return offered.map(({ id, add }) => ({
     tool: "pm_session",
     args: { action: "respond", approvalId, decision: id, ...(add ? { add } : {}) },
     why: id,
   }));
-  return { kind, since: approval.askedAt, seq: approval.seq ?? lastSeq, say: approval.title, approvalId: approval.approvalId, next };
 }
 
 /** The facts that every status is made of, each by itself. */

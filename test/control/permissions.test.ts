@@ -1,0 +1,72 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { launchScripted } from "../faults/support/launch.ts";
+import { onStack } from "../faults/support/on-stack.ts";
+
+const caller = { principal: "local", actor: "@test" };
+const on = onStack({
+  start: ["engine", "host"],
+  numbers: { BATON_KEEP_ALIVE_MS: "60000" },
+  before: (stack) => {
+    mkdirSync(join(stack.home, "presets"));
+    for (const preset of [
+      { key: "ask", permissions: { mode: "ask" } },
+      { key: "ask-but-never-this", permissions: { mode: "ask", rules: [{ tool: "*", commandPrefix: "never", decision: "deny" }] } },
+      {
+        key: "as-it-is",
+        permissions: { mode: "ask" },
+        allowAdhocOverrides: false,
+        config: { model: "small", scenario: { turns: [[{ say: "one" }], [{ say: "two" }]] } },
+      },
+    ])
+      writeFileSync(join(stack.home, "presets", `${preset.key}.json`), JSON.stringify({ providerType: "scripted", ...preset }));
+  },
+});
+const key = (name: string): string => `${on.stack.env["BATON_INSTANCE"]}-${name}`;
+const sessions = () => on.baton.sdk.sessions;
+const asks = (name: string, turns: unknown[], preset = "ask"): Promise<string> => launchScripted(on.baton, on.stack, { key: key(name), turns, preset });
+const approvals = (session: string) =>
+  on.baton.query<{ id: string; state: string; title: string }>(
+    "select approval_id id, state, title from approval where session_ulid = $1 order by asked_at, approval_id",
+    [session],
+  );
+const asked = async (session: string, n: number): Promise<string> => {
+  await on.baton.eventually(`question ${n}`, async () => (await approvals(session)).length === n, 30_000);
+  return (await approvals(session)).at(-1)!.id;
+};
+
+describe("an input while a permission is open", () => {
+  test("queued it waits, and both answers are ready", async () => {
+    const session = await asks("queued", [[{ ask: { title: "rm -rf x" } }, { say: "asked" }], [{ say: "then" }]]);
+    const approvalId = await asked(session, 1);
+    const { data, next } = await sessions().input(caller, { sessionUlid: session, prompt: "more", clientRequestId: key("queued-1") });
+    expect(data).toMatchObject({ delivery: "queue", state: "waiting_for_approval" });
+    expect(next.map((one) => one.args).slice(0, 2)).toEqual(["allow", "deny"].map((decision) => ({ action: "respond", approvalId, decision })));
+    await sessions().respond(caller, next[1]!.args as { approvalId: string });
+    await on.baton.turnsEnded(session, 2, 30_000);
+  }, 120_000);
+
+  test("an interrupt waits for nothing, and grants nothing", async () => {
+    const session = await asks("interrupt", [[{ ask: { title: "rm -rf x" } }, { say: "asked" }], [{ say: "stopped" }]]);
+    await asked(session, 1);
+    const { data, next } = await sessions().input(caller, { sessionUlid: session, prompt: "stop that", delivery: "interrupt" });
+    expect(data["state"]).not.toBe("waiting_for_approval");
+    expect(next.filter((one) => one.args["action"] === "respond")).toEqual([]);
+    await on.baton.turnsEnded(session, 2, 30_000);
+    expect(await approvals(session)).toEqual([expect.objectContaining({ state: "expired" })]);
+  }, 120_000);
+
+  test("one that a turn has taken is repeated as it is, whatever is asked now", async () => {
+    const session = await asks("repeated", [[{ say: "one" }], [{ say: "two" }], [{ ask: { title: "rm -rf x" } }]]);
+    await on.baton.turnsEnded(session, 1, 30_000);
+    const args = { sessionUlid: session, prompt: "second", clientRequestId: key("repeated-1") };
+    await sessions().input(caller, args);
+    await on.baton.turnsEnded(session, 2, 30_000);
+    await sessions().input(caller, { sessionUlid: session, prompt: "third" });
+    await asked(session, 1);
+    const { data, next } = await sessions().input(caller, args);
+    expect(data).toMatchObject({ replayed: true, state: "consumed" });
+    expect(next.filter((one) => one.args["action"] === "respond")).toEqual([]);
+    await sessions().abort(caller, { sessionUlid: session });
+  }, 120_000);
+});
