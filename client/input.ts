@@ -6,6 +6,7 @@ import type { ApprovalRow, Cursors, SessionRow, TurnConfiguration } from "../sto
 import type { Store } from "../store/store.ts";
 import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
+import { inputThere, wakeFor } from "./input-there.ts";
 import { checkPrompt } from "./launch-plan.ts";
 import { actorOf, type Args, findSession, record, requestKey, sourceOf, storedAnswer } from "./requests.ts";
 import { loadFacts, type SessionWithFacts } from "./session-view.ts";
@@ -81,7 +82,7 @@ export async function input(
     // Only now: the key of an earlier call is answered as it was.
     if (refused !== null) throw refused;
     // Also when it was open a moment ago: only under the session's lock one knows.
-    await store.sessions.wake(tx, row.sessionUlid);
+    await wakeFor(store, tx, caller, row.sessionUlid, args.prompt);
     const inserted = await store.inputs.insert(tx, {
       inputId: ulid(),
       sessionUlid: row.sessionUlid,
@@ -125,7 +126,7 @@ export const isBusy = ({ facts, pending }: SessionWithFacts): boolean => pending
 export function busy(row: SessionRow, { facts }: SessionWithFacts, prompt: string): BatonError {
   return new BatonError("CONFLICT_STATE", "A turn runs or is about to: send an input, it is taken up after it.", {
     currentState: sessionState(facts).state,
-    next: [{ tool: "pm_session", args: { action: "input", sessionUlid: row.sessionUlid, prompt }, why: "queue it" }],
+    next: inputThere(row.sessionUlid, prompt, "queue it"),
   });
 }
 

@@ -5,6 +5,7 @@ import type { Store } from "../store/store.ts";
 import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import { busy, deliver, isBusy, nextPrompt, refuseSleep } from "./input.ts";
+import { wakeFor } from "./input-there.ts";
 import { checkPrompt } from "./launch-plan.ts";
 import { findAnySession, findSession, noSession, record, requestKey, sourceOf, storedAnswer } from "./requests.ts";
 import { launchedView, loadFacts, resumable } from "./session-view.ts";
@@ -43,7 +44,7 @@ export async function restart(deps: Deps, caller: Caller, args: RestartArgs): Pr
   }
   const { ids, replayed } = await record<RestartIds>(store, caller, { action: "restart", args: { ...args }, target: row.sessionUlid }, async (tx) => {
     const cursors = await store.sessions.cursors(tx, row.sessionUlid);
-    const woken = await store.sessions.wake(tx, row.sessionUlid);
+    const woken = await wakeFor(store, tx, caller, row.sessionUlid, prompt);
     // Under the session's lock: another restart, or an input, may have been faster.
     if (!woken && (await store.sessions.isBusy(tx, row.sessionUlid))) throw busy(row, before, prompt);
     const inputId = args.run === false ? null : ulid();

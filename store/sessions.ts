@@ -8,6 +8,7 @@ import { seenBy } from "./reach.ts";
 import { endGeneration, endIfIdle, failNeverStarted, failUnmakeable, isBusy } from "./session-end.ts";
 import type { NewSession, SessionRow } from "./rows.ts";
 import type { Store, Tx } from "./store.ts";
+import { workTaken } from "./work-taken.ts";
 
 /** What an insert sets; the rest has defaults. */
 const columnNames: (keyof NewSession)[] = [
@@ -251,23 +252,18 @@ async function wake(db: Database, tx: Tx, sessionUlid: string): Promise<SessionR
   if (closed.purge) throw new BatonError("NOT_FOUND", "The session was purged just now.", { currentState: "purged" });
   const generation = closed.generation + 1;
   const workflowId = generationId(closed.workflowId, generation);
-  // Its agent may have got another open session meanwhile: the unique index decides, said in words.
-  const blocked = await txRow(
-    tx,
-    `select 1 as one from session s join session o on o.context_ref = s.context_ref and o.role = s.role and o.agent_handle = s.agent_handle and o.session_ulid <> s.session_ulid
-    where s.session_ulid = $1 and s.closed_at is not null and o.closed_at is null and (s.chain_id is null or s.role = 'executor') and (o.chain_id is null or o.role = 'executor')
-    union all select 1 from session s join session o on o.repository_path = s.repository_path and o.worktree_path = o.repository_path and o.session_ulid <> s.session_ulid
-    where s.session_ulid = $1 and s.closed_at is not null and o.closed_at is null and s.worktree_path = s.repository_path limit 1`,
-    [sessionUlid],
-  );
-  if (blocked)
-    throw new BatonError("CONFLICT_STATE", "This session is closed, and another open one has its work (or its repository). Send the input there.", {
-      currentState: "closed",
-    });
-  await tx.query(
-    "update session set generation = $2, workflow_id = $3, started_at = null, closed_at = null, close_reason = null, failed = false where session_ulid = $1",
-    [sessionUlid, generation, workflowId],
-  );
+  await tx.query("savepoint wake");
+  try {
+    await tx.query(
+      "update session set generation = $2, workflow_id = $3, started_at = null, closed_at = null, close_reason = null, failed = false where session_ulid = $1",
+      [sessionUlid, generation, workflowId],
+    );
+  } catch (error) {
+    // Its agent may have got another open session meanwhile: the unique indexes decide, also between two that are woken at once.
+    if ((error as { code?: string }).code !== "23505") throw error;
+    await tx.query("rollback to savepoint wake");
+    throw await workTaken(tx, sessionUlid);
+  }
   await tx.query("insert into generation (session_ulid, generation, workflow_id) values ($1, $2, $3)", [sessionUlid, generation, workflowId]);
   await appendEvents(db, tx, sessionUlid, [{ key: `session.woken:${generation}`, event: { type: "session.woken", data: { generation } } }]);
   return camel((await tx.query<Record<string, unknown>>(`${sessionSelect} where s.session_ulid = $1`, [sessionUlid])).rows[0]!) as unknown as SessionRow;
