@@ -46,6 +46,7 @@ export async function effectiveLaunch(preset: Preset, over: LaunchOverrides, sea
     ...(sessionIdleCloseMs === undefined ? {} : { sessionIdleCloseMs }),
     permissions: preset.permissions,
     ...(preset.agentScopes ? { agentScopes: preset.agentScopes } : {}),
+    ...(preset.allowAdhocOverrides === false ? { allowAdhocOverrides: false } : {}),
     limits: smaller(preset.limits ?? {}, over.limits ?? {}),
   };
 }

@@ -12,10 +12,15 @@ const narrower: Record<Mode, Mode[]> = {
   "deny-all": ["deny-all"],
 };
 
-/** Error: INVALID_ARGUMENT when one turn's configuration would allow more than the session may. */
+/** Errors: INVALID_ARGUMENT when one turn's configuration would allow more than the session may; PERMISSION_DENIED for a model where the preset allows no overrides. */
 export function checkConfiguration(row: SessionRow, configuration: TurnConfiguration | undefined): void {
   const { effective } = row.args as unknown as StoredArgs;
-  const { mode, maxRuntimeSeconds } = configuration ?? {};
+  const { mode, maxRuntimeSeconds, model } = configuration ?? {};
+  if (effective.allowAdhocOverrides === false && model !== undefined && model !== effective.model)
+    throw new BatonError("PERMISSION_DENIED", `Preset "${row.launcherConfigKey}" allows no overrides: leave configuration.model out.`, {
+      field: "configuration.model",
+      allowed: effective.model === undefined ? [] : [effective.model],
+    });
   const allowed = narrower[effective.permissions.mode];
   if (mode !== undefined && !allowed.includes(mode))
     throw new BatonError(

@@ -74,5 +74,7 @@ export interface EffectiveLaunch extends Waits {
   tools?: string[];
   permissions: Preset["permissions"];
   agentScopes?: Scope[];
+  /** the preset's: no turn has a model of its own (sessions of an older Baton do not say it) */
+  allowAdhocOverrides?: false;
   limits: Limits;
 }

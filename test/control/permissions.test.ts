@@ -70,3 +70,21 @@ describe("an input while a permission is open", () => {
     await sessions().abort(caller, { sessionUlid: session });
   }, 120_000);
 });
+
+test("a preset that allows no overrides has its model in each turn", async () => {
+  const { data } = await sessions().launch(caller, {
+    clientRequestId: key("as-it-is"),
+    actor: "@test",
+    taskKey: key("as-it-is"),
+    launcherConfigKey: "as-it-is",
+    agentHandle: "executor",
+    prompt: "go",
+    task: { title: "x", repositoryPath: on.stack.repository },
+  });
+  const sessionUlid = String(data["sessionUlid"]);
+  await on.baton.turnsEnded(sessionUlid, 1, 30_000);
+  const run = (configuration: { model?: string; mode?: "deny-all" }) => sessions().run(caller, { sessionUlid, configuration });
+  await expect(run({ model: "large" })).rejects.toMatchObject({ code: "PERMISSION_DENIED", detail: { field: "configuration.model", allowed: ["small"] } });
+  expect((await run({ model: "small", mode: "deny-all" })).data).toMatchObject({ status: "RUNNING" });
+  await on.baton.turnsEnded(sessionUlid, 2, 30_000);
+}, 120_000);
