@@ -41,10 +41,11 @@ export async function configView(deps: Deps, args: ViewArgs): Promise<Data> {
 export async function specView(deps: Deps, args: ViewArgs): Promise<Data> {
   const store = await deps.getStore();
   const row = await findSession(store, args.sessionUlid);
-  const [{ promptMode, sections, systemPrompt, firstPrompt }, launch, agents] = await Promise.all([
+  const [{ promptMode, sections, systemPrompt, firstPrompt }, launch, agents, remembered] = await Promise.all([
     promptOf(store, row),
     store.launches.get(row.sessionUlid),
     store.events.read(row.sessionUlid, { sinceSeq: 0, limit: 1_000, types: ["session.agent_ready"] }),
+    store.approvals.remembered(row.sessionUlid),
   ]);
   const { env, ...effective } = effectiveOf(row);
   const data = {
@@ -53,7 +54,10 @@ export async function specView(deps: Deps, args: ViewArgs): Promise<Data> {
     tools: effective.tools ?? null,
     worktree: worktreeOf(row),
     provider: { type: row.provider, ...agentOf(agents), capabilities: acpCapabilities },
-    permissions: effective.permissions,
+    permissions: {
+      ...effective.permissions,
+      ...(remembered.length > 0 ? { remembered: remembered.slice(0, 50).map(({ approvalId, title, by, at }) => ({ approvalId, title, by, at })) } : {}),
+    },
     preset: presetOf(row),
     effective,
     env: env ?? [],

@@ -26,6 +26,8 @@ export interface LaunchSpec {
   outsideWorkspace?: "ask" | "deny";
   /** before the mode, the first that matches */
   permissionRules?: { tool: string; pathGlob?: string; commandPrefix?: string; decision: "allow" | "deny" | "ask" }[];
+  /** what was answered with `allow_always` in this session; a deny of mode or rules goes before it */
+  remembered?: { grantKey: string; approvalId: string }[];
   stallMs: number;
   /** Baton's own door for the agent; absent: it gets none */
   gateway?: AgentGateway;

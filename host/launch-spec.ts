@@ -22,7 +22,8 @@ export async function launchSpec(
   const referenced = referencedEnv(effective, deps.resolveSecret);
   const env: Record<string, string> = { ...deps.agentEnv, ...referenced };
   if (scripted) Object.assign(env, { HOME: home }, scenarioEnv(effective.scenario));
-  // No part of the hash: it grows with every turn.
+  const remembered = (await deps.store.approvals.remembered(session.sessionUlid)).map(({ grantKey, approvalId }) => ({ grantKey, approvalId }));
+  // No part of the hash: they grow with every turn.
   const resumed = session.providerSessionId
     ? { resume: session.providerSessionId, costBefore: (await deps.store.sessions.conversation(session.sessionUlid)).costMicros }
     : {};
@@ -41,6 +42,7 @@ export async function launchSpec(
     permissionMode: configuration?.mode ?? effective.permissions.mode,
     ...(effective.permissions.outsideWorkspace ? { outsideWorkspace: effective.permissions.outsideWorkspace } : {}),
     ...(effective.permissions.rules ? { permissionRules: effective.permissions.rules } : {}),
+    ...(remembered.length > 0 ? { remembered } : {}),
     ...(effective.tools ? { tools: effective.tools } : {}),
     ...(effective.limits?.costMicros === undefined ? {} : { reportCost: true as const }),
     stallMs: deps.config.stallMs,

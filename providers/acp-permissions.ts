@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
-import type { ApprovalDecision } from "../contracts/provider.ts";
+import type { ApprovalDecision, LaunchSpec } from "../contracts/provider.ts";
 import type { SpoolRecord } from "../contracts/runner-protocol.ts";
 import { event, objectOf, textOf } from "./acp-tools.ts";
 import type { Json } from "./acp-tools.ts";
 import { jsonOf, shown } from "./bounded.ts";
+import { grantKey } from "./grant-key.ts";
 import { decide, type Permissions } from "./permission-rules.ts";
 import { newUlid } from "./ulid.ts";
 
@@ -46,9 +47,14 @@ function identityOf(call: Json, { tool, kind }: { tool: string; kind: string }):
   return said.every((one) => typeof one === "object" && Object.keys(one as object).length === 0) ? null : jsonOf([tool, kind, ...said]);
 }
 
-/** Answers by the session's permissions; where they say `ask` it records an approval and waits for `respond`. A tool that is not among `tools` is denied unasked. */
-export function acpPermissions(permissions: Permissions, tools?: string[]): AcpPermissions {
+/**
+ * Answers by the session's permissions; where they say `ask`, as `allow_always` was answered to the same request before, else it records an approval
+ * and waits for `respond`. A tool that is not among `tools` is denied unasked.
+ */
+export function acpPermissions(permissions: Permissions & Pick<LaunchSpec, "remembered">, tools?: string[]): AcpPermissions {
   const pending = new Map<string, Pending>();
+  /** the approval that allowed it, by grant key */
+  const remembered = new Map((permissions.remembered ?? []).map((one) => [one.grantKey, one.approvalId]));
   const open = (call: Json): boolean => tools === undefined || tools.includes(textOf(call["kind"]) || "other") || tools.includes(textOf(call["name"]));
 
   return {
@@ -64,8 +70,14 @@ export function acpPermissions(permissions: Permissions, tools?: string[]): AcpP
       if (!open(call)) return Promise.resolve(finish("deny"));
       const { decision: said, why } = decide(permissions, call);
       if (said !== "ask") return Promise.resolve(finish(said));
-      const approvalId = newUlid();
       const title = textOf(call["title"]).slice(0, 2_000) || "The agent asks for permission";
+      const grant = grantKey(call);
+      const allowedBy = grant === null ? undefined : remembered.get(grant);
+      if (allowedBy !== undefined) {
+        write(event("notice.raised", { message: `allowed as approval ${allowedBy} says (allow_always): ${title}` }, { turnId, itemId }));
+        return Promise.resolve(finish("allow"));
+      }
+      const approvalId = newUlid();
       const detail = {
         tool: textOf(call["name"]).slice(0, 2_000) || title,
         kind: textOf(call["kind"]).slice(0, 200) || "other",
@@ -74,6 +86,7 @@ export function acpPermissions(permissions: Permissions, tools?: string[]): AcpP
         input: shown(call["rawInput"] ?? null),
         locations: shown(call["locations"] ?? []),
         content: shown(call["content"] ?? []),
+        ...(grant === null ? {} : { grantKey: grant }),
       };
       const requestKey = createHash("sha256")
         .update(identityOf(call, detail) ?? approvalId)
@@ -88,6 +101,7 @@ export function acpPermissions(permissions: Permissions, tools?: string[]): AcpP
         pending.set(approvalId, {
           answer(decision) {
             pending.delete(approvalId);
+            if (decision === "allow_always" && grant !== null) remembered.set(grant, approvalId);
             resolve(finish(decision));
           },
         });

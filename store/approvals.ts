@@ -40,6 +40,12 @@ export function approvalStore(db: Database): Store["approvals"] {
     async delivered(approvalId) {
       await db.rows("update approval set state = 'delivered' where approval_id = $1 and state = 'answered'", [approvalId]);
     },
+    remembered: (sessionUlid) =>
+      db.rows(
+        `select approval_id, left(title, 200) as title, detail->>'grantKey' as grant_key, answered_by as by, answered_at as at from approval
+      where session_ulid = $1 and kind = 'permission' and decision = 'allow_always' and detail->>'grantKey' is not null order by answered_at desc limit 500`,
+        [sessionUlid],
+      ),
     async answerAgain(approvalId, { decision, answeredBy, actor, reason }) {
       if (decision === null || answeredBy === null) return;
       await db.transaction((tx) =>

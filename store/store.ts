@@ -322,6 +322,8 @@ export interface Store {
     /** answered but not delivered, for a takeover */
     undelivered(sessionUlid: string): Promise<ApprovalRow[]>;
     delivered(approvalId: string): Promise<void>;
+    /** the permissions that were given with `allow_always`, newest first, at most 500. `grantKey`: what is equal to the request */
+    remembered(sessionUlid: string): Promise<{ approvalId: string; title: string; grantKey: string; by: string; at: string }[]>;
     /** gives the same request, asked again, the answer that was given to `former` */
     answerAgain(approvalId: string, former: ApprovalRow): Promise<void>;
     /** expires what the session's agents still ask, for an owner who knows that they are gone; questions about limits stay. Their ids */

@@ -11,7 +11,6 @@ const on = onStack({
     mkdirSync(join(stack.home, "presets"));
     for (const preset of [
       { key: "ask", permissions: { mode: "ask" } },
-      { key: "ask-but-never-this", permissions: { mode: "ask", rules: [{ tool: "*", commandPrefix: "never", decision: "deny" }] } },
       {
         key: "as-it-is",
         permissions: { mode: "ask" },
@@ -88,3 +87,60 @@ test("a preset that allows no overrides has its model in each turn", async () =>
   expect((await run({ model: "small", mode: "deny-all" })).data).toMatchObject({ status: "RUNNING" });
   await on.baton.turnsEnded(sessionUlid, 2, 30_000);
 }, 120_000);
+
+describe("allow_always", () => {
+  const notices = async (session: string) =>
+    (
+      await on.baton.query<{ message: string }>("select data->>'message' message from event where session_ulid = $1 and type = 'notice.raised' order by seq", [
+        session,
+      ])
+    ).map((row) => row.message);
+  const outcome = async (session: string, n: number) => {
+    await on.baton.turnsEnded(session, n, 30_000);
+    return on.baton.query<{ status: string }>("select data->>'status' status from event where session_ulid = $1 and type = 'command.completed' order by seq", [
+      session,
+    ]);
+  };
+  const always = async (session: string) => {
+    const approvalId = await asked(session, 1);
+    await sessions().respond(caller, { approvalId, decision: "allow_always" });
+    return approvalId;
+  };
+
+  test("holds for the equal request of the same session, says which answer it was, and for no other", async () => {
+    const ask = (title: string) => ({ ask: { title } });
+    const session = await asks("always", [[ask("npm test"), ask("npm test"), ask("npm test -- --all"), { say: "done" }]]);
+    const first = await always(session);
+    const second = await asked(session, 2);
+    expect((await approvals(session)).map((one) => one.title)).toEqual(["npm test", "npm test -- --all"]);
+    expect(await notices(session)).toEqual([expect.stringContaining(first)]);
+    await sessions().respond(caller, { approvalId: second, decision: "allow" });
+    expect(await outcome(session, 1)).toEqual([{ status: "completed" }, { status: "completed" }, { status: "completed" }]);
+    const spec = (await sessions().spec({ sessionUlid: session })) as { permissions: Record<string, unknown> };
+    expect(spec.permissions).toMatchObject({ mode: "ask", remembered: [{ approvalId: first, title: "npm test", by: "local" }] });
+    // Another session of the same task knows nothing of it.
+    const other = await asks("always-other", [[ask("npm test")]]);
+    await asked(other, 1);
+    await sessions().abort(caller, { sessionUlid: other });
+  }, 120_000);
+
+  test("outlives the agent, and gives way to a rule that denies", async () => {
+    const ask = { ask: { title: "npm test", onDeny: [{ say: "no" }] } };
+    const session = await asks("outlives", [[ask], [ask, { ask: { title: "npm ci" } }], [ask]]);
+    const first = await always(session);
+    await on.baton.turnsEnded(session, 1, 30_000);
+    const again = async (n: number) => {
+      await on.baton.closeSession(session);
+      await sessions().restart(caller, { sessionUlid: session, clientRequestId: key(`outlives-${n}`), actor: "@test" });
+    };
+    await again(1);
+    await sessions().respond(caller, { approvalId: await asked(session, 2), decision: "allow" });
+    expect(await outcome(session, 2)).toEqual([{ status: "completed" }, { status: "completed" }, { status: "completed" }]);
+    expect((await approvals(session)).map((one) => one.title)).toEqual(["npm test", "npm ci"]);
+    expect(await notices(session)).toEqual(expect.arrayContaining([expect.stringContaining(first)]));
+    const deny = JSON.stringify([{ tool: "*", commandPrefix: "npm", decision: "deny" }]);
+    await on.baton.query("update session set args = jsonb_set(args, '{effective,permissions,rules}', $2::jsonb) where session_ulid = $1", [session, deny]);
+    await again(2);
+    expect((await outcome(session, 3)).at(-1)).toEqual({ status: "denied" });
+  }, 120_000);
+});

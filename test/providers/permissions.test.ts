@@ -71,3 +71,73 @@ test("an answer fits only a request with the same arguments, of whatever piece o
   const gemini = ask(geminiAsks.params.toolCall);
   expect(await key(gemini)).not.toBe(await key(gemini));
 });
+
+describe("what was allowed for always", () => {
+  const shell = (more: Json = {}, input: Json = {}): Json[] => [
+    ask({ toolCallId: "s", name: "shell", kind: "execute", title: "npm test", rawInput: { command: "npm test", cwd, ...input }, ...more }),
+  ];
+  const edit = (path: string, more: Json = {}, change: Json = {}): Json[] => [
+    ask({
+      toolCallId: "e",
+      name: "edit",
+      kind: "edit",
+      title: "Edit",
+      rawInput: { file_path: path, old_string: "a", new_string: "b" },
+      locations: [{ path }],
+      content: [{ ...diff(path), oldText: "a", ...change }],
+      ...more,
+    }),
+  ];
+  /** Is the second call asked about, when the first was allowed for always? */
+  async function askedAgain(first: Json[], second: Json[]): Promise<boolean> {
+    const later = second.map((one) => JSON.parse(JSON.stringify(one).replaceAll('"toolCallId":"', '"toolCallId":"2')) as Json);
+    const agent = await driven([{ says: [...first, ...later], result: { stopReason: "end_turn" } }]);
+    let ended = false;
+    const turn = agent.prompt("T1").then(() => (ended = true));
+    const question = await until("the question", () => agent.events("approval.requested")[0]);
+    agent.session.respond(question.approvalId, "allow_always");
+    const more = await until("its end or the second question", () => ended || agent.events("approval.requested")[1]);
+    if (more === true) return false;
+    agent.session.respond(more.approvalId, "deny");
+    await turn;
+    return true;
+  }
+
+  test("is the same command, or the same files, and not what is said of them", async () => {
+    expect(await askedAgain(shell(), shell())).toBe(false);
+    expect(await askedAgain(shell({}, { description: "Run tests" }), shell({}, { description: "Run the tests" }))).toBe(false);
+    expect(await askedAgain(edit("x"), edit("x"))).toBe(false);
+    expect(await askedAgain(codexEdit("a", diff("x")), codexEdit("b", diff("x", "y")))).toBe(false);
+    expect(await askedAgain(edit("x"), edit("x", { rawInput: { file_path: "x", old_string: "b", new_string: "c" } }, { oldText: "b", newText: "c" }))).toBe(
+      false,
+    );
+  });
+
+  test.each<[string, Json[], Json[]]>([
+    ["another command", shell(), shell({}, { command: "npm test --all" })],
+    ["the command as other words", shell({}, { command: ["npm", "test"] }), shell({}, { command: ["npm test"] })],
+    ["the command elsewhere", shell(), shell({}, { cwd: "/" })],
+    ["more than the command", shell(), shell({}, { env: { PATH: "/evil" } })],
+    ["a command that only its title says", shell({ title: "npm test" }, { command: "" }), shell({ title: "npm publish" }, { command: "" })],
+    ["titles that differ late", shell({ title: `${"x".repeat(3_000)}a` }), shell({ title: `${"x".repeat(3_000)}b` })],
+    ["another tool", shell(), shell({ name: "root-shell" })],
+    ["another kind", shell(), shell({ kind: "other" })],
+    ["a file that comes with the command", shell(), shell({ locations: [{ path: "/etc/passwd" }] })],
+    ["a change that comes with the command", shell(), shell({ content: [diff("x")] })],
+    ["another path", edit("x"), edit("y")],
+    ["a path more", edit("x"), edit("x", { locations: [{ path: "x" }, { path: "y" }] })],
+    ["a path of the input", edit("x"), edit("x", { rawInput: { file_path: "y", old_string: "a", new_string: "b" } })],
+    ["a path of the change", edit("x"), edit("x", {}, { path: join(cwd, "y") })],
+    ["a deletion", edit("x"), edit("x", {}, { newText: null })],
+    ["content of another kind", edit("x"), edit("x", { content: [{ type: "terminal", terminalId: "t" }] })],
+    ["another place to move to", edit("x", { kind: "move", rawInput: { path: "x", to: "y" } }), edit("x", { kind: "move", rawInput: { path: "x", to: "z" } })],
+    [
+      "an edit of what nobody names",
+      [ask({ toolCallId: "a", kind: "edit", title: "Edit", rawInput: { n: 1 } })],
+      [ask({ toolCallId: "a", kind: "edit", title: "Edit", rawInput: { n: 1 } })],
+    ],
+    ["a request without arguments", [ask(geminiAsks.params.toolCall)], [ask(geminiAsks.params.toolCall)]],
+  ])("is not %s", async (_what, first, second) => {
+    expect(await askedAgain(first, second)).toBe(true);
+  });
+});
