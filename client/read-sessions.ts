@@ -146,7 +146,12 @@ export async function listApprovals(deps: Deps, args: ApprovalsArgs): Promise<Pa
     state: args.state ?? "open",
     limit,
   });
-  const { kept, truncated } = fitting(rows.map(approvalView), defaultBytes);
+  // The fewer, the more of each.
+  const each = Math.max(4_000, Math.min(16_000, Math.floor((defaultBytes * 0.9) / rows.length)));
+  const { kept, truncated } = fitting(
+    rows.map((row) => approvalView(row, each)),
+    defaultBytes,
+  );
   const last = kept.at(-1)?.["approvalId"];
   const more = (truncated || rows.length === limit) && typeof last === "string";
   return { data: { approvals: kept, ...(truncated ? { truncated: true } : {}) }, ...(more ? { page: { nextCursor: last } } : {}) };

@@ -170,7 +170,8 @@ export function fullView(found: SessionWithFacts, extra: { namespace: string; tu
       createdAt,
       ...(configuration ? { configuration } : {}),
     })),
-    waits: row.approvals.map(approvalView),
+    // Together about 16 KB: the answer has other things to say, too.
+    waits: row.approvals.map((one) => approvalView(one, Math.max(1_000, Math.min(4_000, Math.floor(16_000 / row.approvals.length))))),
     attention: sessionAttention(row.sessionUlid, facts),
     usage: { ...usage, costSource: usage.costMicros > 0 ? "reported" : "none" },
     limits: { ...row.limits, used: usedOf(row) },

@@ -155,7 +155,14 @@ function again(sessionUlid: string): Attention["next"][number] {
 function approvalAttention(approval: ApprovalFact, lastSeq: number): Attention {
   const kind = approval.kind === "permission" ? "approval" : approval.kind;
   const next = readyAnswers(approval);
-  return { kind, since: approval.askedAt, seq: approval.seq ?? lastSeq, say: approval.title, approvalId: approval.approvalId, next };
+  return {
+    kind,
+    since: approval.askedAt,
+    seq: approval.seq ?? lastSeq,
+    say: approval.title.slice(0, 500).toWellFormed(),
+    approvalId: approval.approvalId,
+    next,
+  };
 }
 
 /** The answers to an approval that can be sent as they are: to a permission yes and no, else each of its options. */

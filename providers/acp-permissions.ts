@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { permissionDetail } from "../contracts/permission-detail.ts";
 import type { ApprovalDecision, LaunchSpec } from "../contracts/provider.ts";
 import type { SpoolRecord } from "../contracts/runner-protocol.ts";
 import { event, objectOf, textOf } from "./acp-tools.ts";
@@ -82,6 +83,8 @@ export function acpPermissions(permissions: Permissions & Pick<LaunchSpec, "reme
         tool: textOf(call["name"]).slice(0, 2_000) || title,
         kind: textOf(call["kind"]).slice(0, 200) || "other",
         why: why.slice(0, 2_000),
+        // Before the rest is cut.
+        ...permissionDetail({ input: call["rawInput"], locations: call["locations"], content: call["content"] }),
         // A request that does not fit into an event would be seen by nobody, and its agent would wait for ever.
         input: shown(call["rawInput"] ?? null),
         locations: shown(call["locations"] ?? []),

@@ -56,7 +56,10 @@ test("a command that Gemini says only as the title is judged", async () => {
 test("people see the paths and the diff that the request does not repeat", async () => {
   const { title, detail } = await asked(...codexEdit("a", diff("src/x")));
   expect(title).toBe("Editing files");
-  expect(detail).toMatchObject({ kind: "edit", content: [diff("src/x")] });
+  expect(detail).toMatchObject({ kind: "edit", content: [diff("src/x")], paths: [join(cwd, "src/x")], diffStat: [{ added: 1, deleted: 0 }] });
+  // Also of what is too long to be shown.
+  const long = await asked(...codexEdit("a", diff("src/x", "line\n".repeat(20_000))));
+  expect(long.detail).toMatchObject({ content: expect.any(String), paths: [join(cwd, "src/x")], diffStat: [{ added: 20_000, deleted: 0 }] });
   const gemini = await asked(ask(geminiAsks.params.toolCall));
   expect(gemini).toMatchObject({ title: "echo started; sleep 25; echo finished", detail: { content: geminiAsks.params.toolCall["content"] } });
 });
