@@ -1,11 +1,15 @@
 import { z } from "zod";
-import type { RunArgs } from "../../client/input.ts";
+import type { InputAnswer, RunArgs } from "../../client/input.ts";
 import { action, type Action } from "./action.ts";
 import { fields as f } from "./fields.ts";
+import { askForTurn, waitForTurn } from "./next-calls.ts";
 import { given } from "./session-reads.ts";
 
 const tool = "pm_session";
 const key = { clientRequestId: f.clientRequestId.optional(), actor: f.actor.optional() };
+
+/** What answers a permission, if one is in the way, goes first. */
+const thenWait = ({ data, next }: InputAnswer): InputAnswer => ({ data, next: [...next, ...waitForTurn(data)] });
 
 const more = z.number().int().min(1).max(1_000_000_000_000).optional();
 
@@ -27,7 +31,7 @@ export const sessionControls: Action[] = [
         .describe("queue (default): after the turn; interrupt: end the turn first; steer: into the turn, where the agent can"),
       approvalId: z.string().optional().describe("The question or plan that the prompt answers"),
     }),
-    handle: (baton, caller, args) => baton.sessions.input(caller, given(args)),
+    handle: async (baton, caller, args) => thenWait(await baton.sessions.input(caller, given(args))),
   }),
   action({
     tool,
@@ -48,7 +52,7 @@ export const sessionControls: Action[] = [
         .describe("For this turn: model, mode (permissions, narrower only), maxRuntimeSeconds"),
       ...key,
     }),
-    handle: (baton, caller, args) => baton.sessions.run(caller, given(args) as RunArgs),
+    handle: async (baton, caller, args) => thenWait(await baton.sessions.run(caller, given(args) as RunArgs)),
   }),
   action({
     tool,
@@ -88,7 +92,11 @@ export const sessionControls: Action[] = [
       prompt: f.prompt.optional(),
       run: z.boolean().optional().describe("false: no turn until run or input"),
     }),
-    handle: async (baton, caller, args) => ({ data: await baton.sessions.restart(caller, given(args)) }),
+    handle: async (baton, caller, args) => {
+      const data = await baton.sessions.restart(caller, given(args));
+      const waits = data["purgedAt"] !== undefined || args.run !== false;
+      return { data, next: waits ? waitForTurn(data) : [askForTurn(data["sessionUlid"])] };
+    },
   }),
   action({
     tool,

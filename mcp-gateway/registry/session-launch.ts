@@ -3,6 +3,7 @@ import type { LaunchArgs } from "../../client/launch-plan.ts";
 import type { Launched } from "../../client/launch.ts";
 import { action, type Action, type Answer } from "./action.ts";
 import { chainField, fields as f, taskFields } from "./fields.ts";
+import { askForTurn } from "./next-calls.ts";
 import { given } from "./session-reads.ts";
 
 const tool = "pm_session";
@@ -56,7 +57,7 @@ export const sessionLaunches: Action[] = [
       onSettled: z.enum(["input"]).optional().describe("input: the launching session gets an input each time this one has settled"),
       dryRun: z.boolean().optional().describe("Check and show only, make nothing"),
     }),
-    handle: async (baton, caller, args) => launched(await baton.sessions.launch(caller, given(args) as LaunchArgs)),
+    handle: async (baton, caller, args) => launched(await baton.sessions.launch(caller, given(args) as LaunchArgs), args.run !== false),
   }),
   action({
     tool,
@@ -98,22 +99,23 @@ export const sessionLaunches: Action[] = [
       const task = sent.contextRef.replace(/^TASK-/, "");
       return launched(
         await baton.sessions.start(caller, { ...sent, taskKey: task, launcherConfigKey: sent.launcherConfigKey ?? `coder-${sent.provider}` } as LaunchArgs),
+        false,
       );
     },
   }),
 ];
 
-function launched({ data, warnings }: Launched): Answer {
+/** `turn`: it was launched to begin at once. Else what helps first is to ask for one. */
+function launched({ data, warnings }: Launched, turn: boolean): Answer {
   if (data["dryRun"]) return { data, ...(warnings.length > 0 ? { warnings } : {}) };
   const sessionUlid = data["sessionUlid"];
   const chainId = data["chainId"];
-  const args = chainId ? { action: "wait", chainId } : { action: "wait", sessionUlids: [sessionUlid], until: "idle" };
+  const wait = chainId ? { action: "wait", chainId } : { action: "wait", sessionUlids: [sessionUlid], until: "idle" };
+  // A repeat of the call may find that somebody has asked for one meanwhile.
+  const first = turn || data["state"] === "running" || data["state"] === "waiting" ? { tool, args: wait, why: "until it needs you" } : askForTurn(sessionUlid);
   return {
     data,
-    next: [
-      { tool, args, why: "until it needs you" },
-      { tool, args: { action: "events", sessionUlid, sinceSeq: 0 }, why: "what it does" },
-    ],
+    next: [first, { tool, args: { action: "events", sessionUlid, sinceSeq: 0 }, why: "what it does" }],
     ...(warnings.length > 0 ? { warnings } : {}),
   };
 }
