@@ -6,9 +6,9 @@ import { type Caller, viewerOf } from "./caller.ts";
 /** Longest prompt that a refusal repeats. Characters. */
 const longest = 4_000;
 
-/** The ready `input` of a refusal; none when the prompt is too long to be said again. */
+/** The ready `input` of a refusal; none without a prompt, or when it is too long to be said again. */
 export const inputThere = (sessionUlid: string, prompt: string, why: string): { tool: string; args: Record<string, unknown>; why: string }[] =>
-  prompt.length > longest ? [] : [{ tool: "pm_session", args: { action: "input", sessionUlid, prompt }, why }];
+  prompt.length > longest || prompt.trim() === "" ? [] : [{ tool: "pm_session", args: { action: "input", sessionUlid, prompt }, why }];
 
 /** Wakes a closed session for a prompt. Error: CONFLICT_STATE when another one has its work, with that one's name and a ready `input` if it is the caller's own. */
 export async function wakeFor(store: Store, tx: Tx, caller: Caller, sessionUlid: string, prompt: string): ReturnType<Store["sessions"]["wake"]> {

@@ -5,6 +5,7 @@ import type { Store, Tx } from "../store/store.ts";
 import { agentsArgs, launcherOf } from "./agent-launch.ts";
 import { type Caller, viewerOf } from "./caller.ts";
 import type { Deps } from "./deps.ts";
+import { inputThere } from "./input-there.ts";
 import { planChain } from "./launch-chain.ts";
 import { type LaunchArgs, type LaunchPlan, planLaunch } from "./launch-plan.ts";
 import { mustNotWiden } from "./no-wider.ts";
@@ -71,12 +72,16 @@ export async function makeRoom(store: Store, tx: Tx, plan: LaunchPlan, caller: C
     throw new BatonError("CONFLICT_STATE", `Another session works in ${plan.workspace.repositoryPath} itself, and only one may.`, {
       field: "worktree.disabled",
     });
-  throw new BatonError("CONFLICT_STATE", `Session ${other.sessionUlid} (${other.name}) works in ${plan.workspace.repositoryPath} itself, and only one may.`, {
-    field: "worktree.disabled",
-    currentState: "open",
-    next: [
-      { tool: "pm_session", args: { action: "input", sessionUlid: other.sessionUlid, prompt: "…" }, why: "give it more to do" },
-      { tool: "pm_session", args: { action: "close", sessionUlid: other.sessionUlid }, why: "end it, then launch again" },
-    ],
-  });
+  throw new BatonError(
+    "CONFLICT_STATE",
+    `Session ${other.sessionUlid} (${other.name}) works in ${plan.workspace.repositoryPath} itself, and only one may: send it an input, or close it first.`,
+    {
+      field: "worktree.disabled",
+      currentState: "open",
+      next: [
+        ...inputThere(other.sessionUlid, plan.prompt.firstPrompt, "let it do this, too"),
+        { tool: "pm_session", args: { action: "close", sessionUlid: other.sessionUlid }, why: "end it, then launch again" },
+      ],
+    },
+  );
 }

@@ -225,10 +225,10 @@ export async function findPreset(deps: Deps, key: string): Promise<Preset> {
 async function taskToMake(store: Store, args: LaunchArgs): Promise<LaunchPlan["newTask"]> {
   if (args.contextRef !== undefined) return null;
   if (!args.task) {
-    const example = { action: "create", taskKey: args.taskKey, title: "…", repositoryPath: "/absolute/path" };
+    const example = { tool: "pm_task", args: { action: "create", taskKey: args.taskKey, title: "…", repositoryPath: "/absolute/path" } };
     throw new BatonError("NOT_FOUND", `There is no task ${args.taskKey}: create it with pm_task create, or send "task" with title and repositoryPath here.`, {
       field: "taskKey",
-      next: [{ tool: "pm_task", args: example, why: "make the task first" }],
+      example,
     });
   }
   return newTaskRow(store, args.taskKey, args.task);

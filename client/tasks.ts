@@ -106,6 +106,6 @@ async function mustGetTask(deps: Deps, taskKey: string): Promise<TaskRow> {
   if (task) return task;
   throw new BatonError("NOT_FOUND", `There is no task ${taskKey}.`, {
     field: "taskKey",
-    next: [{ tool: "pm_task", args: { action: "create", taskKey, title: "…", repositoryPath: "/absolute/path" }, why: "make it" }],
+    example: { action: "create", taskKey, title: "…", repositoryPath: "/absolute/path" },
   });
 }

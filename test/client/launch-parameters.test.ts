@@ -236,7 +236,14 @@ test("one session at a time works in the repository itself", async () => {
   const sessionUlid = await launch(task("PLACE-1", { worktree: { disabled: true } }));
   expect(await baton.sessions.get({ sessionUlid })).toMatchObject({ worktreePath: repositoryPath, branchName: null });
   const second = task("PLACE-2", { worktree: { disabled: true } });
-  await expect(launch(second)).rejects.toMatchObject({ code: "CONFLICT_STATE", detail: { field: "worktree.disabled", next: [{ args: { sessionUlid } }, {}] } });
+  await expect(launch({ ...second, prompt: "do this" })).rejects.toMatchObject({
+    code: "CONFLICT_STATE",
+    detail: { field: "worktree.disabled", next: [{ args: { action: "input", sessionUlid, prompt: "do this" } }, { args: { action: "close", sessionUlid } }] },
+  });
+  await expect(launch({ ...second, prompt: "x".repeat(5_000) })).rejects.toMatchObject({
+    message: expect.stringContaining("send it an input"),
+    detail: { next: [{ args: { action: "close", sessionUlid } }] },
+  });
   await launch(task("PLACE-2"));
 });
 

@@ -123,12 +123,31 @@ test("a base whose name no host takes is stored as its commit, any other by its 
   expect(await baseOf("ODD-PLAIN")).toBe("fix/12");
 });
 
-test("one open session per task, role and agent; the refusal names it", async () => {
+test("one open session per task, role and agent; the refusal names it, with calls that can be sent as they are", async () => {
   const first = await one.sessions.launch(caller, task("BUSY-1"));
-  await expect(one.sessions.launch(caller, task("BUSY-1"))).rejects.toMatchObject({
-    code: "CONFLICT_STATE",
-    detail: { next: [{ args: { action: "input", sessionUlid: first.data["sessionUlid"] } }, {}] },
+  const { sessionUlid } = first.data as { sessionUlid: string };
+  const refused = async (more: Partial<LaunchArgs> = {}) =>
+    (await one.sessions.launch(caller, task("BUSY-1", more)).catch((error: unknown) => error)) as {
+      code: string;
+      message: string;
+      detail: { next: { args: { action: string; sessionUlid: string; prompt?: string } }[] };
+    };
+  const { code, detail } = await refused({ additionalInstructions: "Hurry." });
+  expect(code).toBe("CONFLICT_STATE");
+  expect(detail.next.map((call) => call.args)).toEqual([
+    { action: "input", sessionUlid, prompt: expect.stringMatching(/A task[^]*Hurry\./) },
+    { action: "close", sessionUlid },
+  ]);
+  // What is too long to be repeated is said in the sentence alone.
+  const long = await refused({ prompt: "x".repeat(5_000) });
+  expect(long.message).toContain("send it an input");
+  expect(long.detail.next.map((call) => call.args)).toEqual([{ action: "close", sessionUlid }]);
+  const [input, close] = detail.next.map((call) => call.args);
+  expect((await one.sessions.input(caller, input as { sessionUlid: string; prompt: string })).data).toMatchObject({
+    sessionUlid,
+    position: expect.any(Number),
   });
+  expect(await one.sessions.close(caller, close as { sessionUlid: string })).toMatchObject({ sessionUlid });
 });
 
 test("an input is recorded, has a position, and is replayed by its key", async () => {
