@@ -47,6 +47,8 @@ export const presetFields = {
     mode: z.enum(["deny-all", "approve-reads", "ask", "approve-all"]),
     outsideWorkspace: z.enum(["ask", "deny"]).optional(),
     rules: z.array(permissionRule).max(100).optional(),
+    deadlineSeconds: z.number().int().min(1).max(2_592_000).optional(),
+    onDeadline: z.enum(["deny", "wait"]).optional(),
   }),
   limits: z.strictObject({
     wallSeconds: z.number().int().min(1).max(86_400).optional(),

@@ -40,6 +40,10 @@ export interface Permissions {
   outsideWorkspace?: "ask" | "deny";
   /** `tool`: the tool's name or its ACP kind, `*` for any; `pathGlob`: relative to the workspace, or absolute */
   rules?: { tool: string; pathGlob?: string; commandPrefix?: string; decision: "allow" | "deny" | "ask" }[];
+  /** how long a permission waits for people; absent: for ever */
+  deadlineSeconds?: number;
+  /** what becomes of it then (default deny); `wait`: it is late, and waits on */
+  onDeadline?: "deny" | "wait";
 }
 
 /** What a session may use over all its turns. `wallSeconds`: the agent's own time, not what it waits for people; `idleSeconds`: without a sign of the agent, in one turn. */

@@ -28,6 +28,8 @@ export interface LaunchSpec {
   permissionRules?: { tool: string; pathGlob?: string; commandPrefix?: string; decision: "allow" | "deny" | "ask" }[];
   /** what was answered with `allow_always` in this session; a deny of mode or rules goes before it */
   remembered?: { grantKey: string; approvalId: string }[];
+  /** how long a permission waits for people, and what becomes of it then; absent: for ever */
+  answerWithin?: { seconds: number; onDeadline: "deny" | "wait" };
   stallMs: number;
   /** Baton's own door for the agent; absent: it gets none */
   gateway?: AgentGateway;

@@ -8,7 +8,7 @@ import type { RunnerRow, SessionRow, TurnConfiguration } from "../store/rows.ts"
 import { bootId, isAlive, startTicks } from "./boot-identity.ts";
 import { agentGateway } from "./agent-gateway.ts";
 import { AttemptLost, Fenced, type HostDeps } from "./deps.ts";
-import { launchSpec } from "./launch-spec.ts";
+import { launchHash, launchSpec } from "./launch-spec.ts";
 import { runnerDirectory, prepareSocketDirectory, socketPath, spoolPath } from "./runner-paths.ts";
 
 export interface Obtained {
@@ -45,8 +45,7 @@ export async function attachLiving(deps: HostDeps, claim: ClaimOfSession): Promi
 /** `living` (of attachLiving) if its launch is still the wanted one, else a fresh runner. */
 export async function obtainRunner(deps: HostDeps, claim: ClaimOfSession, living: Obtained | null): Promise<Obtained> {
   if (living) {
-    const wanted = await launchSpec(deps, claim.session, living.status.runnerId, claim.configuration);
-    if (living.status.specHash === wanted.hash || living.status.turnId !== null) return living;
+    if (living.status.specHash === launchHash(claim.session, claim.configuration) || living.status.turnId !== null) return living;
     await closeRunner(deps, living, "spec_changed", claim.drop);
   }
   return spawn(deps, claim);
@@ -142,7 +141,8 @@ async function attach(deps: HostDeps, claim: ClaimOfSession, row: RunnerRow): Pr
 async function spawn(deps: HostDeps, claim: ClaimOfSession): Promise<Obtained> {
   const { session, epoch } = claim;
   const runnerId = ulid();
-  const { launch, hash } = await launchSpec(deps, session, runnerId, claim.configuration);
+  const hash = launchHash(session, claim.configuration);
+  const launch = await launchSpec(deps, session, runnerId, claim.configuration);
   const dir = runnerDirectory(deps.config, session.sessionUlid);
   await mkdir(dir, { recursive: true, mode: 0o700 });
   await prepareSocketDirectory(deps.config, uid);

@@ -52,8 +52,9 @@ function identityOf(call: Json, { tool, kind }: { tool: string; kind: string }):
  * Answers by the session's permissions; where they say `ask`, as `allow_always` was answered to the same request before, else it records an approval
  * and waits for `respond`. A tool that is not among `tools` is denied unasked.
  */
-export function acpPermissions(permissions: Permissions & Pick<LaunchSpec, "remembered">, tools?: string[]): AcpPermissions {
+export function acpPermissions(permissions: Permissions & Pick<LaunchSpec, "remembered" | "answerWithin">, tools?: string[]): AcpPermissions {
   const pending = new Map<string, Pending>();
+  const within = permissions.answerWithin;
   /** the approval that allowed it, by grant key */
   const remembered = new Map((permissions.remembered ?? []).map((one) => [one.grantKey, one.approvalId]));
   const open = (call: Json): boolean => tools === undefined || tools.includes(textOf(call["kind"]) || "other") || tools.includes(textOf(call["name"]));
@@ -90,6 +91,7 @@ export function acpPermissions(permissions: Permissions & Pick<LaunchSpec, "reme
         locations: shown(call["locations"] ?? []),
         content: shown(call["content"] ?? []),
         ...(grant === null ? {} : { grantKey: grant }),
+        ...(within ? { deadline: new Date(Date.now() + within.seconds * 1_000).toISOString(), onDeadline: within.onDeadline } : {}),
       };
       const requestKey = createHash("sha256")
         .update(identityOf(call, detail) ?? approvalId)

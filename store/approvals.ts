@@ -46,6 +46,11 @@ export function approvalStore(db: Database): Store["approvals"] {
       where session_ulid = $1 and kind = 'permission' and decision = 'allow_always' and detail->>'grantKey' is not null order by answered_at desc limit 500`,
         [sessionUlid],
       ),
+    overdue: () =>
+      db.rows(
+        `select approval_id, detail->>'deadline' as deadline from approval where state = 'open' and kind = 'permission' and detail->>'onDeadline' = 'deny'
+        and detail->>'deadline' <= to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') order by asked_at limit 100`,
+      ),
     async answerAgain(approvalId, { decision, answeredBy, actor, reason }) {
       if (decision === null || answeredBy === null) return;
       await db.transaction((tx) =>

@@ -322,6 +322,8 @@ export interface Store {
     /** answered but not delivered, for a takeover */
     undelivered(sessionUlid: string): Promise<ApprovalRow[]>;
     delivered(approvalId: string): Promise<void>;
+    /** open permissions whose deadline is over, to be denied then */
+    overdue(): Promise<{ approvalId: string; deadline: string }[]>;
     /** the permissions that were given with `allow_always`, newest first, at most 500. `grantKey`: what is equal to the request */
     remembered(sessionUlid: string): Promise<{ approvalId: string; title: string; grantKey: string; by: string; at: string }[]>;
     /** gives the same request, asked again, the answer that was given to `former` */

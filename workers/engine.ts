@@ -6,6 +6,7 @@ import pino from "pino";
 import { createEngineActivities } from "../activities/engine-activities.ts";
 import { createStarter } from "../client/start-workflow.ts";
 import { startReconciler } from "../client/reconciler.ts";
+import { startDeadlines } from "../client/deadlines.ts";
 import { startSettler } from "../client/settler.ts";
 import { startSweeper } from "../client/sweeper.ts";
 import { readConfig, type Config } from "../contracts/config.schema.ts";
@@ -64,6 +65,9 @@ export async function runEngineWorker(config: Config, stop: AbortSignal): Promis
     shutdownGraceTime: "2s",
   });
   const endSweeper = startSweeper(store, starter, { onError: (error) => log.warn({ error: String(error) }, "a sweep failed; the next one repeats it") });
+  const endDeadlines = startDeadlines(store, {
+    onError: (error) => log.warn({ error: String(error) }, "a deadline could not be kept; the next look repeats it"),
+  });
   const endSettler = startSettler({
     store,
     starter,
@@ -83,7 +87,7 @@ export async function runEngineWorker(config: Config, stop: AbortSignal): Promis
   await Promise.race([running, stopped]);
   if (worker.getState() === "RUNNING") worker.shutdown();
   await running;
-  await Promise.all([endSweeper(), endSettler(), endReconciler()]);
+  await Promise.all([endSweeper(), endDeadlines(), endSettler(), endReconciler()]);
   await store.close();
   await Promise.all([native.close(), connection.close()]);
 }
