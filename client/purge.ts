@@ -46,7 +46,8 @@ export async function purge(deps: Deps, caller: Caller, args: PurgeArgs): Promis
   const unmerged = deleteFiles ? files.unmerged : null;
   if (dryRun)
     return { sessionUlid: row.sessionUlid, name: row.name, dryRun, purged: false, deleteFiles, wouldDelete: what, unmerged, needsForce: unmerged !== null };
-  if (files.problem !== undefined && deleteFiles) throw new BatonError("CONFLICT_STATE", files.problem, { currentState: "idle", retryable: true });
+  if (files.problem !== undefined && deleteFiles)
+    throw new BatonError("CONFLICT_STATE", `Nothing was deleted: ${files.problem}`, { currentState: "idle", retryable: true });
   if (unmerged !== null && !force) throw notMerged(row, unmerged);
   const { replayed } = await record(store, caller, { action: "purge", args: { ...args }, target: row.sessionUlid }, async (tx) => {
     const by = { at: new Date().toISOString(), by: caller.principal, actor: actorOf(caller, { ...args }) };
@@ -106,7 +107,7 @@ function notMerged(row: SessionRow, unmerged: string): BatonError {
   const next = (args: Record<string, unknown>, why: string) => ({ tool: "pm_session", args: { sessionUlid: row.sessionUlid, ...args }, why });
   return new BatonError(
     "CONFLICT_STATE",
-    `The session's changes (${unmerged}) are in no commit of ${row.baseRef}: merge them, or purge with force (they stay on a ref of their own).`,
+    `The session's changes (${unmerged}) are in no commit of ${row.baseRef}: merge them, or purge with force (they stay on refs of their own, and what git cannot hold in a directory beside the worktree).`,
     {
       currentState: "unmerged",
       next: [

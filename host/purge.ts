@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import { link, lstat, mkdir, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { BatonError } from "../contracts/failures.ts";
 import type { HostInboxRow, Inspection, SessionRow } from "../store/rows.ts";
 import type { HostDeps } from "./deps.ts";
 import { runnerDirectory } from "./runner-paths.ts";
@@ -35,13 +34,10 @@ async function inRepository(deps: HostDeps, session: SessionRow): Promise<Omit<I
   try {
     return await deps.workspaces.inspect({ plan: workspacePlan(session), candidate: session.candidate?.commit ?? null });
   } catch (error) {
-    // A repository that is gone holds nothing that could be lost.
-    if (isGone(error)) return { refs: 0, unmerged: null };
+    // Whatever git cannot read may hold work.
     return { refs: 0, unmerged: null, problem: (error as Error).message };
   }
 }
-
-const isGone = (error: unknown): boolean => error instanceof BatonError && error.detail.field === "repositoryPath";
 
 const running = new Map<string, Promise<void>>();
 
@@ -64,21 +60,19 @@ async function purgeSession(deps: HostDeps, sessionUlid: string): Promise<void> 
 
 async function deleteFiles(deps: HostDeps, session: SessionRow): Promise<{ snapshot: string | null; kept?: string[] }> {
   const { worktree, runners, agent } = places(deps, session);
-  const done = worktree ? await dropWorkspace(deps, session, worktree) : { snapshot: null, kept: [`${session.worktreePath}: it is not Baton's to delete`] };
+  const done = worktree ? await dropWorkspace(deps, session) : { snapshot: null, kept: [`${session.worktreePath}: it is not Baton's to delete`] };
   for (const path of [runners, agent]) await rm(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
   return done;
 }
 
-async function dropWorkspace(deps: HostDeps, session: SessionRow, worktree: string): Promise<{ snapshot: string | null; kept?: string[] }> {
-  try {
-    const at = session.purge?.at ?? session.createdAt;
-    const { snapshot, branchKept } = await deps.workspaces.purge({ plan: workspacePlan(session), candidate: session.candidate?.commit ?? null, at });
-    return { snapshot, ...(branchKept ? { kept: [`branch ${session.branchName}: it is checked out elsewhere`] } : {}) };
-  } catch (error) {
-    if (!isGone(error)) throw error;
-    await rm(worktree, { recursive: true, force: true });
-    return { snapshot: null };
-  }
+async function dropWorkspace(deps: HostDeps, session: SessionRow): Promise<{ snapshot: string | null; kept?: string[] }> {
+  const at = session.purge?.at ?? session.createdAt;
+  const { snapshot, branchKept, leftAt } = await deps.workspaces.purge({ plan: workspacePlan(session), candidate: session.candidate?.commit ?? null, at });
+  const kept = [
+    ...(branchKept ? [`branch ${session.branchName}: it is checked out elsewhere`] : []),
+    ...(leftAt === null ? [] : [`${leftAt}: what the worktree held, because git could not keep all of it`]),
+  ];
+  return { snapshot, ...(kept.length > 0 ? { kept } : {}) };
 }
 
 /** The session's record as lines of JSON (itself, its inputs, its events), for whoever wants it later. Whole or not there. */

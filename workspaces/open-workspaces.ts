@@ -1,4 +1,4 @@
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir, realpath, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { BatonError } from "../contracts/failures.ts";
@@ -14,7 +14,20 @@ import { gitDirOf, inRepository, repositoryFinder, resolveCommit, treeOf, type R
 import { snapshotIfDirty } from "./snapshot.ts";
 import { readTree } from "./tree.ts";
 import { sweepViews, withView, type View } from "./view.ts";
-import { addWorktree, dropWorktree, findWorktree, forgetStart, headOf, isReady, populate, reserveStart, resolveStart, treeToRestore } from "./worktree.ts";
+import {
+  addWorktree,
+  dropWorktree,
+  findWorktree,
+  forgetStart,
+  headOf,
+  isEmpty,
+  isReady,
+  populate,
+  reserveStart,
+  resolveStart,
+  setAside,
+  treeToRestore,
+} from "./worktree.ts";
 
 export interface WorkspacesOptions {
   /** Baton's home, absolute: worktrees must lie below it */
@@ -35,6 +48,17 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
     await mkdir(home, { recursive: true, mode: 0o700 });
     await checkPlan(home, plan);
     return findRepository(plan.repositoryPath);
+  }
+
+  /** No repository at the plan's path any more, as far as the file system can say: one that git cannot read is still there. */
+  async function isGone(plan: WorkspacePlan): Promise<boolean> {
+    await mkdir(home, { recursive: true, mode: 0o700 });
+    await checkPlan(home, plan);
+    if (inPlace(plan)) return false;
+    return realpath(plan.repositoryPath).then(
+      () => false,
+      (error: NodeJS.ErrnoException) => error.code === "ENOENT",
+    );
   }
 
   async function viewOf<T>(repository: Repository, workTree: string, body: (view: View) => Promise<T>): Promise<T> {
@@ -166,6 +190,7 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
     },
 
     async inspect({ plan, candidate }) {
+      if (await isGone(plan)) return { refs: 0, unmerged: (await isEmpty(plan.path)) ? null : "unknown: the repository cannot be read" };
       return looked(plan, candidate, async (_, found) => ({
         refs: found.refs.length + (found.branch === null ? 0 : 1),
         unmerged: found.unmerged?.stat ?? null,
@@ -173,12 +198,13 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
     },
 
     async purge({ plan, candidate, at }) {
+      if (await isGone(plan)) return { snapshot: null, branchKept: false, leftAt: await serialize(plan.path, () => setAside(plan.path)) };
       return looked(plan, candidate, async (repository, found) => {
         const snapshot = await keepUnmerged(git, repository, plan, found.unmerged, at);
-        if (!inPlace(plan)) await serialize(repository.commonDir, () => dropWorktree(repository, plan.path));
+        const leftAt = inPlace(plan) ? null : await serialize(repository.commonDir, () => dropWorktree(repository, plan.path));
         // Again: only now is the branch not checked out in the worktree itself.
         await dropRefs(git, repository, plan, await holdings(git, repository, plan, null, null));
-        return { snapshot, branchKept: plan.branch !== null && found.branch === null && found.tip !== null };
+        return { snapshot, branchKept: plan.branch !== null && found.branch === null && found.tip !== null, leftAt };
       });
     },
 

@@ -113,13 +113,17 @@ export async function populate(git: Git, view: View, worktreeGitDir: string, hea
   await writeFile(join(worktreeGitDir, readyMark), `${head}\n`, { flush: true });
 }
 
-/** Removes the directory, then git's record of it; a killed try is finished by the next. The branch stays. Under the repository's lock. */
-export async function dropWorktree(repository: Repository, path: string): Promise<void> {
+/**
+ * Removes the directory, then git's record of it; a killed try is finished by the next. The branch stays. Under the repository's lock.
+ * Gives where a directory is now that git did not know; null: there was none.
+ */
+export async function dropWorktree(repository: Repository, path: string): Promise<string | null> {
   const dir = await findWorktree(repository, path);
   if (!dir) return setAside(path);
   await rm(join(dir, readyMark), { force: true }); // first: a repeat must not take a half deleted tree for somebody's changes
   await rm(path, removal);
   await rm(dir, { recursive: true, force: true });
+  return null;
 }
 
 /** The commit a worktree is at; `fallback` when an agent left its HEAD without one. */
@@ -131,11 +135,26 @@ export async function headOf(git: Git, repository: Repository, worktreeGitDir: s
   return found.code === 0 ? found.stdout.toString("utf8").trim() : fallback;
 }
 
-/** A directory that git no longer knows may hold work (`git worktree prune` while it was away): it is kept under another name. */
-async function setAside(path: string): Promise<void> {
-  const content = await readdir(path).catch(() => null);
-  if (content === null || content.length === 0) return;
-  for (let n = 1; ; n += 1) if (!(await exists(`${path}.left-${n}`))) return rename(path, `${path}.left-${n}`);
+/** A directory that git does not know may hold work (`git worktree prune` while it was away): it is kept under another name. Gives that; null: nothing was there. */
+export async function setAside(path: string): Promise<string | null> {
+  if (await isEmpty(path)) return null;
+  const to = await asideName(path);
+  await rename(path, to);
+  return to;
+}
+
+/** True: nothing below it, or no such directory. Error: it cannot be read. */
+export async function isEmpty(path: string): Promise<boolean> {
+  try {
+    return (await readdir(path)).length === 0;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return true;
+    throw error;
+  }
+}
+
+async function asideName(path: string): Promise<string> {
+  for (let n = 1; ; n += 1) if (!(await exists(`${path}.left-${n}`))) return `${path}.left-${n}`;
 }
 
 const exists = (path: string): Promise<boolean> =>

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { launchScripted } from "../faults/support/launch.ts";
 import { type McpDoor, openMcpDoor } from "../faults/support/mcp-door.ts";
@@ -138,6 +138,35 @@ test("deleteFiles false: the record is in a file, worktree and branch stay; its 
   expect(git("branch", "--list", branch)).toContain(branch);
   expect(refsOf(session).length).toBeGreaterThan(0);
   expect(await rows(session)).toEqual([]);
+}, 120_000);
+
+test("a repository that cannot be read is not one without work: nothing is deleted without force, and then it is set aside", async () => {
+  const { session, worktree } = await idle("unread");
+  const { repository } = on.stack;
+  const config = join(repository, ".git", "config");
+  const before = readFileSync(config);
+  appendFileSync(config, "[broken\n");
+  // What the host learned of the repository goes with it.
+  await kill(on.host);
+  on.host = await on.stack.startHost();
+  try {
+    expect((await purge({ sessionUlid: session, force: true })).error).toMatchObject({
+      code: "CONFLICT_STATE",
+      message: expect.stringContaining("Nothing was deleted"),
+    });
+  } finally {
+    writeFileSync(config, before);
+  }
+  const away = `${repository}-away`;
+  renameSync(repository, away);
+  try {
+    expect((await purge({ sessionUlid: session })).error).toMatchObject({ code: "CONFLICT_STATE", currentState: "unmerged" });
+    expect(readFileSync(join(worktree, "unread.txt"), "utf8")).toBe("unread\n");
+    expect((await purge({ sessionUlid: session, force: true })).data).toMatchObject({ purged: true, purge: { kept: [expect.stringContaining(".left-1")] } });
+    expect(readFileSync(join(`${worktree}.left-1`, "unread.txt"), "utf8")).toBe("unread\n");
+  } finally {
+    renameSync(away, repository);
+  }
 }, 120_000);
 
 test("a branch that somebody has checked out stays, and a worktree that is not Baton's is left alone", async () => {
