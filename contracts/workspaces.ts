@@ -39,8 +39,8 @@ export interface Workspaces {
   }): Promise<{ diff: string; truncated: boolean; files: { path: string; added: number; deleted: number }[] }>;
   /** What a purge would take away: how many refs, and what of the work is in no commit of the base (as `2 files, +10 -3`). `candidate`: the last one's commit. A repository that is gone has no refs, and what its worktree holds is unknown. CONFLICT_STATE while something writes there. */
   inspect(a: { plan: WorkspacePlan; candidate: string | null }): Promise<{ refs: number; unmerged: string | null }>;
-  /** Removes the worktree, the branch and Baton's refs of the session. What is in no commit of the base is kept first, on the ref `snapshot`; a branch that is checked out elsewhere stays, and a directory that git does not know is kept at `leftAt`. Idempotent. */
-  purge(a: { plan: WorkspacePlan; candidate: string | null; at: string }): Promise<{ snapshot: string | null; branchKept: boolean; leftAt: string | null }>;
+  /** Removes the worktree, the branch and Baton's refs of the session. What is in no commit of the base is kept first, on the refs `snapshots`; a branch that is checked out elsewhere stays, and a directory that git does not know is kept at `leftAt`. Idempotent. */
+  purge(a: { plan: WorkspacePlan; candidate: string | null; at: string }): Promise<{ snapshots: string[]; branchKept: boolean; leftAt: string | null }>;
   /** Snapshot ref of a dirty tree, then `worktree remove`. The branch stays. */
   remove(plan: WorkspacePlan): Promise<{ snapshot: string | null }>;
 }

@@ -67,8 +67,10 @@ async function deleteFiles(deps: HostDeps, session: SessionRow): Promise<{ snaps
 
 async function dropWorkspace(deps: HostDeps, session: SessionRow): Promise<{ snapshot: string | null; kept?: string[] }> {
   const at = session.purge?.at ?? session.createdAt;
-  const { snapshot, branchKept, leftAt } = await deps.workspaces.purge({ plan: workspacePlan(session), candidate: session.candidate?.commit ?? null, at });
+  const { snapshots, branchKept, leftAt } = await deps.workspaces.purge({ plan: workspacePlan(session), candidate: session.candidate?.commit ?? null, at });
+  const [snapshot = null, ...others] = snapshots;
   const kept = [
+    ...others.map((ref) => `${ref}: it was not merged either`),
     ...(branchKept ? [`branch ${session.branchName}: it is checked out elsewhere`] : []),
     ...(leftAt === null ? [] : [`${leftAt}: what the worktree held, because git could not keep all of it`]),
   ];

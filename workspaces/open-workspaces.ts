@@ -198,13 +198,13 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
     },
 
     async purge({ plan, candidate, at }) {
-      if (await isGone(plan)) return { snapshot: null, branchKept: false, leftAt: await serialize(plan.path, () => setAside(plan.path)) };
+      if (await isGone(plan)) return { snapshots: [], branchKept: false, leftAt: await serialize(plan.path, () => setAside(plan.path)) };
       return looked(plan, candidate, async (repository, found) => {
-        const snapshot = await keepUnmerged(git, repository, plan, found.unmerged, at);
+        const snapshots = await keepUnmerged(git, repository, plan, found.unmerged, at);
         const leftAt = inPlace(plan) ? null : await serialize(repository.commonDir, () => dropWorktree(repository, plan.path));
         // Again: only now is the branch not checked out in the worktree itself.
         await dropRefs(git, repository, plan, await holdings(git, repository, plan, null, null));
-        return { snapshot, branchKept: plan.branch !== null && found.branch === null && found.tip !== null, leftAt };
+        return { snapshots, branchKept: plan.branch !== null && found.branch === null && found.tip !== null, leftAt };
       });
     },
 

@@ -1,4 +1,4 @@
-import { appendFileSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openWorkspaces } from "../../workspaces/open-workspaces.ts";
 import { scratch } from "./scratch.ts";
@@ -54,5 +54,53 @@ describe("a repository that cannot be read", () => {
       await expect(workspaces.purge({ plan, candidate: null, at })).rejects.toThrow();
     }
     expect(readFileSync(join(plan.path, "precious.txt"), "utf8")).toBe("precious\n");
+  });
+});
+
+describe("every lost work is kept, not only the first", () => {
+  const holding = (s: ReturnType<typeof scratch>, session: string, commit: string) =>
+    s
+      .git(["for-each-ref", "--format=%(refname)", "--contains", commit, `refs/baton/${session}/`])
+      .split("\n")
+      .filter(Boolean);
+
+  test("a branch with commits, and files in another checkout of it", async () => {
+    const { s, plan, write, commit } = await prepared();
+    write("branch.txt", "on the branch\n");
+    const tip = commit("on the branch");
+    s.git(["checkout", "-q", "--detach", "main"], plan.path);
+    write("left.txt", "1\n2\n");
+    expect((await s.workspaces.inspect({ plan, candidate: null })).unmerged).toBe("2 files, +3 -0");
+    for (let n = 0; n < 2; n += 1) {
+      const { snapshots } = await s.workspaces.purge({ plan, candidate: null, at });
+      expect(snapshots).toEqual([`refs/baton/${plan.sessionUlid}/purged`, `refs/baton/${plan.sessionUlid}/purged-2`]);
+    }
+    expect(s.git(["branch", "--list", "baton/*"])).toBe("");
+    expect(holding(s, plan.sessionUlid, tip)).toEqual([`refs/baton/${plan.sessionUlid}/purged-2`]);
+    expect(s.git(["show", `refs/baton/${plan.sessionUlid}/purged:left.txt`])).toBe("1\n2");
+  });
+
+  test("a tip with one half, and the newest candidate with the other, when the worktree is gone", async () => {
+    const { s, plan, write, commit } = await prepared();
+    write("half.txt", "half\n");
+    const tip = commit("half");
+    write("rest.txt", "rest\n");
+    const candidate = await s.workspaces.capture({ plan, base: s.first, turnId: "T", attempt: 1, at });
+    rmSync(plan.path, { recursive: true });
+    const { snapshots } = await s.workspaces.purge({ plan, candidate: candidate.commit, at });
+    expect(snapshots).toHaveLength(2);
+    for (const one of [tip, candidate.commit]) expect(holding(s, plan.sessionUlid, one)).toHaveLength(1);
+    expect(await s.workspaces.purge({ plan, candidate: candidate.commit, at })).toMatchObject({ snapshots });
+  });
+
+  test("one ref is enough for what lies within another", async () => {
+    const { s, plan, write, commit } = await prepared();
+    write("one.txt", "one\n");
+    const tip = commit("one");
+    write("two.txt", "two\n");
+    expect((await s.workspaces.inspect({ plan, candidate: null })).unmerged).toBe("2 files, +2 -0");
+    const { snapshots } = await s.workspaces.purge({ plan, candidate: null, at });
+    expect(holding(s, plan.sessionUlid, tip)).toEqual(snapshots);
+    expect(snapshots).toHaveLength(1);
   });
 });
