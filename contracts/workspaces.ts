@@ -10,6 +10,8 @@ export interface WorkspacePlan {
   branch: string | null;
   /** commit-ish the worktree starts at */
   baseRef: string;
+  /** commit that it started at, as its row says: for when somebody deleted the ref that holds it */
+  start?: string;
   /** commit whose files are laid over the fresh worktree, as changes that nobody has committed */
   template?: string;
   /** a worktree that has to be made again holds this commit's files, uncommitted, unless its branch has newer commits than `until` (ISO 8601) */
@@ -39,7 +41,7 @@ export interface Workspaces {
   }): Promise<{ diff: string; truncated: boolean; files: { path: string; added: number; deleted: number }[] }>;
   /** What a purge would take away: how many refs, and what of the work is in no commit of the base (as `2 files, +10 -3`). `candidate`: the last one's commit. A repository that is gone has no refs, and what its worktree holds is unknown. CONFLICT_STATE while something writes there. */
   inspect(a: { plan: WorkspacePlan; candidate: string | null }): Promise<{ refs: number; unmerged: string | null }>;
-  /** Removes the worktree, the branch and Baton's refs of the session. What is in no commit of the base is kept first, on the refs `snapshots`; a branch that is checked out elsewhere stays, and a directory that git does not know is kept at `leftAt`. Idempotent. */
+  /** Removes the worktree, the branch and Baton's refs of the session. What is in no commit of the base is kept first, on the refs `snapshots`; a branch that is checked out elsewhere, or of which no ref says that it is the session's, stays, and a directory that git does not know is kept at `leftAt`. Idempotent. */
   purge(a: { plan: WorkspacePlan; candidate: string | null; at: string }): Promise<{ snapshots: string[]; branchKept: boolean; leftAt: string | null }>;
   /** Snapshot ref of a dirty tree, then `worktree remove`. The branch stays. */
   remove(plan: WorkspacePlan): Promise<{ snapshot: string | null }>;

@@ -71,7 +71,7 @@ async function dropWorkspace(deps: HostDeps, session: SessionRow): Promise<{ sna
   const [snapshot = null, ...others] = snapshots;
   const kept = [
     ...others.map((ref) => `${ref}: it was not merged either`),
-    ...(branchKept ? [`branch ${session.branchName}: it is checked out elsewhere`] : []),
+    ...(branchKept ? [`branch ${session.branchName}: it is checked out elsewhere, or no ref says any more that Baton made it`] : []),
     ...(leftAt === null ? [] : [`${leftAt}: what the worktree held, because git could not keep all of it`]),
   ];
   return { snapshot, ...(kept.length > 0 ? { kept } : {}) };

@@ -11,6 +11,7 @@ export function workspacePlan(session: SessionRow): WorkspacePlan {
     path: session.worktreePath,
     branch: session.branchName,
     baseRef: session.baseRef,
+    ...(session.headAtStart === null ? {} : { start: session.headAtStart }),
     ...(template ? { template } : {}),
   };
 }

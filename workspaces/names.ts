@@ -48,6 +48,7 @@ export async function checkPlan(home: string, plan: WorkspacePlan): Promise<void
   checkAbsolute("repositoryPath", plan.repositoryPath);
   checkAbsolute("path", plan.path);
   if (plan.template !== undefined) checkObjectId("template", plan.template);
+  if (plan.start !== undefined) checkObjectId("start", plan.start);
   if (inPlace(plan)) return checkInPlace(plan);
   if (basename(plan.path) !== plan.sessionUlid) refuse("path", `The worktree's directory ${shown(plan.path)} must be named ${plan.sessionUlid}.`);
   if (plan.branch !== null && !branchPattern.test(plan.branch)) refuse("branch", `branch ${shown(plan.branch)} is not a branch name that Baton makes.`);

@@ -3,6 +3,7 @@ import { keepTree } from "./candidate.ts";
 import { changedFiles, diffStat } from "./diff.ts";
 import type { Git } from "./git.ts";
 import { createRef, inRepository, readRef, treeOf, type Repository } from "./repository.ts";
+import { resolveStart } from "./worktree.ts";
 
 /** Work that no base has: `tree`, as `parent` has it or not committed on it. */
 interface Lost {
@@ -33,12 +34,14 @@ export async function holdings(
 ): Promise<Holdings> {
   const where = inRepository(repository);
   const refs = await ownRefs(git, repository, plan);
-  const start = await readRef(git, repository, `${own(plan)}start`);
-  const branchRef = plan.branch === null || start === null ? null : `refs/heads/${plan.branch}`;
-  const tip = branchRef === null ? null : await readRef(git, repository, branchRef);
-  const lost = start === null ? [] : await notInBases(git, repository, plan, start, await worksOf(git, repository, live, tip, live ? null : candidate));
-  const files = await Promise.all(lost.map(({ tree }) => changedFiles(git, where, start!, tree)));
-  const free = tip !== null && plan.branch !== null && !(await isCheckedOutElsewhere(git, repository, plan)) ? plan.branch : null;
+  const start = await resolveStart(git, repository, plan);
+  // Before its start was written down a branch of this name is somebody else's.
+  const isOwn = refs.includes(`${own(plan)}start`);
+  const tip = plan.branch !== null && (isOwn || plan.start !== undefined) ? await readRef(git, repository, `refs/heads/${plan.branch}`) : null;
+  const lost = await notInBases(git, repository, plan, start, await worksOf(git, repository, live, tip, live ? null : candidate));
+  const from = lost.length === 0 ? "" : (start ?? (await git.run(["mktree"], where)));
+  const files = await Promise.all(lost.map(({ tree }) => changedFiles(git, where, from, tree)));
+  const free = isOwn && tip !== null && plan.branch !== null && !(await isCheckedOutElsewhere(git, repository, plan)) ? plan.branch : null;
   return { branch: free, tip, refs, unmerged: lost.length > 0 ? { lost, stat: diffStat(files.flat()) } : null };
 }
 
@@ -67,14 +70,14 @@ async function worksOf(
 }
 
 /** Those that differ from the start and that no commit of a base has; without what another of them holds. */
-async function notInBases(git: Git, repository: Repository, plan: WorkspacePlan, start: string, works: Lost[]): Promise<Lost[]> {
-  const before = await treeOf(git, repository, start);
+async function notInBases(git: Git, repository: Repository, plan: WorkspacePlan, start: string | null, works: Lost[]): Promise<Lost[]> {
+  const before = start === null ? null : await treeOf(git, repository, start);
   const changed = works.filter(({ tree }) => tree !== before);
   if (changed.length === 0) return [];
   const known = new Set<string>();
   for (const base of [plan.baseRef, "HEAD"]) {
     const log = await git.try(
-      ["rev-list", "--no-commit-header", "--format=%T", "--max-count=20000", "--end-of-options", base, `^${start}`, "--"],
+      ["rev-list", "--no-commit-header", "--format=%T", "--max-count=20000", "--end-of-options", base, ...(start === null ? [] : [`^${start}`]), "--"],
       inRepository(repository),
     );
     if (log.code === 0) for (const tree of log.stdout.toString("utf8").split("\n")) known.add(tree);

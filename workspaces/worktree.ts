@@ -50,8 +50,19 @@ export async function reserveStart(git: Git, repository: Repository, plan: Works
   return { start, fresh, untouched: false };
 }
 
-/** The commit at which the session started; null: it never did. */
-export const resolveStart = (git: Git, repository: Repository, plan: WorkspacePlan): Promise<string | null> => readRef(git, repository, startRef(plan));
+/**
+ * The commit at which the session started; null: nobody can say. Without the ref (somebody tidied `refs/baton`) it is the one in the plan, then the base:
+ * what a session holds is never compared with nothing.
+ */
+export async function resolveStart(git: Git, repository: Repository, plan: WorkspacePlan): Promise<string | null> {
+  const stored = await readRef(git, repository, startRef(plan));
+  if (stored !== null) return stored;
+  for (const revision of [plan.start, plan.baseRef]) {
+    const found = revision === undefined ? null : await resolveCommit(git, repository, "baseRef", revision).catch(() => null);
+    if (found !== null) return found;
+  }
+  return null;
+}
 
 /** Takes back what `reserveStart` wrote for a session that is refused: of two that race for a branch the loser leaves nothing. */
 export async function forgetStart(git: Git, repository: Repository, plan: WorkspacePlan): Promise<void> {

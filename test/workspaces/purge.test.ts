@@ -104,3 +104,38 @@ describe("every lost work is kept, not only the first", () => {
     expect(snapshots).toHaveLength(1);
   });
 });
+
+describe("without the ref that says where it started", () => {
+  const prune = (s: ReturnType<typeof scratch>) => {
+    for (const ref of s.git(["for-each-ref", "--format=%(refname)", "refs/baton"]).split("\n")) s.git(["update-ref", "-d", ref]);
+  };
+
+  test.each([
+    ["the row says it", (first: string) => ({ start: first })],
+    ["only the base is left", () => ({})],
+    ["not even the base", (first: string) => ({ start: first.replace(/^./, (c) => (c === "0" ? "1" : "0")), baseRef: "gone" })],
+  ])("changes are still there to lose: %s", async (_what, over) => {
+    const { s, plan: made, write } = await prepared();
+    const plan = { ...made, ...over(s.first) };
+    write("precious.txt", "precious\n");
+    prune(s);
+    expect((await s.workspaces.inspect({ plan, candidate: null })).unmerged).toMatch(/^\d files?, \+\d -0$/);
+    const { snapshots, branchKept } = await s.workspaces.purge({ plan, candidate: null, at });
+    expect(s.git(["show", `${snapshots[0]}:precious.txt`])).toBe("precious");
+    // Nothing says any more that it is the session's own.
+    expect(s.git(["branch", "--list", "baton/T-1"])).toContain("baton/T-1");
+    expect(branchKept).toBe("start" in plan);
+  });
+
+  test("commits on the branch, too, and no change is still none", async () => {
+    const { s, plan: made, write, commit } = await prepared();
+    const plan = { ...made, start: s.first };
+    prune(s);
+    expect((await s.workspaces.inspect({ plan, candidate: null })).unmerged).toBeNull();
+    write("precious.txt", "precious\n");
+    const tip = commit("precious");
+    rmSync(plan.path, { recursive: true });
+    expect((await s.workspaces.inspect({ plan, candidate: null })).unmerged).toBe("1 file, +1 -0");
+    expect(s.git(["rev-parse", (await s.workspaces.purge({ plan, candidate: null, at })).snapshots[0] ?? ""])).toBe(tip);
+  });
+});
