@@ -27,8 +27,8 @@ export interface Workspaces {
   inspectRepository(repositoryPath: string): Promise<{ path: string; headBranch: string | null; head: string }>;
   /** Makes the worktree or adopts what a former try left. Idempotent. */
   prepare(plan: WorkspacePlan): Promise<{ path: string; head: string }>;
-  /** The whole tree (tracked and untracked, not ignored) as a commit on `refs/baton/<session>/<turn>.<attempt>`; branch, index and files stay untouched. `stable: false` after three differing tries. */
-  capture(a: { plan: WorkspacePlan; base: string; turnId: string; attempt: number; at: string }): Promise<Candidate & { stable: boolean }>;
+  /** The whole tree (tracked and untracked, not ignored) as a commit on `refs/baton/<session>/<turn>.<attempt>`; branch, index and files stay untouched. `stable: false` after three differing tries. `left`: directories with a repository of their own whose work is not in it. */
+  capture(a: { plan: WorkspacePlan; base: string; turnId: string; attempt: number; at: string }): Promise<Candidate & { stable: boolean; left: string[] }>;
   /** Moves a detached worktree to a candidate, discarding what is there (after a snapshot if dirty). */
   checkout(a: { plan: WorkspacePlan; commit: string }): Promise<{ commit: string; tree: string }>;
   /** Unified diff between two commits or trees. */
@@ -39,9 +39,9 @@ export interface Workspaces {
     path?: string;
     maxBytes: number;
   }): Promise<{ diff: string; truncated: boolean; files: { path: string; added: number; deleted: number }[] }>;
-  /** What a purge would take away: how many refs, and what of the work is in no commit of the base (as `2 files, +10 -3`). `candidate`: the last one's commit. A repository that is gone has no refs, and what its worktree holds is unknown. CONFLICT_STATE while something writes there. */
+  /** What a purge would take away: how many refs, and what of the work is in no commit of the base (as `2 files, +10 -3`, and the repositories inside). `candidate`: the last one's commit. A repository that is gone has no refs, and what its worktree holds is unknown. CONFLICT_STATE while something writes there. */
   inspect(a: { plan: WorkspacePlan; candidate: string | null }): Promise<{ refs: number; unmerged: string | null }>;
-  /** Removes the worktree, the branch and Baton's refs of the session. What is in no commit of the base is kept first, on the refs `snapshots`; a branch that is checked out elsewhere, or of which no ref says that it is the session's, stays, and a directory that git does not know is kept at `leftAt`. Idempotent. */
+  /** Removes the worktree, the branch and Baton's refs of the session. What is in no commit of the base is kept first, on the refs `snapshots`; a branch that is checked out elsewhere, or of which no ref says that it is the session's, stays, and a directory that git does not know, or with repositories inside, is kept at `leftAt`. Idempotent. */
   purge(a: { plan: WorkspacePlan; candidate: string | null; at: string }): Promise<{ snapshots: string[]; branchKept: boolean; leftAt: string | null }>;
   /** Snapshot ref of a dirty tree, then `worktree remove`. The branch stays. */
   remove(plan: WorkspacePlan): Promise<{ snapshot: string | null }>;

@@ -226,13 +226,14 @@ async function captureCandidate(deps: HostDeps, held: HeldTurn) {
   const { session, turn, input } = held;
   if ((session.branchName === null && !worksInRepository(session)) || session.headAtStart === null) return null;
   try {
-    const { stable, ...candidate } = await deps.workspaces.capture({
+    const { stable, left, ...candidate } = await deps.workspaces.capture({
       plan: workspacePlan(session),
       base: session.headAtStart,
       turnId: turn.turnId,
       attempt: turn.attempt,
       at: input.createdAt,
     });
+    if (left.length > 0) await noticeLeft(deps, turn, left);
     return { candidate, stable };
   } catch (error) {
     const event = {
@@ -243,6 +244,17 @@ async function captureCandidate(deps: HostDeps, held: HeldTurn) {
     await deps.store.events.append(turn.sessionUlid, [{ key: `capture:${turn.turnId}.${turn.attempt}`, event }]);
     return null;
   }
+}
+
+/** Whoever reads the candidate must not take it for all that the agent did. */
+async function noticeLeft(deps: HostDeps, turn: TurnRow, left: string[]): Promise<void> {
+  const message =
+    `Not in the candidate: the work in repositories inside the worktree (${left.join(", ")}). Only their own commits hold it, and nobody is shown it.`.slice(
+      0,
+      2_000,
+    );
+  const event = { type: "notice.raised", turnId: turn.turnId, data: { message } } as const;
+  await deps.store.events.append(turn.sessionUlid, [{ key: `left:${turn.turnId}.${turn.attempt}`, event }]);
 }
 
 /** Records that an attempt ended without a result. */

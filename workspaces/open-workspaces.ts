@@ -8,6 +8,7 @@ import { makeCandidate } from "./candidate.ts";
 import { changedFiles, unifiedDiff } from "./diff.ts";
 import { openGit } from "./git.ts";
 import { checkObjectId, checkPlan, checkRefPart, checkRevision, checkTreePath, inPlace } from "./names.ts";
+import { isEmpty } from "./on-disk.ts";
 import { dropRefs, holdings, type Holdings, keepUnmerged } from "./purge.ts";
 import { createSerialize } from "./repository-lock.ts";
 import { gitDirOf, inRepository, repositoryFinder, resolveCommit, treeOf, type Repository } from "./repository.ts";
@@ -20,8 +21,8 @@ import {
   findWorktree,
   forgetStart,
   headOf,
-  isEmpty,
   isReady,
+  keepAside,
   populate,
   reserveStart,
   resolveStart,
@@ -74,21 +75,25 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
   }
 
   /** What the session has in its repository, with its worktree still for as long as `body` runs. Error: CONFLICT_STATE while something writes there. */
-  async function looked<T>(plan: WorkspacePlan, candidate: string | null, body: (repository: Repository, found: Holdings) => Promise<T>): Promise<T> {
+  async function looked<T>(
+    plan: WorkspacePlan,
+    candidate: string | null,
+    body: (repository: Repository, found: Holdings, head: string | null) => Promise<T>,
+  ): Promise<T> {
     if (candidate !== null) checkObjectId("candidate", candidate);
     const repository = await repositoryOf(plan);
     return serialize(plan.path, async () => {
       // In the repository itself nothing is taken away but Baton's own refs: nothing can be lost.
-      if (inPlace(plan)) return body(repository, { ...(await holdings(git, repository, plan, null, null)), unmerged: null });
+      if (inPlace(plan)) return body(repository, { ...(await holdings(git, repository, plan, null, null)), unmerged: null }, null);
       const dir = await findWorktree(repository, plan.path);
-      let live: { head: string; tree: string } | null = null;
+      let live: { head: string; tree: string; left: string[] } | null = null;
       if (dir && (await isReady(dir, plan))) {
         const head = await headOf(git, repository, dir, (await resolveStart(git, repository, plan)) ?? plan.baseRef);
         const reading = await viewOf(repository, plan.path, (view) => readTree(git, view, head, dir));
         if (!reading.stable) throw new BatonError("CONFLICT_STATE", `Something still writes in ${plan.path}. End what runs there, then repeat.`);
-        live = { head, tree: reading.tree };
+        live = { head, tree: reading.tree, left: reading.left };
       }
-      return body(repository, await holdings(git, repository, plan, live, candidate));
+      return body(repository, await holdings(git, repository, plan, live, candidate), live?.head ?? null);
     });
   }
 
@@ -140,8 +145,8 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
         const dir = await finished(repository, plan);
         const baseCommit = await resolveCommit(git, repository, "base", base);
         const head = await headOf(git, repository, dir, baseCommit);
-        const { tree, stable } = await viewOf(repository, plan.path, (view) => readTree(git, view, head, dir));
-        return { ...(await makeCandidate(git, repository, { sessionUlid: plan.sessionUlid, turnId, attempt, tree, base: baseCommit, at })), stable };
+        const { tree, stable, left } = await viewOf(repository, plan.path, (view) => readTree(git, view, head, dir));
+        return { ...(await makeCandidate(git, repository, { sessionUlid: plan.sessionUlid, turnId, attempt, tree, base: baseCommit, at })), stable, left };
       });
     },
 
@@ -166,7 +171,7 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
           for (const left of [index, `${index}.lock`]) await rm(left, { force: true }); // entries that an agent marked as unchanged, a killed git's lock
           await git.run(["read-tree", head], view.on(index));
           await git.run(["read-tree", "--reset", "-u", target], view.on(index));
-          await git.run(["clean", "-ffdq"], view.on(index));
+          await git.run(["clean", "-fdq"], view.on(index)); // not -ff: a repository inside is in no snapshot
         });
         // Last: a try that was killed above finds the old HEAD and does all of it again.
         await git.run(["update-ref", "--no-deref", "-m", "baton: candidate", "HEAD", target], {
@@ -199,9 +204,11 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
 
     async purge({ plan, candidate, at }) {
       if (await isGone(plan)) return { snapshots: [], branchKept: false, leftAt: await serialize(plan.path, () => setAside(plan.path)) };
-      return looked(plan, candidate, async (repository, found) => {
+      return looked(plan, candidate, async (repository, found, head) => {
         const snapshots = await keepUnmerged(git, repository, plan, found.unmerged, at);
-        const leftAt = inPlace(plan) ? null : await serialize(repository.commonDir, () => dropWorktree(repository, plan.path));
+        const drop = (): Promise<string | null> =>
+          found.unmerged?.left.length && head !== null ? keepAside(git, repository, plan.path, head) : dropWorktree(repository, plan.path);
+        const leftAt = inPlace(plan) ? null : await serialize(repository.commonDir, drop);
         // Again: only now is the branch not checked out in the worktree itself.
         await dropRefs(git, repository, plan, await holdings(git, repository, plan, null, null));
         return { snapshots, branchKept: plan.branch !== null && found.branch === null && found.tip !== null, leftAt };
@@ -219,7 +226,9 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
         if (dir && (await isReady(dir, plan))) {
           const { start } = await reserveStart(git, repository, plan);
           const head = await headOf(git, repository, dir, start);
-          snapshot = await viewOf(repository, plan.path, (view) => snapshotIfDirty(git, repository, view, plan, dir, head));
+          const kept = await viewOf(repository, plan.path, (view) => snapshotIfDirty(git, repository, view, plan, dir, head));
+          snapshot = kept.ref;
+          if (kept.left.length > 0) await serialize(repository.commonDir, () => keepAside(git, repository, plan.path, head));
         }
         await serialize(repository.commonDir, () => dropWorktree(repository, plan.path));
         return { snapshot };

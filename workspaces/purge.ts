@@ -17,7 +17,8 @@ export interface Holdings {
   /** its branch, if it is its own and nobody else has it checked out */ branch: string | null;
   /** the commit of its branch, whoever has it */ tip: string | null;
   /** candidates, snapshots, the start */ refs: string[];
-  /** what would be lost, none of it within another */ unmerged: { lost: Lost[]; stat: string } | null;
+  /** what would be lost, none of it within another; `left`: directories with repositories of their own, which no ref can hold */
+  unmerged: { lost: Lost[]; left: string[]; stat: string } | null;
 }
 
 const own = (plan: WorkspacePlan): string => `refs/baton/${plan.sessionUlid}/`;
@@ -29,7 +30,7 @@ export async function holdings(
   git: Git,
   repository: Repository,
   plan: WorkspacePlan,
-  live: { head: string; tree: string } | null,
+  live: { head: string; tree: string; left: string[] } | null,
   candidate: string | null,
 ): Promise<Holdings> {
   const where = inRepository(repository);
@@ -41,8 +42,16 @@ export async function holdings(
   const lost = await notInBases(git, repository, plan, start, await worksOf(git, repository, live, tip, live ? null : candidate));
   const from = lost.length === 0 ? "" : (start ?? (await git.run(["mktree"], where)));
   const files = await Promise.all(lost.map(({ tree }) => changedFiles(git, where, from, tree)));
+  const left = live?.left ?? [];
+  const stat = [...(lost.length > 0 ? [diffStat(files.flat())] : []), ...(left.length > 0 ? [`repositories inside: ${nameSome(left)}`] : [])].join("; ");
   const free = isOwn && tip !== null && plan.branch !== null && !(await isCheckedOutElsewhere(git, repository, plan)) ? plan.branch : null;
-  return { branch: free, tip, refs, unmerged: lost.length > 0 ? { lost, stat: diffStat(files.flat()) } : null };
+  return { branch: free, tip, refs, unmerged: lost.length + left.length > 0 ? { lost, left, stat } : null };
+}
+
+/** As many names as somebody reads, each on one line. */
+export function nameSome(names: readonly string[]): string {
+  const some = names.slice(0, 10).map((name) => name.replace(/\p{Cc}/gu, "?").slice(0, 200));
+  return [...some, ...(names.length > some.length ? [`and ${names.length - some.length} more`] : [])].join(", ");
 }
 
 async function ownRefs(git: Git, repository: Repository, plan: WorkspacePlan): Promise<string[]> {

@@ -8,7 +8,7 @@ import type { View } from "./view.ts";
 
 /**
  * Keeps what would be lost with the worktree's files: changes that are in no commit, and commits that no ref holds.
- * Gives the ref, or null when there is nothing to lose. Error: CONFLICT_STATE while something still writes there.
+ * Gives the ref, or null when there is nothing to lose, and the directories that a ref cannot hold. Error: CONFLICT_STATE while something still writes there.
  */
 export async function snapshotIfDirty(
   git: Git,
@@ -17,10 +17,10 @@ export async function snapshotIfDirty(
   plan: WorkspacePlan,
   worktreeGitDir: string,
   head: string,
-): Promise<string | null> {
-  const { tree, stable } = await readTree(git, view, head, worktreeGitDir);
+): Promise<{ ref: string | null; left: string[] }> {
+  const { tree, stable, left } = await readTree(git, view, head, worktreeGitDir);
   if (!stable) throw new BatonError("CONFLICT_STATE", `Something still writes in ${plan.path}. End what runs there, then repeat.`);
-  if (tree === (await treeOf(git, repository, head)) && (await isHeld(git, repository, head))) return null;
+  if (tree === (await treeOf(git, repository, head)) && (await isHeld(git, repository, head))) return { ref: null, left };
   // Dated by its parent, so that a repeat is the same commit.
   const at = await git.run(["show", "--no-patch", "--no-notes", "--no-show-signature", "--format=%cI", head, "--"], inRepository(repository));
   const kept = await keepTree(git, repository, {
@@ -30,7 +30,7 @@ export async function snapshotIfDirty(
     at,
     message: `Snapshot of ${plan.sessionUlid}`,
   });
-  return kept.ref;
+  return { ref: kept.ref, left };
 }
 
 async function isHeld(git: Git, repository: Repository, commit: string): Promise<boolean> {

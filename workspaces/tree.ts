@@ -1,31 +1,36 @@
 import { lstat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Git, GitOptions } from "./git.ts";
+import { holdingWork, withGitEntry } from "./nested.ts";
 import type { View } from "./view.ts";
 
 /** What a work tree holds, as a git tree. `stable`: two readings in a row agreed. */
 export interface TreeReading {
   tree: string;
   stable: boolean;
+  /** directories with a repository of their own whose work is in no tree of this one, and maybe nowhere else */
+  left: string[];
 }
 
 /**
  * Writes the work tree as a tree object: tracked (in `head` or in the worktree's own index) and untracked files, not ignored ones.
  * Starts from an index of our own, since an agent can mark entries of its index as unchanged and so hide them.
- * A repository inside the work tree that is no submodule is left out: git has no tree for it.
+ * A repository inside the work tree that is no submodule is left out: git has no tree for it. What may be lost with it, or with a submodule, is in `left`.
  */
 export async function readTree(git: Git, view: View, head: string, worktreeGitDir: string): Promise<TreeReading> {
   await git.run(["read-tree", head], view.on());
   let before = await addEverything(git, view, worktreeGitDir);
-  for (let reading = 2; reading <= 3; reading += 1) {
-    const tree = await addEverything(git, view, worktreeGitDir);
-    if (tree === before) return { tree, stable: true };
-    before = tree;
+  let stable = false;
+  for (let reading = 2; reading <= 3 && !stable; reading += 1) {
+    const now = await addEverything(git, view, worktreeGitDir);
+    stable = now.tree === before.tree;
+    before = now;
   }
-  return { tree: before, stable: false };
+  const left = await holdingWork(git, view, before.repositories, readTree);
+  return { tree: before.tree, stable, left };
 }
 
-async function addEverything(git: Git, view: View, worktreeGitDir: string): Promise<string> {
+async function addEverything(git: Git, view: View, worktreeGitDir: string): Promise<{ tree: string; repositories: string[] }> {
   // `git add` refuses everything because of one repository without a commit inside the tree; found first, they are left out.
   const nested = (await list(git, ["--others", "--exclude-standard"], view.on())).filter((path) => path.endsWith("/"));
   // Into a submodule `git add` would go by itself: it starts a git there that obeys the submodule's own config, filters and all.
@@ -44,8 +49,20 @@ async function addEverything(git: Git, view: View, worktreeGitDir: string): Prom
     if (!known.has(path) && (await isThere(view.on().cwd, path, "file"))) forced.push(path);
   }
   if (forced.length > 0) await git.try(["update-index", "--add", "-z", "--stdin"], { ...view.on(), input: bytes(forced) });
-  return git.run(["write-tree"], view.on());
+  const tree = await git.run(["write-tree"], view.on());
+  const inTree = await withGitEntry(view.on().cwd, foldersOf([...known]));
+  return { tree, repositories: [...left.map(named), ...inTree] };
 }
+
+/** All folders on the way to these files, below the top. */
+function foldersOf(paths: readonly string[]): string[] {
+  const folders = new Set<string>();
+  for (const path of paths)
+    for (let end = path.lastIndexOf("/"); end > 0 && !folders.has(path.slice(0, end)); end = path.lastIndexOf("/", end - 1)) folders.add(path.slice(0, end));
+  return [...folders].map(named);
+}
+
+const named = (bytesOfName: string): string => Buffer.from(bytesOfName, "latin1").toString("utf8");
 
 /** Submodules of the index that are directories in the work tree. */
 async function submodulesIn(git: Git, view: View): Promise<string[]> {
@@ -58,7 +75,7 @@ async function submodulesIn(git: Git, view: View): Promise<string[]> {
 /** What of a submodule belongs to the tree: the commit that is checked out there. Reading a name runs nothing that its config could say. */
 async function noteCommit(git: Git, view: View, path: string): Promise<void> {
   const { cwd } = view.on();
-  const dir = join(cwd, Buffer.from(path, "latin1").toString("utf8"));
+  const dir = join(cwd, named(path));
   // Not found in it, git must not look for a repository around it. Gone meanwhile, it is as it was.
   const head = await git
     .try(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"], { cwd: dir, env: { GIT_CEILING_DIRECTORIES: dirname(dir) } })

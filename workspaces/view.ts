@@ -9,6 +9,8 @@ import type { Repository } from "./repository.ts";
 export interface View {
   /** options for a git command on the work tree, with this index (default: the view's own, empty at first) */
   on(index?: string): GitOptions;
+  /** The same for a repository inside the work tree. It is none of the operator's: no settings, and nothing is written to its objects. */
+  inside<T>(workTree: string, commonDir: string, body: (view: View) => Promise<T>): Promise<T>;
 }
 
 const folderOf = (home: string): string => join(home, "git-views");
@@ -25,6 +27,26 @@ export async function withView<T>(
   workTree: string,
   body: (view: View) => Promise<T>,
 ): Promise<T> {
+  return inThrowAway(home, settings, async (dir) => {
+    for (const name of ["exclude", "attributes"]) await copyFile(join(repository.commonDir, "info", name), join(dir, "info", name)).catch(() => {});
+    return body(viewAt(home, dir, workTree, join(repository.commonDir, "objects")));
+  });
+}
+
+function viewAt(home: string, dir: string, workTree: string, objects: string): View {
+  const env = { GIT_DIR: dir, GIT_WORK_TREE: workTree, GIT_OBJECT_DIRECTORY: objects };
+  return {
+    on: (index = join(dir, "index")) => ({ cwd: workTree, env: { ...env, GIT_INDEX_FILE: index } }),
+    inside: (path, commonDir, body) =>
+      inThrowAway(home, [], async (inner) => {
+        await mkdir(join(inner, "objects", "info"));
+        await writeFile(join(inner, "objects", "info", "alternates"), `${join(commonDir, "objects")}\n`);
+        return body(viewAt(home, inner, path, join(inner, "objects")));
+      }),
+  };
+}
+
+async function inThrowAway<T>(home: string, settings: readonly Setting[], body: (dir: string) => Promise<T>): Promise<T> {
   const dir = join(folderOf(home), randomUUID());
   await mkdir(join(dir, "refs"), { recursive: true, mode: 0o700 });
   await mkdir(join(dir, "objects"));
@@ -32,9 +54,7 @@ export async function withView<T>(
   try {
     await writeFile(join(dir, "HEAD"), "ref: refs/heads/none\n");
     await writeFile(join(dir, "config"), configText(settings));
-    for (const name of ["exclude", "attributes"]) await copyFile(join(repository.commonDir, "info", name), join(dir, "info", name)).catch(() => {});
-    const env = { GIT_DIR: dir, GIT_WORK_TREE: workTree, GIT_OBJECT_DIRECTORY: join(repository.commonDir, "objects") };
-    return await body({ on: (index = join(dir, "index")) => ({ cwd: workTree, env: { ...env, GIT_INDEX_FILE: index } }) });
+    return await body(dir);
   } finally {
     await rm(dir, { recursive: true, force: true });
   }

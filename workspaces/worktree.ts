@@ -1,8 +1,9 @@
-import { access, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { BatonError } from "../contracts/failures.ts";
 import type { WorkspacePlan } from "../contracts/workspaces.ts";
 import type { Git } from "./git.ts";
+import { exists, isEmpty } from "./on-disk.ts";
 import { checkObjectId } from "./names.ts";
 import { createRef, createRefs, inRepository, readRef, readRefs, resolveCommit, treeOf, worktreesDir, type Repository } from "./repository.ts";
 import type { View } from "./view.ts";
@@ -137,6 +138,24 @@ export async function dropWorktree(repository: Repository, path: string): Promis
   return null;
 }
 
+/**
+ * Instead of `dropWorktree`, for a directory with what no ref can hold: it stays under another name, as a worktree at a commit that git still knows
+ * (submodules have their objects in git's record of it). Gives where it is. A killed try is finished by the next. Under the repository's lock.
+ */
+export async function keepAside(git: Git, repository: Repository, path: string, head: string): Promise<string | null> {
+  const dir = await findWorktree(repository, path);
+  if (!dir) return setAside(path);
+  const to = await asideName(path);
+  await git.run(["update-ref", "--no-deref", "-m", "baton: purged", "HEAD", head], {
+    cwd: repository.commonDir,
+    env: { GIT_DIR: dir, GIT_COMMON_DIR: repository.commonDir },
+  });
+  await rm(join(dir, readyMark), { force: true });
+  await writeFile(join(dir, "gitdir"), `${join(to, ".git")}\n`, { flush: true }); // first: a directory that git does not know is set aside by the next try
+  await rename(path, to);
+  return to;
+}
+
 /** The commit a worktree is at; `fallback` when an agent left its HEAD without one. */
 export async function headOf(git: Git, repository: Repository, worktreeGitDir: string, fallback: string): Promise<string> {
   const found = await git.try(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"], {
@@ -154,25 +173,10 @@ export async function setAside(path: string): Promise<string | null> {
   return to;
 }
 
-/** True: nothing below it, or no such directory. Error: it cannot be read. */
-export async function isEmpty(path: string): Promise<boolean> {
-  try {
-    return (await readdir(path)).length === 0;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return true;
-    throw error;
-  }
-}
-
 async function asideName(path: string): Promise<string> {
   for (let n = 1; ; n += 1) if (!(await exists(`${path}.left-${n}`))) return `${path}.left-${n}`;
 }
 
-const exists = (path: string): Promise<boolean> =>
-  access(path).then(
-    () => true,
-    () => false,
-  );
 const branchTaken = (plan: WorkspacePlan): BatonError =>
   new BatonError(
     "CONFLICT_STATE",

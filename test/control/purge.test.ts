@@ -169,6 +169,34 @@ test("a repository that cannot be read is not one without work: nothing is delet
   }
 }, 120_000);
 
+test("a repository inside the worktree is named in the log and to whoever purges, and stays when forced", async () => {
+  const { session, worktree } = await idle("nested");
+  const app = join(worktree, "app");
+  execFileSync("git", ["init", "-q", app]);
+  writeFileSync(join(app, "main.ts"), "work\n");
+  for (const args of [
+    ["add", "."],
+    ["commit", "-qm", "inner"],
+  ])
+    execFileSync("git", ["-C", app, "-c", "user.name=t", "-c", "user.email=t@t", ...args]);
+  await sessions().input(caller, { sessionUlid: session, prompt: "more" });
+  await on.baton.turnsEnded(session, 2, 30_000);
+  const told = await on.baton.query<{ message: string }>(
+    "select data->>'message' as message from event where session_ulid = $1 and type = 'notice.raised' order by seq",
+    [session],
+  );
+  expect(told).toEqual([{ message: expect.stringContaining("(app)") }]);
+  const candidate = (await sessions().get({ sessionUlid: session }))["candidate"] as { commit: string };
+  git("merge", "-q", "--no-edit", candidate.commit);
+  expect((await purge({ sessionUlid: session })).error).toMatchObject({
+    code: "CONFLICT_STATE",
+    currentState: "unmerged",
+    message: expect.stringContaining("repositories inside: app"),
+  });
+  expect((await purge({ sessionUlid: session, force: true })).data).toMatchObject({ purged: true, purge: { kept: [expect.stringContaining(".left-1")] } });
+  expect(readFileSync(join(`${worktree}.left-1`, "app", "main.ts"), "utf8")).toBe("work\n");
+}, 120_000);
+
 test("a branch that somebody has checked out stays, and a worktree that is not Baton's is left alone", async () => {
   const { session, branch } = await idle("elsewhere");
   const elsewhere = join(on.stack.home, "elsewhere");

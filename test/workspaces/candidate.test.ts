@@ -48,6 +48,7 @@ describe("capture", () => {
       diffStat: "5 files, +6 -1",
       files: 5,
       stable: true,
+      left: [],
     });
     expect(s.git(["show", "-s", "--format=%an <%ae> %aI %cI %P", c.commit])).toBe(
       `Baton <baton@localhost> 2030-01-02T03:04:05+00:00 2030-01-02T03:04:05+00:00 ${s.first}`,

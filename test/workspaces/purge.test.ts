@@ -1,4 +1,4 @@
-import { appendFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openWorkspaces } from "../../workspaces/open-workspaces.ts";
 import { scratch } from "./scratch.ts";
@@ -137,5 +137,110 @@ describe("without the ref that says where it started", () => {
     rmSync(plan.path, { recursive: true });
     expect((await s.workspaces.inspect({ plan, candidate: null })).unmerged).toBe("1 file, +1 -0");
     expect(s.git(["rev-parse", (await s.workspaces.purge({ plan, candidate: null, at })).snapshots[0] ?? ""])).toBe(tip);
+  });
+});
+
+describe("repositories inside the worktree", () => {
+  /** A purge of such a worktree says so, and keeps all of it, with what each of its repositories holds. */
+  async function isKept(made: Awaited<ReturnType<typeof prepared>>, names: string) {
+    const { s, plan } = made;
+    const { left } = await s.workspaces.capture({ plan, base: s.first, turnId: "L", attempt: 1, at });
+    expect(left.join(", ")).toBe(names);
+    expect((await s.workspaces.inspect({ plan, candidate: null })).unmerged).toContain(`repositories inside: ${names}`);
+    const leftAt = `${plan.path}.left-1`;
+    expect(await s.workspaces.purge({ plan, candidate: null, at })).toMatchObject({ leftAt, branchKept: false });
+    expect(existsSync(plan.path)).toBe(false);
+    expect(s.git(["branch", "--list", "baton/*"])).toBe("");
+    return leftAt;
+  }
+
+  test("a nested one with a commit", async () => {
+    const made = await prepared();
+    const { s, plan, write, commit } = made;
+    write("app/main.ts", "work\n");
+    s.git(["init", "-q", join(plan.path, "app")]);
+    const inner = commit("inner", join(plan.path, "app"));
+    expect(s.git(["rev-parse", "HEAD"], join(await isKept(made, "app"), "app"))).toBe(inner);
+  });
+
+  test("one made around files that the outer one has, and one without a commit below another name", async () => {
+    const made = await prepared();
+    const { s, plan, write, commit } = made;
+    write("src/deep/a.ts", "a\n");
+    commit("outer");
+    s.git(["init", "-q", join(plan.path, "src")]);
+    s.git(["commit", "-q", "--allow-empty", "-m", "inner"], join(plan.path, "src"));
+    write("über/x", "x\n");
+    s.git(["init", "-q", join(plan.path, "über")]);
+    await isKept(made, "src, über");
+  });
+
+  /** A worktree with a submodule that came from elsewhere; its files are there. */
+  async function withSubmodule() {
+    const made = await prepared(null);
+    const { s, commit } = made;
+    const origin = join(s.home, "origin");
+    s.git(["init", "-q", "-b", "main", origin], s.home);
+    writeFileSync(join(origin, "lib.txt"), "lib\n");
+    commit("lib", origin);
+    const allow = ["-c", "protocol.file.allow=always"];
+    s.git([...allow, "submodule", "--quiet", "add", origin, "lib"]);
+    commit("with a submodule", s.repo);
+    const plan = s.plan("baton/S-1");
+    await s.workspaces.prepare(plan);
+    s.git([...allow, "submodule", "--quiet", "update", "--init"], plan.path);
+    return { ...made, plan, sub: join(plan.path, "lib"), write: (path: string, text: string) => writeFileSync(join(plan.path, path), text) };
+  }
+
+  test("a submodule as it was fetched is no work", async () => {
+    const { s, plan } = await withSubmodule();
+    expect(await s.workspaces.inspect({ plan, candidate: null })).toMatchObject({ unmerged: null });
+    expect(await s.workspaces.purge({ plan, candidate: null, at })).toMatchObject({ snapshots: [], leftAt: null });
+    expect(existsSync(plan.path)).toBe(false);
+  });
+
+  test("a submodule with a commit of its own, with a file, with a stash", async () => {
+    const made = await withSubmodule();
+    const { s, sub, write, commit } = made;
+    write("lib/lib.txt", "changed\n");
+    const inspected = async () => (await s.workspaces.inspect({ plan: made.plan, candidate: null })).unmerged;
+    expect(await inspected()).toContain("lib");
+    s.git(["stash", "-q"], sub);
+    expect(await inspected()).toContain("lib");
+    s.git(["stash", "drop", "-q"], sub);
+    expect(await inspected()).toBeNull();
+    write("lib/new.txt", "new\n");
+    expect(await inspected()).toContain("lib");
+    const inner = commit("inner", sub);
+    const at = await isKept(made, "lib");
+    expect(readFileSync(join(at, "lib/new.txt"), "utf8")).toBe("new\n");
+    // Its objects are in git's record of the worktree, which stays.
+    expect(s.git(["--work-tree=.", "cat-file", "-t", inner], join(at, "lib"))).toBe("commit");
+    expect(s.git(["worktree", "list"])).toContain(at);
+  });
+
+  test("files in a submodule that was never fetched", async () => {
+    const { s } = await withSubmodule();
+    const plan = s.plan("baton/S-2");
+    await s.workspaces.prepare(plan);
+    writeFileSync(join(plan.path, "lib/mine.txt"), "mine\n");
+    expect((await s.workspaces.inspect({ plan, candidate: null })).unmerged).toContain("lib");
+  });
+
+  test("nothing that its config says is run by the look", async () => {
+    const { s, plan, sub, write } = await withSubmodule();
+    const mark = join(s.home, "ran");
+    for (const [key, value] of [
+      ["filter.evil.clean", `touch ${mark}; cat`],
+      ["core.fsmonitor", `touch ${mark}; false`],
+      ["core.hooksPath", s.home],
+    ] as const)
+      s.git(["config", key, value], sub);
+    writeFileSync(join(s.home, "post-index-change"), `#!/bin/sh\ntouch ${mark}\n`, { mode: 0o755 });
+    write("lib/.gitattributes", "* filter=evil\n");
+    expect((await s.workspaces.inspect({ plan, candidate: null })).unmerged).toContain("lib");
+    expect(existsSync(mark)).toBe(false);
+    s.git(["add", "--all"], sub);
+    expect(existsSync(mark)).toBe(true);
   });
 });
