@@ -145,7 +145,7 @@ export function openWorkspaces(options: WorkspacesOptions): Workspaces {
         const dir = await finished(repository, plan);
         const baseCommit = await resolveCommit(git, repository, "base", base);
         const head = await headOf(git, repository, dir, baseCommit);
-        const { tree, stable, left } = await viewOf(repository, plan.path, (view) => readTree(git, view, head, dir));
+        const { tree, stable, left } = await viewOf(repository, plan.path, (view) => readTree(git, view, head, dir, inPlace(plan)));
         return { ...(await makeCandidate(git, repository, { sessionUlid: plan.sessionUlid, turnId, attempt, tree, base: baseCommit, at })), stable, left };
       });
     },

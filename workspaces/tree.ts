@@ -16,9 +16,11 @@ export interface TreeReading {
  * Writes the work tree as a tree object: tracked (in `head` or in the worktree's own index) and untracked files, not ignored ones.
  * Starts from an index of our own, since an agent can mark entries of its index as unchanged and so hide them.
  * A repository inside the work tree that is no submodule is left out: git has no tree for it. What may be lost with it, or with a submodule, is in `left`.
+ * `sparse`: the work tree is the operator's, who may have only a part of the files there.
  */
-export async function readTree(git: Git, view: View, head: string, worktreeGitDir: string): Promise<TreeReading> {
+export async function readTree(git: Git, view: View, head: string, worktreeGitDir: string, sparse = false): Promise<TreeReading> {
   await git.run(["read-tree", head], view.on());
+  if (sparse) await leaveOutside(git, view, worktreeGitDir);
   let before = await addEverything(git, view, worktreeGitDir);
   let stable = false;
   for (let reading = 2; reading <= 3 && !stable; reading += 1) {
@@ -30,6 +32,16 @@ export async function readTree(git: Git, view: View, head: string, worktreeGitDi
   return { tree: before.tree, stable, left };
 }
 
+/** What the operator's index says is not checked out, and is not there, is no deletion. */
+async function leaveOutside(git: Git, view: View, worktreeGitDir: string): Promise<void> {
+  const marked = await list(git, ["-t", "--cached"], view.on(join(worktreeGitDir, "index")));
+  const paths = marked.filter((line) => line.startsWith("S ")).map((line) => line.slice(2));
+  const there = await Promise.all(paths.map((path) => isThere(view.on().cwd, path, "file")));
+  const ours = new Set(await list(git, ["--cached"], view.on()));
+  const outside = paths.filter((path, at) => !there[at] && ours.has(path));
+  if (outside.length > 0) await git.run(["update-index", "--skip-worktree", "-z", "--stdin"], { ...view.on(), input: bytes(outside) });
+}
+
 async function addEverything(git: Git, view: View, worktreeGitDir: string): Promise<{ tree: string; repositories: string[] }> {
   // `git add` refuses everything because of one repository without a commit inside the tree; found first, they are left out.
   const nested = (await list(git, ["--others", "--exclude-standard"], view.on())).filter((path) => path.endsWith("/"));
@@ -37,7 +49,7 @@ async function addEverything(git: Git, view: View, worktreeGitDir: string): Prom
   const submodules = await submodulesIn(git, view);
   const left = [...nested.map((path) => path.slice(0, -1)), ...submodules];
   const pathspecs = [".", ...left.map((path) => `:(exclude,literal,top)${path}`)];
-  const add = await git.try(["add", "--all", "--pathspec-from-file=-", "--pathspec-file-nul"], { ...view.on(), input: bytes(pathspecs) });
+  const add = await git.try(["add", "--all", "--sparse", "--pathspec-from-file=-", "--pathspec-file-nul"], { ...view.on(), input: bytes(pathspecs) });
   if (add.code !== 0) throw new Error(`The work tree cannot be read: ${add.stderr}`);
 
   for (const path of submodules) await noteCommit(git, view, path);

@@ -1,0 +1,43 @@
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { scratch } from "./scratch.ts";
+
+const turn = { turnId: "T", attempt: 1, at: "2030-01-02T03:04:05.678Z" };
+
+/** What the operator has set up in the repository before Baton came, and what came after. */
+describe("a session in the repository itself with a sparse checkout", () => {
+  test.each([["cone"], ["no-cone"], ["sparse-index"]])("deletes nothing outside of it: %s", async (mode) => {
+    const s = scratch();
+    for (const dir of ["in", "out", "out/deep"]) {
+      mkdirSync(join(s.repo, dir), { recursive: true });
+      writeFileSync(join(s.repo, dir, "f.txt"), `${dir}\n`);
+    }
+    s.git(["add", "."]);
+    s.git(["commit", "-qm", "folders"]);
+    s.git(["sparse-checkout", "set", `--${mode}`, ...(mode === "no-cone" ? ["/in/", "/*.txt"] : ["in"])]);
+    expect(existsSync(join(s.repo, "out/f.txt"))).toBe(false);
+    const base = s.git(["rev-parse", "HEAD"]);
+    const plan = s.plan(null, { path: s.repo, baseRef: base });
+    await s.workspaces.prepare(plan);
+    expect(await s.workspaces.capture({ plan, base, ...turn })).toMatchObject({ files: 0 });
+
+    writeFileSync(join(s.repo, "in/f.txt"), "changed\n");
+    rmSync(join(s.repo, "a.txt"));
+    // Somebody works outside all the same.
+    mkdirSync(join(s.repo, "out"));
+    writeFileSync(join(s.repo, "out/f.txt"), "changed\n");
+    writeFileSync(join(s.repo, "out/new.txt"), "new\n");
+    const c = await s.workspaces.capture({ plan, base, ...turn, turnId: "T2" });
+    expect(s.git(["diff", "--name-status", base, c.commit]).split("\n")).toEqual(["D\ta.txt", "M\tin/f.txt", "M\tout/f.txt", "A\tout/new.txt"]);
+  });
+
+  test("in a worktree of Baton's a mark in the index hides no deletion", async () => {
+    const s = scratch(),
+      plan = s.plan("baton/T-1");
+    await s.workspaces.prepare(plan);
+    s.git(["update-index", "--skip-worktree", "a.txt"], plan.path);
+    rmSync(join(plan.path, "a.txt"));
+    const c = await s.workspaces.capture({ plan, base: s.first, ...turn });
+    expect(s.git(["diff", "--name-status", s.first, c.commit])).toBe("D\ta.txt");
+  });
+});
