@@ -10,18 +10,40 @@ export type Setting = [key: string, value: string];
 const kept =
   /^(?:core\.(?:autocrlf|eol|safecrlf|filemode|symlinks|ignorecase|precomposeunicode|excludesfile|attributesfile|bigfilethreshold|checkstat|trustctime)|extensions\.objectformat|filter\..+\.(?:clean|smudge|process|required))$/s;
 
-/**
- * The settings that the operator had before the first agent ran: recorded at the first use of the repository under
- * `<home>/git-baseline/`, never updated (an operator who changed a filter removes the file). What an agent plants later is not in it.
- */
-export async function readBaseline(git: Git, home: string, commonDir: string): Promise<Setting[]> {
-  const folder = join(home, "git-baseline");
-  const file = join(folder, `${createHash("sha256").update(commonDir).digest("hex").slice(0, 32)}.json`);
-  const stored = await readStored(file);
-  if (stored) return stored;
+/** What the operator had set up for a repository before the first agent ran. */
+export interface Baseline {
+  settings: Setting[];
+  /** the files in `info/` that say what is ignored and filtered, as latin1 (any byte is kept); null: there was none */ info: Record<InfoFile, string | null>;
+}
+type InfoFile = (typeof infoFiles)[number];
+export const infoFiles = ["exclude", "attributes"] as const;
 
+/**
+ * Recorded at the first use of the repository under `<home>/git-baseline/`, never updated (an operator who changed a filter or `info/exclude`
+ * removes the files). What an agent plants later is not in it.
+ */
+export async function readBaseline(git: Git, home: string, commonDir: string): Promise<Baseline> {
+  const name = createHash("sha256").update(commonDir).digest("hex").slice(0, 32);
+  // Two files: homes that are older than the second have the first.
+  const [{ settings }, { info }] = await Promise.all([
+    recorded(join(home, "git-baseline"), `${name}.json`, async () => ({ commonDir, settings: await readSettings(git, commonDir) })),
+    recorded(join(home, "git-baseline"), `${name}.info.json`, async () => ({ commonDir, info: await readInfo(commonDir) })),
+  ]);
+  return { settings, info };
+}
+
+async function readInfo(commonDir: string): Promise<Baseline["info"]> {
+  const read = (name: InfoFile): Promise<string | null> =>
+    readFile(join(commonDir, "info", name), "latin1").catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT" || error.code === "ENOTDIR") return null;
+      throw error;
+    });
+  return { exclude: await read("exclude"), attributes: await read("attributes") };
+}
+
+async function readSettings(git: Git, commonDir: string): Promise<Setting[]> {
   const listed = await git.run(["config", "--local", "--includes", "--null", "--list"], { cwd: commonDir, env: { GIT_DIR: commonDir } });
-  const settings = listed
+  return listed
     .split("\0")
     .filter((s) => s !== "")
     .map((s): Setting => {
@@ -29,10 +51,17 @@ export async function readBaseline(git: Git, home: string, commonDir: string): P
       return end < 0 ? [s, "true"] : [s.slice(0, end), s.slice(end + 1)];
     })
     .filter(([key]) => kept.test(key));
+}
 
+/** What the file holds; at the first time what `read` gives now. */
+async function recorded<T extends object>(folder: string, name: string, read: () => Promise<T>): Promise<T> {
+  const file = join(folder, name);
+  const stored = await readStored<T>(file);
+  if (stored) return stored;
+  const now = await read();
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const draft = `${file}.${randomUUID()}`;
-  await writeFile(draft, JSON.stringify({ commonDir, settings }, null, 1), { mode: 0o600, flush: true });
+  await writeFile(draft, JSON.stringify(now, null, 1), { mode: 0o600, flush: true });
   try {
     await link(draft, file); // create-only and whole: of two first users one wins, a killed one leaves no half file
   } catch (error) {
@@ -40,12 +69,12 @@ export async function readBaseline(git: Git, home: string, commonDir: string): P
   } finally {
     await rm(draft, { force: true });
   }
-  return (await readStored(file)) ?? settings;
+  return (await readStored<T>(file)) ?? now;
 }
 
-async function readStored(file: string): Promise<Setting[] | null> {
+async function readStored<T>(file: string): Promise<T | null> {
   try {
-    return (JSON.parse(await readFile(file, "utf8")) as { settings: Setting[] }).settings;
+    return JSON.parse(await readFile(file, "utf8")) as T;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
     throw error;

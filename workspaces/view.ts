@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
-import { copyFile, mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Setting } from "./baseline.ts";
+import { type Baseline, infoFiles, type Setting } from "./baseline.ts";
 import type { GitOptions } from "./git.ts";
 import type { Repository } from "./repository.ts";
 
@@ -20,15 +20,13 @@ const folderOf = (home: string): string => join(home, "git-views");
  * All that turns files into blobs or back runs here: a filter planted in the shared `.git/config` does not exist for it,
  * not even one planted while the command runs, which overriding the filters found a moment ago could not promise.
  */
-export async function withView<T>(
-  home: string,
-  repository: Repository,
-  settings: readonly Setting[],
-  workTree: string,
-  body: (view: View) => Promise<T>,
-): Promise<T> {
-  return inThrowAway(home, settings, async (dir) => {
-    for (const name of ["exclude", "attributes"]) await copyFile(join(repository.commonDir, "info", name), join(dir, "info", name)).catch(() => {});
+export async function withView<T>(home: string, repository: Repository, baseline: Baseline, workTree: string, body: (view: View) => Promise<T>): Promise<T> {
+  return inThrowAway(home, baseline.settings, async (dir) => {
+    // Not the repository's own of today: it is shared, and an agent that wrote "*" there would make every session's new files vanish.
+    for (const name of infoFiles) {
+      const text = baseline.info[name];
+      if (text !== null) await writeFile(join(dir, "info", name), text, "latin1");
+    }
     return body(viewAt(home, dir, workTree, join(repository.commonDir, "objects")));
   });
 }

@@ -117,6 +117,8 @@ describe("what an agent plants does not run", () => {
   test("filters, hooks, fsmonitor, diff programs; the operator's own filter still does", async () => {
     const s = scratch();
     s.git(["config", "filter.own.clean", "tr a-z A-Z"]);
+    mkdirSync(join(s.repo, ".git/info"), { recursive: true });
+    writeFileSync(join(s.repo, ".git/info/attributes"), "own.md filter=own\n");
     await s.workspaces.inspectRepository(s.repo);
     const mark = join(s.home, "ran"),
       evil = join(s.home, "evil.sh");
@@ -141,7 +143,6 @@ describe("what an agent plants does not run", () => {
       ["gpg.program", evil],
     ] as const)
       s.git(["config", key, value]);
-    mkdirSync(join(s.repo, ".git/info"), { recursive: true });
     writeFileSync(join(s.repo, ".git/info/attributes"), "*.txt filter=evil diff=evil\nown.md filter=own\n");
     const plan = s.plan("baton/T-1"),
       reviewer = s.plan(null);

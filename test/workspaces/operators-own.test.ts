@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { scratch } from "./scratch.ts";
 
@@ -39,5 +39,37 @@ describe("a session in the repository itself with a sparse checkout", () => {
     rmSync(join(plan.path, "a.txt"));
     const c = await s.workspaces.capture({ plan, base: s.first, ...turn });
     expect(s.git(["diff", "--name-status", s.first, c.commit])).toBe("D\ta.txt");
+  });
+});
+
+describe("info/exclude and info/attributes", () => {
+  test("count as they were before the first agent ran", async () => {
+    const s = scratch();
+    mkdirSync(join(s.repo, ".git/info"), { recursive: true });
+    writeFileSync(join(s.repo, ".git/info/exclude"), "/operators.txt\n");
+    writeFileSync(join(s.repo, ".git/info/attributes"), "*.dat filter=own\n");
+    s.git(["config", "filter.own.clean", "tr a-z A-Z"]);
+    await s.workspaces.inspectRepository(s.repo);
+    const plan = s.plan("baton/T-1");
+    await s.workspaces.prepare(plan);
+    writeFileSync(join(s.repo, ".git/info/exclude"), "*\n");
+    writeFileSync(join(s.repo, ".git/info/attributes"), "*.txt filter=own\n");
+    for (const name of ["operators.txt", "work.txt", "x.dat"]) writeFileSync(join(plan.path, name), "some\n");
+    const c = await s.workspaces.capture({ plan, base: s.first, ...turn });
+    expect(s.git(["diff", "--name-only", s.first, c.commit]).split("\n")).toEqual(["work.txt", "x.dat"]);
+    expect([s.git(["show", `${c.commit}:work.txt`]), s.git(["show", `${c.commit}:x.dat`])]).toEqual(["some", "SOME"]);
+    expect((await s.workspaces.inspect({ plan, candidate: null })).unmerged).toBe("2 files, +2 -0");
+  });
+
+  test("a home that is older than their record has one from then on", async () => {
+    const s = scratch(),
+      plan = s.plan("baton/T-1");
+    await s.workspaces.prepare(plan);
+    const folder = join(s.home, "git-baseline");
+    for (const name of readdirSync(folder).filter((one) => one.endsWith(".info.json"))) rmSync(join(folder, name));
+    writeFileSync(join(plan.path, "work.txt"), "work\n");
+    expect((await s.workspaces.capture({ plan, base: s.first, ...turn })).files).toBe(1);
+    writeFileSync(join(s.repo, ".git/info/exclude"), "*\n");
+    expect((await s.workspaces.capture({ plan, base: s.first, ...turn, turnId: "T2" })).files).toBe(1);
   });
 });
