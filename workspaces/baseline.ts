@@ -8,7 +8,7 @@ export type Setting = [key: string, value: string];
 
 /** What may matter to how files become blobs. All else in a repository's config is not for us. */
 const kept =
-  /^(?:core\.(?:autocrlf|eol|safecrlf|filemode|symlinks|ignorecase|precomposeunicode|excludesfile|attributesfile|bigfilethreshold|checkstat|trustctime)|extensions\.objectformat|filter\..+\.(?:clean|smudge|process|required))$/s;
+  /^(?:core\.(?:autocrlf|eol|filemode|symlinks|ignorecase|precomposeunicode|excludesfile|attributesfile|bigfilethreshold|checkstat|trustctime)|extensions\.objectformat|filter\..+\.(?:clean|smudge|process|required))$/s;
 
 /** What the operator had set up for a repository before the first agent ran. */
 export interface Baseline {

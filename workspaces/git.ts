@@ -36,6 +36,12 @@ const hardened = [
   "core.pager=cat",
   "-c",
   "core.sparseCheckout=false",
+  // It would refuse a whole tree because of one file's line ends.
+  "-c",
+  "core.safecrlf=false",
+  // Worktrees are found again by the text of their record.
+  "-c",
+  "worktree.useRelativePaths=false",
   "-c",
   "gc.auto=0",
   "-c",

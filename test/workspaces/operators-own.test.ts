@@ -73,3 +73,16 @@ describe("info/exclude and info/attributes", () => {
     expect((await s.workspaces.capture({ plan, base: s.first, ...turn, turnId: "T2" })).files).toBe(1);
   });
 });
+
+test.each([["in the repository"], ["for everything", "--global"]])("a strict core.safecrlf costs no candidate: set %s", async (_where, ...scope) => {
+  const s = scratch();
+  s.git(["config", ...scope, "core.autocrlf", "input"]);
+  s.git(["config", ...scope, "core.safecrlf", "true"]);
+  await s.workspaces.inspectRepository(s.repo);
+  const plan = s.plan("baton/T-1");
+  await s.workspaces.prepare(plan);
+  writeFileSync(join(plan.path, "dos.txt"), "one\r\ntwo\r\n");
+  const c = await s.workspaces.capture({ plan, base: s.first, ...turn });
+  expect(c.files).toBe(1);
+  expect(s.git(["show", `${c.commit}:dos.txt`])).toBe("one\ntwo");
+});
