@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { isAbsolute } from "node:path";
 import { promisify } from "node:util";
 import { BatonError } from "../contracts/failures.ts";
+import { gitTrouble } from "../contracts/git-trouble.ts";
 
 const run = promisify(execFile);
 
@@ -14,7 +15,8 @@ export interface RepositoryFacts {
 
 /** Checks a repository (and a base in it) before anything is made for it. */
 export type InspectRepository = (repositoryPath: string, baseRef?: string) => Promise<RepositoryFacts>;
-type Git = (directory: string, args: string[]) => Promise<string | null>;
+/** Null when it says no: then `trouble` has its words. */
+type Git = (directory: string, args: string[]) => Promise<{ text: string | null; trouble: string }>;
 
 /** The check with the git of this machine. `env`: where PATH and HOME (the operator's safe.directory) are taken from. */
 export function repositoryInspector(env: Record<string, string | undefined>): InspectRepository {
@@ -27,7 +29,15 @@ async function inspect(git: Git, repositoryPath: string, baseRef?: string): Prom
   if (baseRef !== undefined && !/^[A-Za-z0-9][A-Za-z0-9._/@^~-]{0,199}$/.test(baseRef))
     throw wrong("baseRef", `"${baseRef}" is no name of a branch, tag or commit.`);
   // All in one process: a launch waits for it.
-  const all = await git(repositoryPath, ["rev-parse", "--show-toplevel", "HEAD^{commit}", `${baseRef ?? "HEAD"}^{commit}`, "--abbrev-ref", "HEAD", "--"]);
+  const { text: all } = await git(repositoryPath, [
+    "rev-parse",
+    "--show-toplevel",
+    "HEAD^{commit}",
+    `${baseRef ?? "HEAD"}^{commit}`,
+    "--abbrev-ref",
+    "HEAD",
+    "--",
+  ]);
   const [path, head, base, branch, end, ...more] = all?.split("\n") ?? [];
   // A range is more than one commit, and a path may hold a line's end.
   if (path && branch && end === "--" && more.length === 0 && [head, base].every((id) => /^[0-9a-f]{40,64}$/.test(id ?? "")))
@@ -37,22 +47,22 @@ async function inspect(git: Git, repositoryPath: string, baseRef?: string): Prom
 
 /** Git did not say all of it: what is missing? */
 async function pieceByPiece(git: Git, repositoryPath: string, baseRef?: string): Promise<RepositoryFacts> {
-  const [path, head, headBranch, asked] = await Promise.all([
+  const [top, { text: head }, { text: headBranch }, asked] = await Promise.all([
     git(repositoryPath, ["rev-parse", "--show-toplevel"]),
     git(repositoryPath, ["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]),
     git(repositoryPath, ["symbolic-ref", "--quiet", "--short", "HEAD"]),
     baseRef === undefined ? null : git(repositoryPath, ["rev-parse", "--verify", "--quiet", "--end-of-options", `${baseRef}^{commit}`]),
   ]);
-  if (path === null)
-    throw wrong("repositoryPath", `"${repositoryPath}" is not a git repository (with files checked out): run "git init" there, or give another path.`);
+  const path = top.text;
+  if (path === null) throw wrong("repositoryPath", gitTrouble(repositoryPath, top.trouble));
   if (head === null) throw wrong("repositoryPath", `"${path}" has no commit yet: make one, agents work on branches of it.`);
-  const base = baseRef === undefined ? head : asked;
+  const base = asked === null ? head : asked.text;
   if (base === null) throw wrong("baseRef", `"${baseRef}" is no branch, tag or commit of ${path}.`);
   return { path, headBranch, head, base };
 }
 
-/** Git's answer, null when it says no. No hook, pager, prompt, transport or fsmonitor of the repository runs. */
-async function runGit(outer: Record<string, string | undefined>, directory: string, args: string[]): Promise<string | null> {
+/** Git's answer. No hook, pager, prompt, transport or fsmonitor of the repository runs. */
+async function runGit(outer: Record<string, string | undefined>, directory: string, args: string[]): ReturnType<Git> {
   try {
     const env = {
       PATH: outer["PATH"] ?? "/usr/bin:/bin",
@@ -70,10 +80,10 @@ async function runGit(outer: Record<string, string | undefined>, directory: stri
       timeout: 5_000,
       maxBuffer: 65_536,
     });
-    return stdout.trim() || null;
+    return { text: stdout.trim() || null, trouble: "" };
   } catch (error) {
     if ((error as { code?: unknown }).code === "ENOENT") throw new BatonError("UNAVAILABLE", "git is not installed on this machine: install it and try again.");
-    return null;
+    return { text: null, trouble: String((error as { stderr?: unknown }).stderr ?? "") };
   }
 }
 

@@ -1,6 +1,7 @@
 import { lstat, realpath } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { BatonError } from "../contracts/failures.ts";
+import { gitTrouble } from "../contracts/git-trouble.ts";
 import type { Git } from "./git.ts";
 import { checkAbsolute } from "./names.ts";
 
@@ -36,10 +37,7 @@ async function directoryId(path: string): Promise<string | null> {
 
 async function findRepository(git: Git, path: string, real: string): Promise<Repository> {
   const found = await git.try(["rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir"], { cwd: real });
-  if (found.code !== 0)
-    refuse(
-      `${path} is not a git repository with a working tree (${found.stderr.split("\n")[0]}). Run "git init" there and make a first commit, or give another path.`,
-    );
+  if (found.code !== 0) refuse(gitTrouble(path, found.stderr));
   const [top, commonDir] = found.stdout.toString("utf8").split("\n");
   if (!top || !commonDir || !isAbsolute(top)) refuse(`${path} is not a git repository with a working tree.`);
   return { path: top, commonDir: await realpath(commonDir) };
