@@ -43,11 +43,20 @@ export async function planWorkspace(
   if (!branchPattern.test(branch)) throw wrong("worktree.branchPrefix", `"${branch}" is no branch name that Baton makes.`);
   return {
     repositoryPath: repository.path,
-    baseRef: base === undefined ? asRevision(repository.headBranch, repository.head) : asRevision(base, repository.base),
+    baseRef: storedBase(base, repository),
     branch,
     template: worktree.templateRef === undefined ? null : await templateCommit(deps, asked, worktree.templateRef),
     baseAsked: worktree.baseRef !== undefined,
   };
+}
+
+/**
+ * A branch by its name: what it has at the end counts as merged. A HEAD is each worktree's own, and the host would ask another one than was asked
+ * here: it is the branch that is checked out, and relative to it a commit.
+ */
+function storedBase(base: string | undefined, repository: RepositoryFacts): string {
+  if (base === undefined || base === "HEAD") return asRevision(repository.headBranch, repository.head);
+  return /^(?:[A-Z_]+_)?HEAD(?:[~^@]|$)/.test(base) ? repository.base : asRevision(base, repository.base);
 }
 
 /** Git has names (`fix/#12`, `user/@x`) that the host would refuse, long after the launch was accepted: then the commit that it means now. */

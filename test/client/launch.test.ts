@@ -123,6 +123,30 @@ test("a base whose name no host takes is stored as its commit, any other by its 
   expect(await baseOf("ODD-PLAIN")).toBe("fix/12");
 });
 
+test("the HEAD of a linked worktree is that worktree's own", async () => {
+  const main = repository(join(home, "linked"));
+  const linked = join(home, "linked-2");
+  const git = (at: string, ...args: string[]) =>
+    execFileSync("git", ["-C", at, "-c", "user.name=t", "-c", "user.email=t@t", ...args], { encoding: "utf8" }).trim();
+  git(main, "worktree", "add", "-q", "-b", "HEADLINE", linked);
+  git(linked, "commit", "-q", "--allow-empty", "-m", "second");
+  git(linked, "commit", "-q", "--allow-empty", "-m", "third");
+  const baseOf = async (taskKey: string, baseRef?: string): Promise<string> => {
+    const launch = { task: { title: "x", repositoryPath: linked }, ...(baseRef === undefined ? {} : { worktree: { baseRef } }) };
+    const { data } = await one.sessions.launch(caller, task(taskKey, launch));
+    const { rows } = await sql.query<{ base_ref: string }>("select base_ref from session where session_ulid = $1", [data["sessionUlid"]]);
+    return rows[0]?.base_ref ?? "";
+  };
+  expect(await baseOf("LINKED-NONE")).toBe("HEADLINE");
+  expect(await baseOf("LINKED-HEAD", "HEAD")).toBe("HEADLINE");
+  expect(await baseOf("LINKED-NAME", "HEADLINE")).toBe("HEADLINE");
+  expect(await baseOf("LINKED-BEFORE", "HEAD~1")).toBe(git(linked, "rev-parse", "HEAD~1"));
+  git(linked, "reset", "-q", "--hard", "HEAD~1");
+  expect(await baseOf("LINKED-ORIG", "ORIG_HEAD")).toBe(git(linked, "rev-parse", "ORIG_HEAD"));
+  git(linked, "switch", "-q", "--detach");
+  expect(await baseOf("LINKED-DETACHED", "HEAD")).toBe(git(linked, "rev-parse", "HEAD"));
+});
+
 test("one open session per task, role and agent; the refusal names it, with calls that can be sent as they are", async () => {
   const first = await one.sessions.launch(caller, task("BUSY-1"));
   const { sessionUlid } = first.data as { sessionUlid: string };
