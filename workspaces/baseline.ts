@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from "node:crypto";
 import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { devNull } from "node:os";
 import { join } from "node:path";
 import type { Git } from "./git.ts";
 
@@ -14,6 +15,7 @@ const kept =
 export interface Baseline {
   settings: Setting[];
   /** the files in `info/` that say what is ignored and filtered, as latin1 (any byte is kept); null: there was none */ info: Record<InfoFile, string | null>;
+  /** git-lfs is one of the filters, here or in the operator's own config: it keeps the files' content beside the objects */ lfs: boolean;
 }
 type InfoFile = (typeof infoFiles)[number];
 export const infoFiles = ["exclude", "attributes"] as const;
@@ -25,11 +27,23 @@ export const infoFiles = ["exclude", "attributes"] as const;
 export async function readBaseline(git: Git, home: string, commonDir: string): Promise<Baseline> {
   const name = createHash("sha256").update(commonDir).digest("hex").slice(0, 32);
   // Two files: homes that are older than the second have the first.
-  const [{ settings }, { info }] = await Promise.all([
+  const [{ settings }, { info }, globally] = await Promise.all([
     recorded(join(home, "git-baseline"), `${name}.json`, async () => ({ commonDir, settings: await readSettings(git, commonDir) })),
     recorded(join(home, "git-baseline"), `${name}.info.json`, async () => ({ commonDir, info: await readInfo(commonDir) })),
+    hasGlobalLfs(git, home),
   ]);
-  return { settings, info };
+  return { settings, info, lfs: globally || settings.some(([key]) => key.startsWith("filter.lfs.")) };
+}
+
+const globalLfs = new WeakMap<Git, boolean>();
+
+/** Asked once: what every view sees of the operator's config, without a repository's. */
+async function hasGlobalLfs(git: Git, home: string): Promise<boolean> {
+  const known = globalLfs.get(git);
+  if (known !== undefined) return known;
+  const { code } = await git.try(["config", "--get-regexp", "^filter\\.lfs\\."], { cwd: home, env: { GIT_DIR: devNull } });
+  globalLfs.set(git, code === 0);
+  return code === 0;
 }
 
 async function readInfo(commonDir: string): Promise<Baseline["info"]> {

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Baseline, infoFiles, type Setting } from "./baseline.ts";
 import type { GitOptions } from "./git.ts";
@@ -27,8 +27,16 @@ export async function withView<T>(home: string, repository: Repository, baseline
       const text = baseline.info[name];
       if (text !== null) await writeFile(join(dir, "info", name), text, "latin1");
     }
+    if (baseline.lfs) await linkLfs(repository, dir);
     return body(viewAt(home, dir, workTree, join(repository.commonDir, "objects")));
   });
+}
+
+/** What git-lfs stores below the git directory it is told must outlive the view, and what it stored before must be found. */
+async function linkLfs(repository: Repository, dir: string): Promise<void> {
+  const store = join(repository.commonDir, "lfs");
+  await mkdir(store, { recursive: true });
+  await symlink(store, join(dir, "lfs"));
 }
 
 function viewAt(home: string, dir: string, workTree: string, objects: string): View {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { scratch } from "./scratch.ts";
 
@@ -86,3 +86,38 @@ test.each([["in the repository"], ["for everything", "--global"]])("a strict cor
   expect(c.files).toBe(1);
   expect(s.git(["show", `${c.commit}:dos.txt`])).toBe("one\ntwo");
 });
+
+/** As git-lfs does: the content goes below the common directory, a line that names it into the tree; without the content there is no file. */
+const storing = `#!/bin/sh
+store=$(git rev-parse --path-format=absolute --git-common-dir)/lfs/objects && mkdir -p "$store" || exit 1
+case $1 in
+clean) cat > "$store/new.$$" && oid=$(git hash-object --no-filters "$store/new.$$") && mv "$store/new.$$" "$store/$oid" && echo "$oid" ;;
+smudge) read -r oid && cat "$store/$oid" ;;
+esac
+`;
+
+test.each([["in the repository"], ["for everything", "--global"]])(
+  "what an lfs filter stores outlives the look, and is found by the next: set %s",
+  async (_where, ...scope) => {
+    const s = scratch();
+    const filter = join(s.repo, "..", "lfs.sh");
+    writeFileSync(filter, storing, { mode: 0o755 });
+    for (const kind of ["clean", "smudge"]) s.git(["config", ...scope, `filter.lfs.${kind}`, `${filter} ${kind}`]);
+    s.git(["config", ...scope, "filter.lfs.required", "true"]);
+    writeFileSync(join(s.repo, ".gitattributes"), "*.bin filter=lfs\n");
+    writeFileSync(join(s.repo, "old.bin"), "old\n");
+    s.git(["add", "."]);
+    s.git(["commit", "-qm", "large files"]);
+    const base = s.git(["rev-parse", "HEAD"]);
+    await s.workspaces.inspectRepository(s.repo);
+    const plan = s.plan("baton/T-1"),
+      reviewer = s.plan(null);
+    for (const one of [plan, reviewer]) await s.workspaces.prepare(one);
+    expect(readFileSync(join(plan.path, "old.bin"), "utf8")).toBe("old\n");
+    writeFileSync(join(plan.path, "new.bin"), "new\n");
+    const c = await s.workspaces.capture({ plan, base, ...turn });
+    expect(existsSync(join(s.repo, ".git/lfs/objects", s.git(["cat-file", "blob", `${c.commit}:new.bin`])))).toBe(true);
+    await s.workspaces.checkout({ plan: reviewer, commit: c.commit });
+    expect(readFileSync(join(reviewer.path, "new.bin"), "utf8")).toBe("new\n");
+  },
+);
