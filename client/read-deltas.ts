@@ -26,7 +26,7 @@ export async function liveDeltas(deps: Deps, args: DeltasArgs, signal?: AbortSig
   const budget = Math.min(args.maxBytes ?? defaultBytes, mostBytes);
   const limit = Math.min(args.limit ?? 1_000, 1_000);
   const read = (sessionUlid: string) => store.events.deltas(sessionUlid, { sinceSeq: since, limit });
-  let [now, found] = await look(store, args.sessionUlid, read);
+  let [now, found] = await look(store, args.sessionUlid, since, read);
   if (found.length === 0 && args.waitMs) {
     const deadline = performance.now() + Math.min(args.waitMs, longestWaitMs);
     const before = stateOf(now);
@@ -35,25 +35,26 @@ export async function liveDeltas(deps: Deps, args: DeltasArgs, signal?: AbortSig
       found.length === 0 && stateOf(now) === before && left > 0 && !signal?.aborted;
       left = deadline - performance.now()
     ) {
-      // Also a new event wakes it: a status may have changed, and a caller wants to know.
-      await store.feed.wait(now.sessionUlid, { seq: now.lastSeq, delta: since }, left, signal);
-      [now, found] = await look(store, now.sessionUlid, read);
+      // Also a new event wakes it: a status may have changed, and a caller wants to know. Deltas that are kept no more are no news.
+      await store.feed.wait(now.sessionUlid, { seq: now.lastSeq, delta: Math.max(since, now.lastDelta) }, left, signal);
+      [now, found] = await look(store, now.sessionUlid, since, read);
     }
     const gather = args.gatherMs ?? gatherMs;
     if (found.length > 0 && gather > 0 && sizeOf(found) < budget) {
       await new Promise((resolve) => setTimeout(resolve, gather));
-      [now, found] = await look(store, now.sessionUlid, read);
+      [now, found] = await look(store, now.sessionUlid, since, read);
     }
   }
   const shown = fitting(found, budget);
   const { kept } = shown;
   const truncated = shown.truncated || found.length === limit;
   const { state } = sessionState(withFacts(now).facts);
-  const oldest = kept[0]?.seq;
-  const expired = args.sinceSeq !== undefined && oldest !== undefined && oldest > since + 1;
+  // With nothing kept the next one is the oldest that there will be.
+  const oldest = kept[0]?.seq ?? Math.max(since, now.lastDelta) + 1;
+  const expired = args.sinceSeq !== undefined && oldest > since + 1;
   return {
     deltas: kept,
-    nextSeq: kept.at(-1)?.seq ?? since,
+    nextSeq: kept.at(-1)?.seq ?? oldest - 1,
     status: pmStatus(state),
     state,
     done: now.closedAt !== null && !truncated,
@@ -64,11 +65,12 @@ export async function liveDeltas(deps: Deps, args: DeltasArgs, signal?: AbortSig
 
 const stateOf = (row: FactsRow): string => sessionState(withFacts(row).facts).state;
 
-/** A ULID is asked for both at once; a name must be found first. */
-async function look(store: Store, reference: string, read: (sessionUlid: string) => Promise<Delta[]>): Promise<[FactsRow, Delta[]]> {
+/** A ULID is asked for both at once; a name must be found first. What the session counts after the cursor is found, or kept no more. */
+async function look(store: Store, reference: string, since: number, read: (sessionUlid: string) => Promise<Delta[]>): Promise<[FactsRow, Delta[]]> {
   const sessionUlid = isUlid(reference) ? reference.toUpperCase() : (await findSession(store, reference)).sessionUlid;
   const [row, found] = await Promise.all([store.facts.get(sessionUlid), read(sessionUlid)]);
   if (!row) throw noSession(reference);
   if (row.purge) await findSession(store, sessionUlid);
-  return [row, found];
+  // They may have come between the two reads.
+  return [row, found.length === 0 && row.lastDelta > since ? await read(sessionUlid) : found];
 }
