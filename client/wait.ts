@@ -1,5 +1,5 @@
 import { BatonError } from "../contracts/failures.ts";
-import { pmStatus, sessionAttention, sessionState } from "../contracts/session-status.ts";
+import { type Attention, pmStatus, sessionAttention, type SessionState, sessionState } from "../contracts/session-status.ts";
 import type { Viewer } from "../store/reach.ts";
 import type { ChainRow, FactsRow } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
@@ -34,11 +34,17 @@ const mostSessions = 50;
 /** Facts that no event tells of (a host's lease, a chain's new session) are looked for so often. */
 const roundMs = 1_000;
 
+/** What was so when a call began, filled by its first look: a close, or an entry of attention, that is in it is no news to who has a cursor. */
+export interface Begun {
+  marks?: ReadonlySet<string>;
+}
+
 /**
  * Waits until one session (`mode: all`: every one) is where the caller wants it, or a chain has ended or needs somebody. A session that is
- * closed ends every wait for it. In time without it: `met: false`, never an error.
+ * closed ends every wait for it, unless its cursor is behind that; what was closed before the call ends no wait for a task or a tree in
+ * which something is open. In time without it: `met: false`, never an error. `begun`: of an earlier call that this one goes on with.
  */
-export async function wait(deps: Deps, args: WaitArgs, signal?: AbortSignal): Promise<Record<string, unknown>> {
+export async function wait(deps: Deps, args: WaitArgs, signal?: AbortSignal, begun: Begun = {}): Promise<Record<string, unknown>> {
   const store = await deps.getStore();
   const { find, known } = await targets(store, args);
   const deadline = performance.now() + Math.min(args.waitMs ?? longestWaitMs, args.reach && "session" in args.reach ? longestAgentWaitMs : longestWaitMs);
@@ -49,15 +55,14 @@ export async function wait(deps: Deps, args: WaitArgs, signal?: AbortSignal): Pr
     try {
       const rows = await find();
       const unfinished = args.taskKey !== undefined && args.until === "closed" ? await openChains(store, rows) : new Set<string>();
-      const looked = rows.map((row) => {
-        const one = look(row, args.until ?? "attention", args.cursors?.[row.sessionUlid] ?? args.cursors?.[row.name]);
-        return unfinished.has(row.chainId ?? "") ? { ...one, met: false } : one;
-      });
+      const seen = rows.map((row) => see(row, unfinished.has(row.chainId ?? "")));
+      begun.marks ??= new Set(seen.flatMap(marksOf));
+      const looked = judged(args, seen, begun.marks, known !== undefined);
       const chain = args.chainId === undefined ? null : await mustGetChain(store, args.chainId);
       const met = isMet(args, looked, chain);
       const left = deadline - performance.now();
       if (met || left <= 0 || signal?.aborted)
-        return { met, ...answer(looked), ...(chain ? { chain: await chainView(store, chain, deps.options.temporalNamespace) } : {}) };
+        return { met, ...answer(looked.map(shown)), ...(chain ? { chain: await chainView(store, chain, deps.options.temporalNamespace) } : {}) };
       names = rows.map((row) => row.sessionUlid);
       await bell.within(Math.min(left, rows.length === 0 ? 200 : roundMs));
     } finally {
@@ -66,9 +71,10 @@ export async function wait(deps: Deps, args: WaitArgs, signal?: AbortSignal): Pr
   }
 }
 
-function isMet(args: WaitArgs, looked: Looked[], chain: ChainRow | null): boolean {
+function isMet(args: WaitArgs, looked: Judged[], chain: ChainRow | null): boolean {
   if (chain) return chain.state === "ended" || (args.until !== "closed" && looked.some((one) => one.attention.length > 0));
-  return args.mode === "all" ? looked.length > 0 && looked.every((one) => one.met) : looked.some((one) => one.met);
+  // What is over has nothing more to wait for; but something has to have come.
+  return looked.some((one) => one.met) && (args.mode !== "all" || looked.every((one) => one.met || one.over));
 }
 
 /** A chain closes its sessions before it says what became of the task: who waits for the task waits for that, too. */
@@ -125,6 +131,60 @@ async function targets(store: Store, args: WaitArgs): Promise<{ find: () => Prom
   return { find: () => store.facts.many(sessionUlids), known: sessionUlids };
 }
 
+/** A session as one look finds it. */
+interface Seen {
+  row: FactsRow;
+  state: SessionState;
+  /** closed or failed */
+  over: boolean;
+  /** its chain, which is not done, has closed it */
+  held: boolean;
+  idle: boolean;
+  attention: Attention[];
+}
+interface Judged extends Seen {
+  met: boolean;
+}
+
+function see(row: FactsRow, held: boolean): Seen {
+  const { facts, pending } = withFacts(row);
+  const { state } = sessionState(facts);
+  const over = !held && (state === "closed" || state === "failed");
+  return { row, state, over, held, idle: state === "idle" && pending.length === 0, attention: sessionAttention(row.sessionUlid, facts) };
+}
+
+const overMark = ({ row }: Seen): string => `${row.sessionUlid} over`;
+const attentionMark = ({ row }: Seen, { kind, approvalId }: Attention): string => `${row.sessionUlid} ${kind} ${approvalId ?? ""}`;
+const marksOf = (seen: Seen): string[] => [...(seen.over ? [overMark(seen)] : []), ...seen.attention.map((one) => attentionMark(seen, one))];
+
+/** Which of them are where the caller wants them. `named`: it named the sessions, and not a task, a tree or a chain that has them. */
+function judged(args: WaitArgs, all: Seen[], before: ReadonlySet<string>, named: boolean): Judged[] {
+  const until = args.until ?? "attention";
+  const cursorOf = ({ row }: Seen) => args.cursors?.[row.sessionUlid] ?? args.cursors?.[row.name];
+  const newestKnown = all
+    .flatMap((one) => (cursorOf(one) === undefined ? [] : one.row.sessionUlid))
+    .toSorted()
+    .at(-1);
+  const isMetBy = (one: Seen): boolean => {
+    const after = cursorOf(one);
+    const { row, over, held, idle, attention } = one;
+    if (held) return false;
+    if (over) {
+      if (named && after === undefined) return true;
+      if (!before.has(overMark(one))) return true;
+      if (after !== undefined) return row.lastSeq > after;
+      // With cursors, one that is newer than those is one the caller has not heard of.
+      return newestKnown === undefined ? all.every((other) => other.over) : row.sessionUlid > newestKnown;
+    }
+    // Without a cursor everything counts, and a session without a turn is idle, too.
+    const ended = row.endedSeq !== null && row.endedSeq > (after ?? 0);
+    const rests = idle && (ended || after === undefined);
+    const asks = attention.some((entry) => after === undefined || entry.seq > after || !before.has(attentionMark(one, entry)));
+    return (until === "idle" && rests) || (until === "turn" && ended) || (until === "attention" && (asks || rests));
+  };
+  return all.map((one) => ({ ...one, met: isMetBy(one) }));
+}
+
 interface Looked {
   sessionUlid: string;
   status: string;
@@ -135,19 +195,7 @@ interface Looked {
   cursors: { events: number; deltas: number };
 }
 
-function look(row: FactsRow, until: Until, after: number | undefined): Looked {
-  const { facts, pending } = withFacts(row);
-  const { state } = sessionState(facts);
-  const attention = sessionAttention(row.sessionUlid, facts);
-  // Without a cursor everything counts, and a session without a turn is idle, too.
-  const ended = row.endedSeq !== null && row.endedSeq > (after ?? 0);
-  const idle = state === "idle" && pending.length === 0;
-  const met =
-    state === "closed" ||
-    state === "failed" ||
-    (until === "idle" && idle && (ended || after === undefined)) ||
-    (until === "turn" && ended) ||
-    (until === "attention" && (attention.length > 0 || (idle && (ended || after === undefined))));
+function shown({ row, state, met, attention }: Judged): Looked {
   return {
     sessionUlid: row.sessionUlid,
     status: pmStatus(state),

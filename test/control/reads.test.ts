@@ -228,11 +228,14 @@ describe("wait", () => {
     const queued = await turn(one);
     expect(await now({ sessionUlids: [one], until: "idle", cursors: { [one]: 0 } })).toBe(false);
     await queued.end({ outcome: "unknown" });
-    expect(await now({ sessionUlids: [one], until: "attention", cursors: { [one]: 1_000_000 } })).toBe(true);
+    expect(await now({ sessionUlids: [one], until: "attention", cursors: { [one]: cursor } })).toBe(true);
+    expect(await now({ sessionUlids: [one], until: "attention", cursors: { [one]: 1_000_000 } })).toBe(false);
     expect(await now({ rootUlid: one, until: "idle", mode: "all" })).toBe(true);
     expect(await now({ taskKey: "W-1", until: "closed" })).toBe(false);
+    const closing = now({ taskKey: "W-1", until: "closed", waitMs: 20_000 });
+    await new Promise((resolve) => setTimeout(resolve, 100));
     await store.sessions.end({ sessionUlid: two, generation: 1, state: "closed", reason: "test" });
-    expect(await now({ taskKey: "W-1", until: "closed" })).toBe(true);
+    expect(await closing).toBe(true);
     expect(await now({ taskKey: "W-1", until: "closed", mode: "all" })).toBe(false);
     await expect(baton.sessions.wait({})).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
     await expect(baton.sessions.wait({ sessionUlids: [one], taskKey: "W-1" })).rejects.toMatchObject({

@@ -1,0 +1,74 @@
+import pg from "pg";
+import { ulid } from "ulid";
+import { type Baton, openBaton } from "../../client/open-baton.ts";
+import { openStore } from "../../store/open-store.ts";
+import type { NewSession } from "../../store/rows.ts";
+import type { Store } from "../../store/store.ts";
+import { batonOptions } from "../client/support.ts";
+import { newSession } from "../store/rows.ts";
+import { freshDatabase } from "../support/fresh-database.ts";
+import { temporaryDirectory } from "../support/temp-directory.ts";
+
+/** Sessions, turns and chains as rows of a database of its own, without workflows and agents; from before the file's first test until behind its last. */
+export function onRows() {
+  const home = temporaryDirectory();
+  let database: { url: string; drop(): Promise<void> };
+  let names = 0;
+  const on = {
+    baton: undefined as unknown as Baton,
+    store: undefined as unknown as Store,
+    sql: undefined as unknown as pg.Client,
+    /** an open, started, idle session without turns */
+    async session(change: Partial<NewSession> = {}): Promise<string> {
+      const { sessionUlid } = await newSession(on.store, { branchName: `baton/w-${(names += 1)}`, ...change });
+      await on.store.sessions.markStarted(sessionUlid, 1, "run-1");
+      await on.sql.query("update session set workspace = 'ready' where session_ulid = $1", [sessionUlid]);
+      return sessionUlid;
+    },
+    /** a turn that runs, until `end` */
+    async turn(sessionUlid: string): Promise<{ turnId: string; end(more?: Record<string, unknown>): Promise<void> }> {
+      const turnId = ulid();
+      const { inputs, turns } = on.store;
+      await on.store.transaction((tx) =>
+        inputs.insert(tx, { inputId: turnId, sessionUlid, prompt: "do it", delivery: "queue", source: "test", requestId: null, limit: 50 }),
+      );
+      const claim = await turns.claim({ sessionUlid, turnId, inputId: turnId, generation: 1, attempt: 1, taskToken: "t", owner: "o", minEpoch: 0 });
+      if (claim.kind !== "claimed") throw new Error(claim.kind);
+      const held = { sessionUlid, epoch: claim.head.epoch, owner: "o", turnId };
+      return {
+        turnId,
+        async end(more = {}) {
+          await turns.start({ ...held, runnerId: "r", pid: 1 });
+          const usage = { inputTokens: 0, outputTokens: 0, cachedTokens: 0, costMicros: 0 };
+          await turns.complete({ ...held, result: { outcome: "completed", usage, providerSessionId: "thread", ...more }, finalMessage: "done" });
+        },
+      };
+    },
+    close: (sessionUlid: string, state: "closed" | "failed" = "closed") =>
+      on.store.sessions.end({ sessionUlid, generation: 1, state, reason: "test", ...(state === "failed" ? { message: "test" } : {}) }),
+    /** a chain of these sessions; the first is its executor */
+    async chain(taskKey: string, members: string[]): Promise<string> {
+      const chainId = ulid();
+      const config = { maxRounds: 3, roles: [] };
+      await on.store.transaction((tx) =>
+        on.store.chains.insert(tx, { chainId, workflowId: `wf-${chainId}`, taskKey, principal: "p", config, executorUlid: members[0]! }),
+      );
+      await on.sql.query("update session set chain_id = $2 where session_ulid = any($1)", [members, chainId]);
+      return chainId;
+    },
+    /** where a session's log ends */
+    last: async (sessionUlid: string) => (await on.store.events.head(sessionUlid))!.lastSeq,
+  };
+  beforeAll(async () => {
+    database = await freshDatabase();
+    on.store = await openStore({ databaseUrl: database.url, instance: "test" });
+    on.baton = await openBaton(batonOptions({ home, databaseUrl: database.url, instance: "test" }));
+    on.sql = new pg.Client({ connectionString: database.url });
+    await on.sql.connect();
+  });
+  afterAll(async () => {
+    await Promise.allSettled([on.baton.close(), on.store.close(), on.sql.end()]);
+    await database.drop();
+  });
+  return on;
+}

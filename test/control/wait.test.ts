@@ -1,0 +1,84 @@
+import { onRows } from "./session-rows.ts";
+import type { WaitArgs } from "../../client/wait.ts";
+
+const on = onRows();
+const waited = (args: WaitArgs) =>
+  on.baton.sessions.wait({ waitMs: 0, ...args }) as Promise<{ met: boolean; sessions: { sessionUlid: string; met: boolean; state: string }[] }>;
+const met = async (args: WaitArgs) => (await waited(args)).met;
+const untils = ["attention", "idle", "turn", "closed"] as const;
+
+describe("what was over before the call ends no wait for a task or a tree", () => {
+  test("a task that was launched again is waited for until the one that runs is idle", async () => {
+    const former = await on.session({ contextRef: "TASK-AGAIN-1", taskKey: "AGAIN-1" });
+    await (await on.turn(former)).end();
+    await on.close(former);
+    const running = await on.session({ contextRef: "TASK-AGAIN-1", taskKey: "AGAIN-1" });
+    const turn = await on.turn(running);
+    const cursors = { [former]: await on.last(former), [running]: await on.last(running) };
+    for (const until of untils) {
+      expect([until, await met({ taskKey: "AGAIN-1", until })]).toEqual([until, false]);
+      expect([until, await met({ taskKey: "AGAIN-1", until, cursors })]).toEqual([until, false]);
+      // Who knows of the newer one only has not asked for the one before it.
+      expect([until, await met({ taskKey: "AGAIN-1", until, cursors: { [running]: cursors[running]! } })]).toEqual([until, false]);
+    }
+    // A cursor before its close is news, and so is a close without any cursor of a session that is named.
+    expect(await met({ taskKey: "AGAIN-1", until: "idle", cursors: { [former]: cursors[former]! - 1 } })).toBe(true);
+    expect(await met({ sessionUlids: [former], until: "idle" })).toBe(true);
+    for (const until of untils) expect([until, await met({ sessionUlids: [former], until, cursors })]).toEqual([until, false]);
+    const waiting = waited({ taskKey: "AGAIN-1", until: "idle", waitMs: 20_000 });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await turn.end();
+    const { met: ended, sessions } = await waiting;
+    expect(ended).toBe(true);
+    expect(sessions.map((one) => [one.sessionUlid, one.met])).toEqual([
+      [running, true],
+      [former, false],
+    ]);
+    // All of them: what is over keeps nobody waiting.
+    expect(await met({ taskKey: "AGAIN-1", until: "idle", mode: "all" })).toBe(true);
+    expect(await met({ taskKey: "AGAIN-1", until: "closed", mode: "all" })).toBe(false);
+    await on.close(running);
+    for (const mode of ["any", "all"] as const) {
+      expect(await met({ taskKey: "AGAIN-1", until: "closed", mode })).toBe(true);
+      const known = { [former]: await on.last(former), [running]: await on.last(running) };
+      expect(await met({ taskKey: "AGAIN-1", until: "closed", mode, cursors: known })).toBe(false);
+    }
+  });
+
+  test("the next of a tree's children is waited for by cursors, also one that came and closed between two calls", async () => {
+    const root = await on.session();
+    const [first, second] = [await on.session({ parentUlid: root }), await on.session({ parentUlid: root })];
+    for (const one of [root, second]) await on.turn(one);
+    await on.close(first, "failed");
+    for (const until of untils) expect([until, await met({ rootUlid: root, until })]).toEqual([until, false]);
+    const cursors = Object.fromEntries(await Promise.all([root, first, second].map(async (one) => [one, await on.last(one)])));
+    const waiting = waited({ rootUlid: root, until: "closed", cursors, waitMs: 20_000 });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await on.close(second);
+    expect(await waiting).toMatchObject({ met: true });
+    const known = { ...cursors, [second]: await on.last(second) };
+    expect(await met({ rootUlid: root, until: "closed", cursors: known })).toBe(false);
+    const late = await on.session({ parentUlid: root });
+    await on.close(late);
+    expect(await met({ rootUlid: root, until: "closed", cursors: known })).toBe(true);
+    expect(await met({ rootUlid: root, until: "closed", cursors: { ...known, [late]: await on.last(late) } })).toBe(false);
+  });
+
+  test("an entry of attention behind the cursor is known; one that no event tells of counts when it comes", async () => {
+    const failed = await on.session();
+    await (await on.turn(failed)).end({ outcome: "failed", failure: { class: "auth", message: "log in", retryable: false } });
+    expect(await met({ sessionUlid: failed })).toBe(true);
+    expect(await met({ sessionUlid: failed, cursors: { [failed]: (await on.last(failed)) - 1 } })).toBe(true);
+    expect(await met({ sessionUlid: failed, cursors: { [failed]: await on.last(failed) } })).toBe(false);
+    const orphan = await on.session({ hostId: "dies" });
+    await on.sql.query(
+      "insert into host (host_id, owner, pid, boot_id, start_ticks, lease_until) values ('dies', 'o', 1, 'b', 't', clock_timestamp() + interval '1 hour')",
+    );
+    await on.turn(orphan);
+    const waiting = waited({ sessionUlid: orphan, cursors: { [orphan]: await on.last(orphan) }, waitMs: 20_000 });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await on.sql.query("update host set lease_until = clock_timestamp() - interval '1 s' where host_id = 'dies'");
+    expect(await waiting).toMatchObject({ met: true, sessions: [{ attention: [{ kind: "host_lost" }] }] });
+    expect(await met({ sessionUlid: orphan, cursors: { [orphan]: await on.last(orphan) } })).toBe(false);
+  });
+});
