@@ -40,9 +40,9 @@ export interface Begun {
 }
 
 /**
- * Waits until one session (`mode: all`: every one) is where the caller wants it, or a chain has ended or needs somebody. A session that is
- * closed ends every wait for it, unless its cursor is behind that; what was closed before the call ends no wait for a task or a tree in
- * which something is open. In time without it: `met: false`, never an error. `begun`: of an earlier call that this one goes on with.
+ * Waits until one session (`mode: all`: every one) is where the caller wants it, or its chain has ended; a chain needs `attention` when
+ * one of its sessions does. A session that is closed ends every wait for it, unless its cursor is behind that; what was closed before the
+ * call ends no wait for a task, a chain or a tree in which something is open. In time without it: `met: false`, never an error. `begun`: of an earlier call that this one goes on with.
  */
 export async function wait(deps: Deps, args: WaitArgs, signal?: AbortSignal, begun: Begun = {}): Promise<Record<string, unknown>> {
   const store = await deps.getStore();
@@ -72,7 +72,10 @@ export async function wait(deps: Deps, args: WaitArgs, signal?: AbortSignal, beg
 }
 
 function isMet(args: WaitArgs, looked: Judged[], chain: ChainRow | null): boolean {
-  if (chain) return chain.state === "ended" || (args.until !== "closed" && looked.some((one) => one.attention.length > 0));
+  if (chain?.state === "ended") return true;
+  // Between its steps a chain's sessions are idle and may be closed: that alone is nobody's business.
+  if (chain && (args.until ?? "attention") === "attention") return looked.some((one) => one.asks);
+  if (chain && args.until === "closed") return false;
   // What is over has nothing more to wait for; but something has to have come.
   return looked.some((one) => one.met) && (args.mode !== "all" || looked.every((one) => one.met || one.over));
 }
@@ -144,6 +147,8 @@ interface Seen {
 }
 interface Judged extends Seen {
   met: boolean;
+  /** an entry of attention counts */
+  asks: boolean;
 }
 
 function see(row: FactsRow, held: boolean): Seen {
@@ -165,9 +170,13 @@ function judged(args: WaitArgs, all: Seen[], before: ReadonlySet<string>, named:
     .flatMap((one) => (cursorOf(one) === undefined ? [] : one.row.sessionUlid))
     .toSorted()
     .at(-1);
-  const isMetBy = (one: Seen): boolean => {
+  const asksIn = (one: Seen): boolean => {
     const after = cursorOf(one);
-    const { row, over, held, idle, attention } = one;
+    return one.attention.some((entry) => after === undefined || entry.seq > after || !before.has(attentionMark(one, entry)));
+  };
+  const isMetBy = (one: Seen, asks: boolean): boolean => {
+    const after = cursorOf(one);
+    const { row, over, held, idle } = one;
     if (held) return false;
     if (over) {
       if (named && after === undefined) return true;
@@ -179,10 +188,12 @@ function judged(args: WaitArgs, all: Seen[], before: ReadonlySet<string>, named:
     // Without a cursor everything counts, and a session without a turn is idle, too.
     const ended = row.endedSeq !== null && row.endedSeq > (after ?? 0);
     const rests = idle && (ended || after === undefined);
-    const asks = attention.some((entry) => after === undefined || entry.seq > after || !before.has(attentionMark(one, entry)));
     return (until === "idle" && rests) || (until === "turn" && ended) || (until === "attention" && (asks || rests));
   };
-  return all.map((one) => ({ ...one, met: isMetBy(one) }));
+  return all.map((one) => {
+    const asks = asksIn(one);
+    return { ...one, asks, met: isMetBy(one, asks) };
+  });
 }
 
 interface Looked {

@@ -82,3 +82,27 @@ describe("what was over before the call ends no wait for a task or a tree", () =
     expect(await met({ sessionUlid: orphan, cursors: { [orphan]: await on.last(orphan) } })).toBe(false);
   });
 });
+
+describe("a chain", () => {
+  test("turn and idle mean its sessions, any or all of them, after their cursors; attention is not behind one", async () => {
+    const executor = await on.session();
+    await (await on.turn(executor)).end();
+    const reviewer = await on.session({ role: "reviewer" });
+    const chainId = await on.chain("CH-1", [executor, reviewer]);
+    const reviewing = await on.turn(reviewer);
+    for (const until of ["idle", "turn"] as const) {
+      expect([until, await waited({ chainId, until })]).toMatchObject([until, { met: true, chain: { chainId } }]);
+      expect([until, await met({ chainId, until, mode: "all" })]).toEqual([until, false]);
+      expect([until, await met({ chainId, until, cursors: { [executor]: await on.last(executor) } })]).toEqual([until, false]);
+    }
+    // What idles between a chain's steps waits for nobody.
+    for (const until of ["attention", "closed"] as const) expect([until, await met({ chainId, until })]).toEqual([until, false]);
+    await reviewing.end({ outcome: "failed", failure: { class: "auth", message: "log in", retryable: false } });
+    expect(await met({ chainId, until: "idle", mode: "all" })).toBe(true);
+    expect(await met({ chainId })).toBe(true);
+    expect(await met({ chainId, cursors: { [reviewer]: await on.last(reviewer) } })).toBe(false);
+    expect(await met({ chainId, until: "closed" })).toBe(false);
+    await on.sql.query("update chain set state = 'ended', reason = 'approved' where chain_id = $1", [chainId]);
+    for (const until of untils) expect([until, await met({ chainId, until, mode: "all" })]).toEqual([until, true]);
+  });
+});
