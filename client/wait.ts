@@ -2,7 +2,7 @@ import { BatonError } from "../contracts/failures.ts";
 import { type Attention, pmStatus, sessionAttention, type SessionState, sessionState } from "../contracts/session-status.ts";
 import type { Viewer } from "../store/reach.ts";
 import type { ChainRow, FactsRow } from "../store/rows.ts";
-import type { Store } from "../store/store.ts";
+import type { FactsFilter, Store } from "../store/store.ts";
 import { fitting, mostBytes } from "./bounded.ts";
 import type { Deps } from "./deps.ts";
 import { chainView } from "./read-chains.ts";
@@ -124,13 +124,21 @@ async function targets(store: Store, args: WaitArgs): Promise<{ find: () => Prom
     });
   const limit = mostSessions;
   const eyes = args.reach ? { reach: args.reach } : {};
-  if (chainId !== undefined) return { find: () => store.facts.list({ limit, chainId, ...eyes }) };
-  if (taskKey !== undefined) return { find: () => store.facts.list({ limit, contextRef: `TASK-${taskKey}`, ...eyes }) };
+  // Who waits is at work as long as it does.
+  const self = args.reach && "session" in args.reach ? args.reach.session : null;
+  const list = async (filter: Partial<FactsFilter>) => (await store.facts.list({ limit, ...filter, ...eyes })).filter((row) => row.sessionUlid !== self);
+  if (chainId !== undefined) return { find: () => list({ chainId }) };
+  if (taskKey !== undefined) return { find: () => list({ contextRef: `TASK-${taskKey}` }) };
   if (rootUlid !== undefined) {
     const root = (await findSession(store, rootUlid)).sessionUlid;
-    return { find: () => store.facts.list({ limit, rootUlid: root, ...eyes }) };
+    return { find: () => list({ rootUlid: root }) };
   }
   const sessionUlids = [...new Set((await Promise.all(named.map((reference) => findSession(store, reference)))).map((row) => row.sessionUlid))];
+  if (self !== null && sessionUlids.includes(self))
+    throw new BatonError("INVALID_ARGUMENT", "A session does not wait for itself: its turn runs as long as it waits.", {
+      field: "sessionUlids",
+      example: { action: "wait", rootUlid: "self", until: "idle" },
+    });
   return { find: () => store.facts.many(sessionUlids), known: sessionUlids };
 }
 

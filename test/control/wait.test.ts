@@ -1,4 +1,5 @@
 import { onRows } from "./session-rows.ts";
+import { agentScopes, sessionPrincipal } from "../../contracts/scopes.ts";
 import type { WaitArgs } from "../../client/wait.ts";
 
 const on = onRows();
@@ -80,6 +81,29 @@ describe("what was over before the call ends no wait for a task or a tree", () =
     await on.sql.query("update host set lease_until = clock_timestamp() - interval '1 s' where host_id = 'dies'");
     expect(await waiting).toMatchObject({ met: true, sessions: [{ attention: [{ kind: "host_lost" }] }] });
     expect(await met({ sessionUlid: orphan, cursors: { [orphan]: await on.last(orphan) } })).toBe(false);
+  });
+});
+
+describe("an agent does not wait for itself", () => {
+  test("of its own tree and its task it is left out; named, it is refused", async () => {
+    const self = await on.session({ contextRef: "TASK-SELF-1", taskKey: "SELF-1" });
+    await on.turn(self);
+    const reach = { session: self, subtree: true } as const;
+    const child = await on.session({ parentUlid: self });
+    expect(await waited({ rootUlid: self, mode: "all", until: "idle", reach })).toMatchObject({ met: true, sessions: [{ sessionUlid: child }] });
+    expect((await waited({ taskKey: "SELF-1", reach })).sessions).toEqual([]);
+    for (const args of [{ sessionUlids: [child, self] }, { sessionUlid: self }])
+      await expect(waited({ ...args, reach })).rejects.toMatchObject({ code: "INVALID_ARGUMENT", detail: { field: "sessionUlids" } });
+    // As a door asks for it.
+    const caller = { principal: sessionPrincipal(self), session: self, scopes: agentScopes };
+    const args = await on.baton.authorize(
+      caller,
+      { tool: "pm_session", action: "wait", scope: "session:read" },
+      { rootUlid: "self", mode: "all", until: "idle" },
+    );
+    expect(await waited(args)).toMatchObject({ met: true, sessions: [{ sessionUlid: child }] });
+    // Somebody else may.
+    expect(await met({ rootUlid: self, mode: "all", until: "idle" })).toBe(false);
   });
 });
 
