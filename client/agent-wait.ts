@@ -1,5 +1,6 @@
 import type { Deps } from "./deps.ts";
-import { type Begun, wait, type WaitArgs } from "./wait.ts";
+import { wait, type WaitArgs } from "./wait.ts";
+import type { Begun } from "./waited-sessions.ts";
 import { withoutSlot } from "./yield-slot.ts";
 
 /** `wait`, and for an agent that has to wait for sessions which it launched without the slot of its turn: they may need it. */

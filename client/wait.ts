@@ -1,5 +1,5 @@
 import { BatonError } from "../contracts/failures.ts";
-import { type Attention, pmStatus, sessionAttention, type SessionState, sessionState } from "../contracts/session-status.ts";
+import { pmStatus } from "../contracts/session-status.ts";
 import type { Viewer } from "../store/reach.ts";
 import type { ChainRow, FactsRow } from "../store/rows.ts";
 import type { FactsFilter, Store } from "../store/store.ts";
@@ -8,7 +8,8 @@ import type { Deps } from "./deps.ts";
 import { chainView } from "./read-chains.ts";
 import { longestWaitMs } from "./read-events.ts";
 import { findSession } from "./requests.ts";
-import { turnView, withFacts } from "./session-view.ts";
+import { turnView } from "./session-view.ts";
+import { type Begun, judged, type Judged, marksOf, see } from "./waited-sessions.ts";
 
 /** An agent that waits for its own sessions has nothing else to do. Milliseconds. */
 export const longestAgentWaitMs = 3_600_000;
@@ -22,8 +23,8 @@ export interface WaitArgs {
   taskKey?: string;
   until?: Until;
   mode?: "any" | "all";
-  /** by ULID or name; what counts must come after it */
-  cursors?: Record<string, number>;
+  /** by ULID or name; what counts must come after it: an event's seq, or `cursors` as answers have them */
+  cursors?: Record<string, number | { events: number; deltas?: number | undefined }>;
   waitMs?: number;
   /** whose eyes; set by `authorize` */
   reach?: Viewer;
@@ -34,15 +35,11 @@ const mostSessions = 50;
 /** Facts that no event tells of (a host's lease, a chain's new session) are looked for so often. */
 const roundMs = 1_000;
 
-/** What was so when a call began, filled by its first look: a close, or an entry of attention, that is in it is no news to who has a cursor. */
-export interface Begun {
-  marks?: ReadonlySet<string>;
-}
-
 /**
  * Waits until one session (`mode: all`: every one) is where the caller wants it, or its chain has ended; a chain needs `attention` when
  * one of its sessions does. A session that is closed ends every wait for it, unless its cursor is behind that; what was closed before the
- * call ends no wait for a task, a chain or a tree in which something is open. In time without it: `met: false`, never an error. `begun`: of an earlier call that this one goes on with.
+ * call ends no wait for a task, a chain or a tree in which something is open.
+ * In time without it: `met: false`, never an error. `begun`: of an earlier call that this one goes on with.
  */
 export async function wait(deps: Deps, args: WaitArgs, signal?: AbortSignal, begun: Begun = {}): Promise<Record<string, unknown>> {
   const store = await deps.getStore();
@@ -140,68 +137,6 @@ async function targets(store: Store, args: WaitArgs): Promise<{ find: () => Prom
       example: { action: "wait", rootUlid: "self", until: "idle" },
     });
   return { find: () => store.facts.many(sessionUlids), known: sessionUlids };
-}
-
-/** A session as one look finds it. */
-interface Seen {
-  row: FactsRow;
-  state: SessionState;
-  /** closed or failed */
-  over: boolean;
-  /** its chain, which is not done, has closed it */
-  held: boolean;
-  idle: boolean;
-  attention: Attention[];
-}
-interface Judged extends Seen {
-  met: boolean;
-  /** an entry of attention counts */
-  asks: boolean;
-}
-
-function see(row: FactsRow, held: boolean): Seen {
-  const { facts, pending } = withFacts(row);
-  const { state } = sessionState(facts);
-  const over = !held && (state === "closed" || state === "failed");
-  return { row, state, over, held, idle: state === "idle" && pending.length === 0, attention: sessionAttention(row.sessionUlid, facts) };
-}
-
-const overMark = ({ row }: Seen): string => `${row.sessionUlid} over`;
-const attentionMark = ({ row }: Seen, { kind, approvalId }: Attention): string => `${row.sessionUlid} ${kind} ${approvalId ?? ""}`;
-const marksOf = (seen: Seen): string[] => [...(seen.over ? [overMark(seen)] : []), ...seen.attention.map((one) => attentionMark(seen, one))];
-
-/** Which of them are where the caller wants them. `named`: it named the sessions, and not a task, a tree or a chain that has them. */
-function judged(args: WaitArgs, all: Seen[], before: ReadonlySet<string>, named: boolean): Judged[] {
-  const until = args.until ?? "attention";
-  const cursorOf = ({ row }: Seen) => args.cursors?.[row.sessionUlid] ?? args.cursors?.[row.name];
-  const newestKnown = all
-    .flatMap((one) => (cursorOf(one) === undefined ? [] : one.row.sessionUlid))
-    .toSorted()
-    .at(-1);
-  const asksIn = (one: Seen): boolean => {
-    const after = cursorOf(one);
-    return one.attention.some((entry) => after === undefined || entry.seq > after || !before.has(attentionMark(one, entry)));
-  };
-  const isMetBy = (one: Seen, asks: boolean): boolean => {
-    const after = cursorOf(one);
-    const { row, over, held, idle } = one;
-    if (held) return false;
-    if (over) {
-      if (named && after === undefined) return true;
-      if (!before.has(overMark(one))) return true;
-      if (after !== undefined) return row.lastSeq > after;
-      // With cursors, one that is newer than those is one the caller has not heard of.
-      return newestKnown === undefined ? all.every((other) => other.over) : row.sessionUlid > newestKnown;
-    }
-    // Without a cursor everything counts, and a session without a turn is idle, too.
-    const ended = row.endedSeq !== null && row.endedSeq > (after ?? 0);
-    const rests = idle && (ended || after === undefined);
-    return (until === "idle" && rests) || (until === "turn" && ended) || (until === "attention" && (asks || rests));
-  };
-  return all.map((one) => {
-    const asks = asksIn(one);
-    return { ...one, asks, met: isMetBy(one, asks) };
-  });
 }
 
 interface Looked {

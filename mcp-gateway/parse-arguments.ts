@@ -54,9 +54,10 @@ function findAction(tool: Tool, asked: unknown): Action {
 /** What was sent as the schema means it: `null` is absent, JSON text is what it says, keys without a meaning are left out. Error: INVALID_ARGUMENT for an unknown key. */
 function tidy(action: Action, field: z.ZodType, sent: unknown, path: string, warnings: string[]): unknown {
   const value = fromJson(field, sent);
-  const schema = bare(field);
+  const schema = meant(field, value);
   if (schema instanceof z.ZodArray && Array.isArray(value))
     return value.map((one, at) => tidy(action, schema.element as z.ZodType, one, `${path}.${at}`, warnings));
+  if (schema instanceof z.ZodRecord && isRecord(value)) return tidyRecord(action, schema, value, path, warnings);
   return schema instanceof z.ZodObject && isRecord(value) ? tidyObject(action, schema, value, path, warnings) : withoutNulls(value);
 }
 
@@ -71,6 +72,13 @@ function tidyObject(action: Action, schema: z.ZodObject, sent: Record<string, un
     else throw unknownKey(action, Object.keys(schema.shape), path, name);
   }
   return tidied;
+}
+
+/** Names that the caller chose: each value as the schema means it. */
+function tidyRecord(action: Action, schema: z.ZodRecord, sent: Record<string, unknown>, path: string, warnings: string[]): Record<string, unknown> {
+  const field = schema.valueType as z.ZodType;
+  const given = Object.entries(sent).filter(([, value]) => value !== null);
+  return Object.fromEntries(given.map(([name, value]) => [name, tidy(action, field, asText(field, value), `${path}.${name}`, warnings)]));
 }
 
 function unknownKey(action: Action, names: string[], path: string, name: string): BatonError {
@@ -116,9 +124,21 @@ function fromJson(field: z.ZodType, value: unknown): unknown {
   }
 }
 
+/** A label or an answer is text, also when a host sends `12` or `true`. */
+function asText(field: z.ZodType, value: unknown): unknown {
+  return takesText(field) && (typeof value === "number" || typeof value === "boolean") ? String(value) : value;
+}
+
 function takesText(field: z.ZodType): boolean {
   const inner = bare(field);
   return inner instanceof z.ZodString || inner instanceof z.ZodEnum;
+}
+
+/** Of a choice the object, if one was sent. */
+function meant(field: z.ZodType, value: unknown): z.ZodType {
+  const schema = bare(field);
+  if (!(schema instanceof z.ZodUnion) || !isRecord(value)) return schema;
+  return (schema.options as z.ZodType[]).find((one) => one instanceof z.ZodObject) ?? schema;
 }
 
 /** Behind what makes a field optional or nullable. */

@@ -97,7 +97,8 @@ export const sessionReads: Action[] = [
       until: z.enum(["attention", "idle", "turn", "closed"]).optional().describe("What for (default attention)"),
       mode: z.enum(["any", "all"]).optional().describe("any (default) or all of them"),
       cursors: z
-        .record(z.string(), z.number())
+        // As answers have them, or their `events` alone.
+        .record(z.string(), z.union([z.number(), z.strictObject({ events: z.number(), deltas: z.number().optional() })]))
         // Each is looked up before the wait begins: as many as there may be sessions.
         .refine((cursors) => Object.keys(cursors).length <= 50, "at most 50 cursors")
         .optional()

@@ -84,6 +84,16 @@ describe("what was over before the call ends no wait for a task or a tree", () =
   });
 });
 
+test("cursors are taken as answers have them", async () => {
+  const one = await on.session();
+  await (await on.turn(one)).end();
+  const last = await on.last(one);
+  for (const key of [one, one.toLowerCase()]) {
+    expect(await met({ sessionUlid: one, until: "turn", cursors: { [key]: { events: last, deltas: 0 } } })).toBe(false);
+    expect(await met({ sessionUlid: one, until: "turn", cursors: { [key]: { events: last - 1 } } })).toBe(true);
+  }
+});
+
 describe("an agent does not wait for itself", () => {
   test("of its own tree and its task it is left out; named, it is refused", async () => {
     const self = await on.session({ contextRef: "TASK-SELF-1", taskKey: "SELF-1" });

@@ -29,6 +29,30 @@ describe("arguments", () => {
     expect(parse({ action: "wait", sessionUlids: '["A"]', cursors: '{"A":3}' }).args).toEqual({ sessionUlids: ["A"], cursors: { A: 3 } });
     expect(parse({ action: "input", sessionUlid: "S", prompt: '{"a":1}' }).args["prompt"]).toBe('{"a":1}');
   });
+  test("values of a record are read as forgivingly: numbers and text for each other, null, and cursors as answers have them", () => {
+    const cursors = { A: "3", B: { events: 4, deltas: 0 }, C: '{"events":5}', D: null, E: { events: "6", deltas: null } };
+    expect(parse({ action: "wait", sessionUlids: ["A"], cursors }).args["cursors"]).toEqual({
+      A: 3,
+      B: { events: 4, deltas: 0 },
+      C: { events: 5 },
+      E: { events: 6 },
+    });
+    expect(parse({ action: "wait", sessionUlids: ["A"], cursors: JSON.stringify(cursors) }).args["cursors"]).toMatchObject({ A: 3, E: { events: 6 } });
+    expect(refusal({ action: "wait", sessionUlids: ["A"], cursors: { A: "three" } })).toMatchObject({
+      code: "INVALID_ARGUMENT",
+      detail: { field: "cursors.A" },
+    });
+    expect(refusal({ action: "wait", sessionUlids: ["A"], cursors: { A: { seq: 3 } } }).detail.field).toMatch(/^cursors\.A/);
+    const launch = { action: "launch_task", clientRequestId: "k", actor: "@a", taskKey: "P-1", launcherConfigKey: "c" };
+    const labels = JSON.parse('{"pr": 12, "text": "12", "urgent": true, "none": null, "__proto__": 1}') as object;
+    const parsed = parse({ ...launch, labels }).args["labels"] as object;
+    expect(Object.entries(parsed)).toEqual([
+      ["pr", "12"],
+      ["text", "12"],
+      ["urgent", "true"],
+    ]);
+    expect(refusal({ ...launch, labels: { deep: { a: 1 } } }).detail.field).toBe("labels.deep");
+  });
   test("an unknown key is refused with what was meant", () => {
     expect(refusal({ action: "get", sesionUlid: "S" })).toMatchObject({
       code: "INVALID_ARGUMENT",
