@@ -7,7 +7,7 @@ import type { Store } from "../store/store.ts";
 import { type Caller, hasScope, viewerOf } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import { isUnlimited } from "./no-wider.ts";
-import { actorOf, type Args, noSession } from "./requests.ts";
+import { actorOf, type Args, chainOf, isChain, isUlid, noSession } from "./requests.ts";
 
 /** What is called, as far as it matters here. */
 export interface Called {
@@ -16,9 +16,13 @@ export interface Called {
   scope: Scope;
 }
 
-const ulidPattern = /^[0-9A-HJKMNP-TV-Z]{26}$/i;
 /** Arguments that name a session, whatever the action. */
 const sessionFields = ["sessionUlid", "sourceSessionUlid", "sessionUlidToAudit", "scoredSessionUlid", "auditorSessionUlid", "rootUlid", "parentUlid"];
+
+/** Where a chain's id may stand for a session's: these mean the chain, */
+const ofChain = new Set(["get", "wait", "approvals"]);
+/** and these the executor, whose log and tree are the chain's. */
+const ofExecutor = new Set(["events", "tree"]);
 
 /** Of the other sessions of its task an agent sees these, of its parent `get`; everything of its own subtree. */
 const siblingActions = new Set(["list", "get", "events", "diff", "prompt", "spec"]);
@@ -35,11 +39,13 @@ const notOnOwnTask = new Set(["update", "delete", "merge"]);
 
 /**
  * The one place that decides whether a caller may do this to that (DESIGN section 10). Returns the arguments with `self`, `parent` and names
- * replaced by ULIDs, and `reach` for reads that are narrowed. The local operator's pass unread.
+ * replaced by ULIDs, and `reach` for reads that are narrowed. The local operator's pass unread, but for the case of a chain's id.
  * Errors: NOT_FOUND for what the caller does not reach, in the words of what is not there; PERMISSION_DENIED with the scope that is missing.
  */
-export async function authorize(deps: Deps, caller: Caller, called: Called, args: Args): Promise<Args> {
+export async function authorize(deps: Deps, caller: Caller, called: Called, sent: Args): Promise<Args> {
   const viewer = viewerOf(caller);
+  const chainId = sent["chainId"];
+  const args = typeof chainId === "string" && isUlid(chainId) ? { ...sent, chainId: chainId.toUpperCase() } : sent;
   // Reach before scope: to whom something does not exist, nothing is said about what it would take.
   const resolved = viewer === null ? args : await resolve(await deps.getStore(), viewer, called, args);
   if (!hasScope(caller, called.scope))
@@ -114,7 +120,7 @@ async function resolve(store: Store, viewer: Viewer, called: Called, args: Args)
   return found;
 }
 
-/** What the reference names. A chain's id, where a session's is meant, stays as it is. */
+/** What the reference names. A chain's id stays one where the chain may be meant; elsewhere it is its executor, or refused with whom to name. */
 async function resolveSession(
   store: Store,
   viewer: Viewer,
@@ -124,17 +130,18 @@ async function resolveSession(
 ): Promise<Pick<Reached, "sessionUlid"> & Partial<Reached>> {
   const reached = await store.reach.session(viewer, referred(viewer, reference));
   if (reached && may(reached, called)) return reached;
-  if (reached === null && field === "sessionUlid" && called.action === "get" && ulidPattern.test(reference)) {
-    await mustReachChain(store, viewer, called, reference.toUpperCase(), noSession(reference, field));
-    return { sessionUlid: reference.toUpperCase() };
-  }
-  throw noSession(reference, field);
+  const chain = reached === null ? await chainOf(store, reference) : null;
+  if (!chain) throw noSession(reference, field);
+  await mustReachChain(store, viewer, called, chain.chainId, noSession(reference, field));
+  if (field.startsWith("sessionUlid") && ofChain.has(called.action)) return { sessionUlid: chain.chainId };
+  if (ofExecutor.has(called.action)) return resolveSession(store, viewer, called, field, chain.executorUlid);
+  throw isChain(chain, field);
 }
 
 function referred(viewer: Viewer, reference: string): SessionReference {
   if ("session" in viewer && reference === "self") return { ulid: viewer.session };
   if ("session" in viewer && reference === "parent") return { parent: true };
-  return ulidPattern.test(reference) ? { ulid: reference.toUpperCase() } : { name: reference };
+  return isUlid(reference) ? { ulid: reference.toUpperCase() } : { name: reference };
 }
 
 function may({ relation, role, viewerRole }: Reached, called: Called): boolean {

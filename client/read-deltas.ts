@@ -5,7 +5,7 @@ import type { Store } from "../store/store.ts";
 import { defaultBytes, fitting, mostBytes, sizeOf } from "./bounded.ts";
 import type { Deps } from "./deps.ts";
 import { longestWaitMs } from "./read-events.ts";
-import { findSession, isUlid, noSession } from "./requests.ts";
+import { findSession, isUlid, notASession } from "./requests.ts";
 import { withFacts } from "./session-view.ts";
 
 export interface DeltasArgs {
@@ -69,7 +69,7 @@ const stateOf = (row: FactsRow): string => sessionState(withFacts(row).facts).st
 async function look(store: Store, reference: string, since: number, read: (sessionUlid: string) => Promise<Delta[]>): Promise<[FactsRow, Delta[]]> {
   const sessionUlid = isUlid(reference) ? reference.toUpperCase() : (await findSession(store, reference)).sessionUlid;
   const [row, found] = await Promise.all([store.facts.get(sessionUlid), read(sessionUlid)]);
-  if (!row) throw noSession(reference);
+  if (!row) throw await notASession(store, reference);
   if (row.purge) await findSession(store, sessionUlid);
   // They may have come between the two reads.
   return [row, found.length === 0 && row.lastDelta > since ? await read(sessionUlid) : found];

@@ -2,7 +2,7 @@ import type { PagedEvent } from "../store/event-pages.ts";
 import type { Store } from "../store/store.ts";
 import { defaultBytes, fitting, mostBytes, sizeOf } from "./bounded.ts";
 import type { Deps } from "./deps.ts";
-import { findSession, isUlid, noSession } from "./requests.ts";
+import { chainOf, findSession, isUlid, noSession } from "./requests.ts";
 import { asMarkdown } from "./transcript.ts";
 
 export interface EventsArgs {
@@ -67,7 +67,12 @@ export async function wholeEvent(deps: Deps, args: { sessionUlid: string; seq: n
 
 async function page(store: Store, reference: string, a: Parameters<Store["pages"]["read"]>[1]): Promise<EventPage> {
   const found = await store.pages.read(isUlid(reference) ? { sessionUlid: reference.toUpperCase() } : { name: reference }, a);
-  if (!found) throw noSession(reference);
+  if (!found) {
+    // A chain's own events are in its executor's log.
+    const chain = await chainOf(store, reference);
+    if (chain) return page(store, chain.executorUlid, a);
+    throw noSession(reference);
+  }
   if (found.purged) await findSession(store, found.sessionUlid);
   return found;
 }

@@ -7,7 +7,7 @@ import { approvalView } from "./approval-view.ts";
 import { defaultBytes, fitting, mostBytes } from "./bounded.ts";
 import type { Deps } from "./deps.ts";
 import { chainView } from "./read-chains.ts";
-import { findAnySession, findSession, isUlid, noSession } from "./requests.ts";
+import { findAnySession, findSessionOrChain, isUlid, noSession } from "./requests.ts";
 import { fullView, type SessionWithFacts, summaryView, withFacts } from "./session-view.ts";
 import { tombstone } from "./purged.ts";
 
@@ -136,11 +136,12 @@ const factsOf = (store: Store, reference: string): Promise<FactsRow | null> =>
 /** Approvals, by default the open ones; newest first. */
 export async function listApprovals(deps: Deps, args: ApprovalsArgs): Promise<Page> {
   const store = await deps.getStore();
-  const sessionUlid = args.sessionUlid === undefined ? undefined : (await findSession(store, args.sessionUlid)).sessionUlid;
+  const named = args.sessionUlid === undefined ? null : await findSessionOrChain(store, args.sessionUlid);
+  const chainId = args.chainId ?? named?.chain?.chainId;
   const limit = Math.min(args.limit ?? 100, 200);
   const rows = await store.approvals.list({
-    ...(sessionUlid ? { sessionUlid } : {}),
-    ...(args.chainId ? { chainId: args.chainId } : {}),
+    ...(named?.session ? { sessionUlid: named.session.sessionUlid } : {}),
+    ...(chainId ? { chainId } : {}),
     ...(args.cursor ? { before: args.cursor } : {}),
     ...(args.reach ? { reach: args.reach } : {}),
     state: args.state ?? "open",

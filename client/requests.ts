@@ -1,7 +1,7 @@
 import { ulid } from "ulid";
 import { BatonError } from "../contracts/failures.ts";
 import { sessionPrincipal } from "../contracts/scopes.ts";
-import type { SessionRow } from "../store/rows.ts";
+import type { ChainRow, SessionRow } from "../store/rows.ts";
 import type { RequestKey, Store, Tx } from "../store/store.ts";
 import type { Caller } from "./caller.ts";
 import { fingerprint } from "./fingerprint.ts";
@@ -73,9 +73,40 @@ export async function findSession(store: Store, reference: string): Promise<Sess
 
 /** The same, and what is left of a purged one. */
 export async function findAnySession(store: Store, reference: string): Promise<SessionRow> {
-  const row = isUlid(reference) ? await store.sessions.get(reference.toUpperCase()) : await store.sessions.byName(reference);
+  const row = await sessionRow(store, reference);
   if (row) return row;
+  throw await notASession(store, reference);
+}
+
+/** Where a chain's id may stand for a session's: which of the two it is. Error: NOT_FOUND, also for a purged session. */
+export async function findSessionOrChain(store: Store, reference: string): Promise<{ session: SessionRow; chain: null } | { session: null; chain: ChainRow }> {
+  const session = await sessionRow(store, reference);
+  if (session?.purge) throw wasPurged(session);
+  if (session) return { session, chain: null };
+  const chain = await chainOf(store, reference);
+  if (chain) return { session: null, chain };
   throw noSession(reference);
+}
+
+const sessionRow = (store: Store, reference: string): Promise<SessionRow | null> =>
+  isUlid(reference) ? store.sessions.get(reference.toUpperCase()) : store.sessions.byName(reference);
+
+/** The chain whose id this is; null: it is none. */
+export const chainOf = async (store: Store, reference: string): Promise<ChainRow | null> =>
+  isUlid(reference) ? store.chains.get(reference.toUpperCase()) : null;
+
+/** NOT_FOUND for a reference that no session has; a chain's id is told from what is not there at all. */
+export async function notASession(store: Store, reference: string, field?: string): Promise<BatonError> {
+  const chain = await chainOf(store, reference);
+  return chain ? isChain(chain, field) : noSession(reference, field);
+}
+
+/** NOT_FOUND for a chain's id where it cannot stand for a session's, with whom to name instead. */
+export function isChain({ chainId, executorUlid }: ChainRow, field = "sessionUlid"): BatonError {
+  return new BatonError("NOT_FOUND", `"${chainId}" is a chain, and this is done to one session: its executor is ${executorUlid}.`, {
+    field,
+    next: [{ tool: "pm_session", args: { action: "get", sessionUlid: chainId }, why: "the chain's sessions" }],
+  });
 }
 
 /** NOT_FOUND, with the call that shows which there are. The same words for what is not there and for what the caller does not reach. */

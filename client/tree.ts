@@ -4,7 +4,7 @@ import type { Viewer } from "../store/reach.ts";
 import type { FactsRow } from "../store/rows.ts";
 import { fitting, mostBytes } from "./bounded.ts";
 import type { Deps } from "./deps.ts";
-import { findSession } from "./requests.ts";
+import { findSession, findSessionOrChain } from "./requests.ts";
 import { withFacts } from "./session-view.ts";
 
 export interface TreeArgs {
@@ -22,7 +22,8 @@ export async function tree(deps: Deps, args: TreeArgs): Promise<Record<string, u
   if (reference === undefined || (args.sessionUlid !== undefined && args.rootUlid !== undefined))
     throw new BatonError("INVALID_ARGUMENT", "Give rootUlid or sessionUlid, not both.", { field: "rootUlid" });
   const store = await deps.getStore();
-  const { sessionUlid: root } = await findSession(store, reference);
+  const { session, chain } = await findSessionOrChain(store, reference);
+  const { sessionUlid: root } = session ?? (await findSession(store, chain.executorUlid));
   const rows = await store.facts.list({ limit: mostNodes, rootUlid: root, oldestFirst: true, ...(args.reach ? { reach: args.reach } : {}) });
   const below = childrenOf(rows);
   const nodes: Record<string, unknown>[] = [];

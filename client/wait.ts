@@ -7,7 +7,7 @@ import { fitting, mostBytes } from "./bounded.ts";
 import type { Deps } from "./deps.ts";
 import { chainView } from "./read-chains.ts";
 import { longestWaitMs } from "./read-events.ts";
-import { findSession } from "./requests.ts";
+import { findSession, findSessionOrChain } from "./requests.ts";
 import { turnView } from "./session-view.ts";
 import { type Begun, judged, type Judged, marksOf, see } from "./waited-sessions.ts";
 
@@ -43,7 +43,7 @@ const roundMs = 1_000;
  */
 export async function wait(deps: Deps, args: WaitArgs, signal?: AbortSignal, begun: Begun = {}): Promise<Record<string, unknown>> {
   const store = await deps.getStore();
-  const { find, known } = await targets(store, args);
+  const { find, known, chainId } = await targets(store, args);
   const deadline = performance.now() + Math.min(args.waitMs ?? longestWaitMs, args.reach && "session" in args.reach ? longestAgentWaitMs : longestWaitMs);
   let names = known ?? (await find()).map((row) => row.sessionUlid);
   for (;;) {
@@ -55,7 +55,7 @@ export async function wait(deps: Deps, args: WaitArgs, signal?: AbortSignal, beg
       const seen = rows.map((row) => see(row, unfinished.has(row.chainId ?? "")));
       begun.marks ??= new Set(seen.flatMap(marksOf));
       const looked = judged(args, seen, begun.marks, known !== undefined);
-      const chain = args.chainId === undefined ? null : await mustGetChain(store, args.chainId);
+      const chain = chainId === undefined ? null : await mustGetChain(store, chainId);
       const met = isMet(args, looked, chain);
       const left = deadline - performance.now();
       if (met || left <= 0 || signal?.aborted)
@@ -100,8 +100,15 @@ async function mustGetChain(store: Store, chainId: string): Promise<ChainRow> {
   return chain;
 }
 
+/** `known`: the sessions that are named; `chainId`: the chain that is. */
+interface Targets {
+  find: () => Promise<FactsRow[]>;
+  known?: string[];
+  chainId?: string;
+}
+
 /** What finds the sessions, again at each round: a task, a chain or a tree may get another. Errors: INVALID_ARGUMENT, NOT_FOUND. */
-async function targets(store: Store, args: WaitArgs): Promise<{ find: () => Promise<FactsRow[]>; known?: string[] }> {
+async function targets(store: Store, args: WaitArgs): Promise<Targets> {
   const { chainId, taskKey, rootUlid } = args;
   const named = [...(args.sessionUlids ?? []), ...(args.sessionUlid === undefined ? [] : [args.sessionUlid])];
   const given = [named.length > 0 ? "sessionUlids" : null, chainId && "chainId", taskKey && "taskKey", rootUlid && "rootUlid"].filter(Boolean);
@@ -124,13 +131,21 @@ async function targets(store: Store, args: WaitArgs): Promise<{ find: () => Prom
   // Who waits is at work as long as it does.
   const self = args.reach && "session" in args.reach ? args.reach.session : null;
   const list = async (filter: Partial<FactsFilter>) => (await store.facts.list({ limit, ...filter, ...eyes })).filter((row) => row.sessionUlid !== self);
-  if (chainId !== undefined) return { find: () => list({ chainId }) };
+  if (chainId !== undefined) return { find: () => list({ chainId }), chainId };
   if (taskKey !== undefined) return { find: () => list({ contextRef: `TASK-${taskKey}` }) };
   if (rootUlid !== undefined) {
     const root = (await findSession(store, rootUlid)).sessionUlid;
     return { find: () => list({ rootUlid: root }) };
   }
-  const sessionUlids = [...new Set((await Promise.all(named.map((reference) => findSession(store, reference)))).map((row) => row.sessionUlid))];
+  const found = await Promise.all([...new Set(named)].map((reference) => findSessionOrChain(store, reference)));
+  const chain = found.find((one) => one.chain)?.chain;
+  if (chain && found.length === 1) return { find: () => list({ chainId: chain.chainId }), chainId: chain.chainId };
+  if (chain)
+    throw new BatonError("INVALID_ARGUMENT", `"${chain.chainId}" is a chain: it is waited for by itself.`, {
+      field: "sessionUlids",
+      example: { action: "wait", chainId: chain.chainId, until: "closed" },
+    });
+  const sessionUlids = [...new Set(found.flatMap(({ session }) => session?.sessionUlid ?? []))];
   if (self !== null && sessionUlids.includes(self))
     throw new BatonError("INVALID_ARGUMENT", "A session does not wait for itself: its turn runs as long as it waits.", {
       field: "sessionUlids",
