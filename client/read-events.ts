@@ -1,3 +1,6 @@
+import { nearest } from "../contracts/did-you-mean.ts";
+import { eventTypes } from "../contracts/event-types.ts";
+import { BatonError } from "../contracts/failures.ts";
 import type { PagedEvent } from "../store/event-pages.ts";
 import type { Store } from "../store/store.ts";
 import { defaultBytes, fitting, mostBytes, sizeOf } from "./bounded.ts";
@@ -30,6 +33,7 @@ type EventPage = NonNullable<Awaited<ReturnType<Store["pages"]["read"]>>>;
 /** Events after a cursor; waits for the first one if asked to. With nothing but the session: all of them, or the first 20 and the newest with the gap between. */
 export async function events(deps: Deps, args: EventsArgs, signal?: AbortSignal): Promise<Record<string, unknown>> {
   const store = await deps.getStore();
+  checkTypes(args.types ?? []);
   const { sessionUlid: _, ...more } = args;
   if (Object.values(more).every((value) => value === undefined)) return everything(store, args.sessionUlid);
   const since = args.sinceSeq ?? 0;
@@ -49,6 +53,7 @@ export async function events(deps: Deps, args: EventsArgs, signal?: AbortSignal)
       ...(args.turnId ? { turnId: args.turnId } : {}),
     });
   let found = await read();
+  if (args.turnId !== undefined && found.events.length === 0) await mustHaveTurn(store, found.sessionUlid, args.turnId);
   if (args.waitMs && found.events.length === 0 && !found.closed) found = await waitFor(deps, store, found, Math.min(args.waitMs, longestWaitMs), read, signal);
   // The newest are asked for: of those that do not fit the older ones are left out.
   const all = args.tail === undefined ? found.events : found.events.toReversed();
@@ -57,6 +62,26 @@ export async function events(deps: Deps, args: EventsArgs, signal?: AbortSignal)
   const nextSeq = kept.at(-1)?.seq ?? since;
   const body = args.format === "transcript" ? { transcript: await transcript(store, kept, budget) } : { events: kept };
   return { ...body, nextSeq, ...ending(found, nextSeq), ...(shown.truncated ? { truncated: true } : {}) };
+}
+
+/** Error: INVALID_ARGUMENT with the types there are. */
+function checkTypes(types: readonly string[]): void {
+  const unknown = types.find((type) => !(eventTypes as readonly string[]).includes(type));
+  if (unknown === undefined) return;
+  const close = nearest(unknown, [...eventTypes]);
+  throw new BatonError("INVALID_ARGUMENT", `There are no events of type "${unknown}"${close ? `: did you mean "${close}"?` : "."}`, {
+    field: "types",
+    allowed: eventTypes,
+  });
+}
+
+/** A turn has the id of its input, and is one as soon as a host takes it. Error: NOT_FOUND. */
+async function mustHaveTurn(store: Store, sessionUlid: string, turnId: string): Promise<void> {
+  if ((await store.turns.get(sessionUlid, turnId)) || (await store.inputs.get(turnId))?.sessionUlid === sessionUlid) return;
+  throw new BatonError("NOT_FOUND", `Session ${sessionUlid} has no turn "${turnId}".`, {
+    field: "turnId",
+    next: [{ tool: "pm_session", args: { action: "get", sessionUlid }, why: "its newest turns" }],
+  });
 }
 
 /** One event with all of its text (at most 1 MB): what a cut one's `resource` leads to. */

@@ -100,6 +100,16 @@ async function mustGetChain(store: Store, chainId: string): Promise<ChainRow> {
   return chain;
 }
 
+/** A task without sessions is waited for, too. Error: NOT_FOUND, in the same words for what is not there and for what the caller does not reach. */
+async function mustKnowTask(store: Store, taskKey: string, reach: Viewer | undefined): Promise<void> {
+  const known = async (key: string) => (reach ? ["seen", "own"].includes(await store.reach.task(reach, key)) : (await store.tasks.get(key)) !== null);
+  for (const key of new Set([taskKey, taskKey.replace(/^TASK-/, "")])) if (await known(key)) return;
+  throw new BatonError("NOT_FOUND", `There is no task ${taskKey}.`, {
+    field: "taskKey",
+    next: [{ tool: "pm_task", args: { action: "list" }, why: "the tasks there are" }],
+  });
+}
+
 /** `known`: the sessions that are named; `chainId`: the chain that is. */
 interface Targets {
   find: () => Promise<FactsRow[]>;
@@ -130,9 +140,15 @@ async function targets(store: Store, args: WaitArgs): Promise<Targets> {
   const eyes = args.reach ? { reach: args.reach } : {};
   // Who waits is at work as long as it does.
   const self = args.reach && "session" in args.reach ? args.reach.session : null;
-  const list = async (filter: Partial<FactsFilter>) => (await store.facts.list({ limit, ...filter, ...eyes })).filter((row) => row.sessionUlid !== self);
+  const all = (filter: Partial<FactsFilter>) => store.facts.list({ limit, ...filter, ...eyes });
+  const list = async (filter: Partial<FactsFilter>) => (await all(filter)).filter((row) => row.sessionUlid !== self);
   if (chainId !== undefined) return { find: () => list({ chainId }), chainId };
-  if (taskKey !== undefined) return { find: () => list({ contextRef: `TASK-${taskKey}` }) };
+  if (taskKey !== undefined) {
+    // As the sessions' context has it, or bare.
+    const contextRef = taskKey.startsWith("TASK-") ? taskKey : `TASK-${taskKey}`;
+    if ((await all({ contextRef })).length === 0) await mustKnowTask(store, taskKey, args.reach);
+    return { find: () => list({ contextRef }) };
+  }
   if (rootUlid !== undefined) {
     const root = (await findSession(store, rootUlid)).sessionUlid;
     return { find: () => list({ rootUlid: root }) };

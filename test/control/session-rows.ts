@@ -1,10 +1,11 @@
+import { join } from "node:path";
 import pg from "pg";
 import { ulid } from "ulid";
 import { type Baton, openBaton } from "../../client/open-baton.ts";
 import { openStore } from "../../store/open-store.ts";
 import type { NewSession } from "../../store/rows.ts";
 import type { Store } from "../../store/store.ts";
-import { batonOptions } from "../client/support.ts";
+import { batonOptions, repository } from "../client/support.ts";
 import { newSession } from "../store/rows.ts";
 import { freshDatabase } from "../support/fresh-database.ts";
 import { temporaryDirectory } from "../support/temp-directory.ts";
@@ -14,10 +15,15 @@ export function onRows() {
   const home = temporaryDirectory();
   let database: { url: string; drop(): Promise<void> };
   let names = 0;
+  let repositoryPath: string | undefined;
   const on = {
     baton: undefined as unknown as Baton,
     store: undefined as unknown as Store,
     sql: undefined as unknown as pg.Client,
+    /** a repository with one commit, made when it is asked for */
+    get repositoryPath(): string {
+      return (repositoryPath ??= repository(join(home, "repository")));
+    },
     /** an open, started, idle session without turns */
     async session(change: Partial<NewSession> = {}): Promise<string> {
       const { sessionUlid } = await newSession(on.store, { branchName: `baton/w-${(names += 1)}`, ...change });

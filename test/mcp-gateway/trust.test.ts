@@ -77,7 +77,8 @@ test("each principal has its own sessions, the local operator sees all, and a sc
       (await bob({ action: "get", sessionUlid: String(other).replace(/.$/, "9") })).error?.message.replace(/9"\.$/, `${String(other).at(-1)}".`),
     );
   }
-  expect((await bob({ action: "wait", taskKey: "ALICE-1", waitMs: 0 })).data["sessions"]).toEqual([]);
+  for (const taskKey of ["ALICE-1", "NOBODYS-1"])
+    expect((await bob({ action: "wait", taskKey, waitMs: 0 })).error).toMatchObject({ code: "NOT_FOUND", message: `There is no task ${taskKey}.` });
   expect((await bob({ action: "get", taskKey: "ALICE-1" }, "pm_task")).error?.code).toBe("NOT_FOUND");
   expect((await bob({ action: "list" }, "pm_task")).data["tasks"]).toEqual([expect.objectContaining({ taskKey: "OP-1" })]);
   expect(await bob({ action: "launch_task", actor: "@bob", ...task("BOB-1") })).toMatchObject({
