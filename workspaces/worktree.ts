@@ -146,6 +146,7 @@ export async function keepAside(git: Git, repository: Repository, path: string, 
   const dir = await findWorktree(repository, path);
   if (!dir) return setAside(path);
   const to = await asideName(path);
+  await rm(join(dir, "HEAD.lock"), { force: true }); // nothing runs there any more: a killed git's
   await git.run(["update-ref", "--no-deref", "-m", "baton: purged", "HEAD", head], {
     cwd: repository.commonDir,
     env: { GIT_DIR: dir, GIT_COMMON_DIR: repository.commonDir },

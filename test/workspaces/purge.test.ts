@@ -175,6 +175,27 @@ describe("repositories inside the worktree", () => {
     await isKept(made, "src, über");
   });
 
+  test("nor does the end of a worktree, or the next candidate in a reviewer's, take it", async () => {
+    const { s, plan, write, commit } = await prepared();
+    const reviewer = s.plan(null);
+    await s.workspaces.prepare(reviewer);
+    write("new.txt", "new\n");
+    const candidate = await s.workspaces.capture({ plan, base: s.first, turnId: "L", attempt: 1, at });
+    for (const { path } of [plan, reviewer]) {
+      s.git(["init", "-q", join(path, "app")]);
+      writeFileSync(join(path, "app/main.ts"), "work\n");
+      commit("inner", join(path, "app"));
+    }
+    await s.workspaces.checkout({ plan: reviewer, commit: candidate.commit });
+    expect(existsSync(join(reviewer.path, "new.txt"))).toBe(true);
+    expect(existsSync(join(reviewer.path, "app/main.ts"))).toBe(true);
+    // A killed git's.
+    writeFileSync(join(s.repo, ".git/worktrees", plan.sessionUlid, "HEAD.lock"), "");
+    await s.workspaces.remove(plan);
+    expect(existsSync(plan.path)).toBe(false);
+    expect(existsSync(join(`${plan.path}.left-1`, "app/main.ts"))).toBe(true);
+  });
+
   /** A worktree with a submodule that came from elsewhere; its files are there. */
   async function withSubmodule() {
     const made = await prepared(null);
