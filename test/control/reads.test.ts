@@ -388,7 +388,7 @@ test("approvals: questions, deadlines, pages", async () => {
   const answer = (more: Record<string, unknown>) => baton.sessions.input(caller, { sessionUlid, prompt: "A", ...more });
   await expect(answer({ approvalId: ids[0] })).rejects.toMatchObject({
     code: "INVALID_ARGUMENT",
-    detail: { next: [{ args: { action: "respond", approvalId: ids[0] } }] },
+    detail: { next: ["allow", "deny"].map((decision) => ({ args: { action: "respond", approvalId: ids[0], decision } })) },
   });
   await expect(answer({ approvalId: "no-such" })).rejects.toMatchObject({ code: "NOT_FOUND" });
   expect((await answer({ approvalId: ids[4], clientRequestId: "answer" })).data).toMatchObject({ delivery: "answer", approvalId: ids[4] });
