@@ -260,7 +260,8 @@ async function wake(db: Database, tx: Tx, sessionUlid: string): Promise<SessionR
     );
   } catch (error) {
     // Its agent may have got another open session meanwhile: the unique indexes decide, also between two that are woken at once.
-    if ((error as { code?: string }).code !== "23505") throw error;
+    const { code, constraint = "" } = error as { code?: string; constraint?: string };
+    if (code !== "23505" || !["session_open", "session_in_repository"].includes(constraint)) throw error;
     await tx.query("rollback to savepoint wake");
     throw await workTaken(tx, sessionUlid);
   }
