@@ -3,7 +3,7 @@ import { objectOf, textOf } from "./acp-tools.ts";
 import type { Json } from "./acp-tools.ts";
 import { jsonOf } from "./bounded.ts";
 
-/** What of a call's input may differ: what is said of a command, which text of a file. Everything else, known or not, must be the same. */
+/** Which texts and numbers of a call's input may differ: what is said of a command, what is read or written of a file. Everything else, known or not, must be the same. */
 const mayDiffer: Record<string, readonly string[]> = {
   execute: ["description"],
   read: ["offset", "limit"],
@@ -27,7 +27,7 @@ export function grantKey(call: Json): string | null {
     call["name"] ?? "",
     call["title"] ?? "",
     kind,
-    free && isPlain(input) ? Object.entries(input).filter(([name]) => !free.includes(name)) : input,
+    free && isPlain(input) ? Object.entries(input).filter(([name, value]) => !free.includes(name) || typeof value === "object") : input,
     locations,
     free ? content.map(shapeOf) : content,
   ];

@@ -130,6 +130,7 @@ describe("what was allowed for always", () => {
     ["another path", edit("x"), edit("y")],
     ["a path more", edit("x"), edit("x", { locations: [{ path: "x" }, { path: "y" }] })],
     ["a path of the input", edit("x"), edit("x", { rawInput: { file_path: "y", old_string: "a", new_string: "b" } })],
+    ["a path within what is written", edit("x", { rawInput: { content: { to: "y" } } }), edit("x", { rawInput: { content: { to: "z" } } })],
     ["a path of the change", edit("x"), edit("x", {}, { path: join(cwd, "y") })],
     ["a deletion", edit("x"), edit("x", {}, { newText: null })],
     ["content of another kind", edit("x"), edit("x", { content: [{ type: "terminal", terminalId: "t" }] })],
