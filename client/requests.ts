@@ -37,14 +37,14 @@ export async function storedAnswer<T extends Record<string, unknown>>(store: Sto
   }
 }
 
-/** Records a mutation: key, audit row and effect in one transaction. */
+/** Records a mutation: key, audit row and effect in one transaction. `detail`: what the audit row says of it; the effect may still fill it. */
 export function record<T extends Record<string, unknown>>(
   store: Store,
   caller: Caller,
-  a: { action: string; scope?: string; args: Args; target: string | null },
+  a: { action: string; scope?: string; args: Args; target: string | null; detail?: Record<string, unknown> },
   effect: (tx: Tx) => Promise<T>,
 ): Promise<{ ids: T; replayed: boolean }> {
-  const audit = { principal: caller.principal, actor: actorOf(caller, a.args), action: a.action, target: a.target };
+  const audit = { principal: caller.principal, actor: actorOf(caller, a.args), action: a.action, target: a.target, ...(a.detail ? { detail: a.detail } : {}) };
   return store.recordRequest(requestKey(caller, a.scope ?? a.action, a.args), audit, effect);
 }
 

@@ -5,7 +5,7 @@ import type { TaskRow } from "../store/rows.ts";
 import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import { type NewTask, newTaskRow } from "./launch-plan.ts";
-import { actorOf, record, requestKey, storedAnswer } from "./requests.ts";
+import { record, requestKey, storedAnswer } from "./requests.ts";
 
 export interface CreateTaskArgs extends NewTask {
   taskKey: string;
@@ -78,23 +78,30 @@ export async function changeStatus(deps: Deps, caller: Caller, args: ChangeStatu
   const to = args.to.trim().toLowerCase();
   if (!taskStatuses.includes(to as never))
     throw new BatonError("INVALID_ARGUMENT", `"${args.to}" is no status of a task.`, { field: "to", allowed: taskStatuses });
-  // Read before the transaction: one that waits for a second connection could starve the pool.
-  const task = await mustGetTask(deps, args.taskKey);
-  const { replayed } = await record(store, caller, { action: "task.change_status", args: { ...args }, target: args.taskKey }, async (tx) => {
-    const step = place(to) - place(task.status);
-    if (step < 0 && !args.reason)
-      throw new BatonError("INVALID_ARGUMENT", `Going back from ${task.status} to ${to} needs a reason.`, { field: "reason", currentState: task.status });
-    if (to === "verified" && step > 0)
-      throw new BatonError("CONFLICT_STATE", "A task becomes verified through its gates alone: launch it with a chain.", {
-        currentState: task.status,
-        next: [{ tool: "pm_session", args: { action: "list", contextRef: task.taskKey }, why: "who worked on it" }],
-      });
-    if (to === "done" && task.status !== "verified" && step > 0)
-      throw new BatonError("CONFLICT_STATE", "Only a verified task can be done.", { currentState: task.status });
-    await store.tasks.setStatus(tx, { taskKey: task.taskKey, to, reason: args.reason ?? "", actor: actorOf(caller, { ...args }) });
-    return { taskKey: task.taskKey };
+  const detail: Record<string, unknown> = {};
+  const { replayed } = await record(store, caller, { action: "task.change_status", args: { ...args }, target: args.taskKey, detail }, async (tx) => {
+    // Judged on the locked row: another caller's step must not come between the judgement and the write.
+    const from = await store.tasks.lockedStatus(tx, args.taskKey);
+    if (from === null) throw noTask(args.taskKey);
+    judgeStep({ ...args, from, to });
+    Object.assign(detail, { from, to, reason: args.reason ?? null });
+    await store.tasks.setStatus(tx, { taskKey: args.taskKey, to });
+    return { taskKey: args.taskKey };
   });
   return { task: await mustGetTask(deps, args.taskKey), gates: [], ...(replayed ? { replayed: true } : {}) };
+}
+
+/** Errors: INVALID_ARGUMENT for a step back without a reason, CONFLICT_STATE for one past the gates. */
+function judgeStep({ taskKey, from, to, reason }: { taskKey: string; from: string; to: string; reason?: string }): void {
+  const step = place(to) - place(from);
+  if (step < 0 && !reason)
+    throw new BatonError("INVALID_ARGUMENT", `Going back from ${from} to ${to} needs a reason.`, { field: "reason", currentState: from });
+  if (to === "verified" && step > 0)
+    throw new BatonError("CONFLICT_STATE", "A task becomes verified through its gates alone: launch it with a chain.", {
+      currentState: from,
+      next: [{ tool: "pm_session", args: { action: "list", contextRef: taskKey }, why: "who worked on it" }],
+    });
+  if (to === "done" && from !== "verified" && step > 0) throw new BatonError("CONFLICT_STATE", "Only a verified task can be done.", { currentState: from });
 }
 
 function place(status: string): number {
@@ -104,7 +111,11 @@ function place(status: string): number {
 async function mustGetTask(deps: Deps, taskKey: string): Promise<TaskRow> {
   const task = await (await deps.getStore()).tasks.get(taskKey);
   if (task) return task;
-  throw new BatonError("NOT_FOUND", `There is no task ${taskKey}.`, {
+  throw noTask(taskKey);
+}
+
+function noTask(taskKey: string): BatonError {
+  return new BatonError("NOT_FOUND", `There is no task ${taskKey}.`, {
     field: "taskKey",
     example: { action: "create", taskKey, title: "…", repositoryPath: "/absolute/path" },
   });

@@ -338,7 +338,9 @@ export interface Store {
     insert(tx: Tx, task: Omit<TaskRow, "createdAt" | "updatedAt" | "status"> & { repositoryPath: string | null }, principal?: string): Promise<TaskRow>;
     get(taskKey: string): Promise<TaskRow | null>;
     list(filter: { projectKey?: string; status?: string; assigneeHandle?: string; limit: number; after?: string; reach?: Viewer }): Promise<TaskRow[]>;
-    setStatus(tx: Tx, a: { taskKey: string; to: string; reason: string; actor: string }): Promise<TaskRow>;
+    /** null: no such task; nobody else changes it until the transaction ends */
+    lockedStatus(tx: Tx, taskKey: string): Promise<string | null>;
+    setStatus(tx: Tx, a: { taskKey: string; to: string }): Promise<void>;
   };
 
   chains: {

@@ -28,13 +28,12 @@ export function taskStore(db: Database): Store["tasks"] {
           f.reach && "session" in f.reach ? f.reach.session : null,
         ],
       ),
-    async setStatus(tx, a) {
-      const row = await txRow<TaskRow>(tx, `update task set status = $2, updated_at = clock_timestamp() where task_key = $1 returning ${columns}`, [
-        a.taskKey,
-        a.to,
-      ]);
-      if (!row) throw new BatonError("NOT_FOUND", `There is no task ${a.taskKey}.`);
-      return row;
+    async lockedStatus(tx, taskKey) {
+      const row = await txRow<{ status: string }>(tx, "select status from task where task_key = $1 for update", [taskKey]);
+      return row?.status ?? null;
+    },
+    async setStatus(tx, { taskKey, to }) {
+      await tx.query("update task set status = $2, updated_at = clock_timestamp() where task_key = $1", [taskKey, to]);
     },
   };
 }
