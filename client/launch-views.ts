@@ -12,6 +12,8 @@ import type { StoredArgs } from "./start-workflow.ts";
 export interface ViewArgs {
   sessionUlid: string;
   maxBytes?: number;
+  /** nothing is cut: the resources' own, no argument of a caller's */
+  whole?: boolean;
 }
 type Data = Record<string, unknown>;
 
@@ -112,7 +114,7 @@ const presetOf = (row: SessionRow): Data => ({ key: row.launcherConfigKey, revis
 
 /** Within the size that was asked for: the longest of the named parts are cut (text) or said by their size alone, each marked. */
 function bounded(data: Data, parts: string[], resource: string, args: ViewArgs): Data {
-  const budget = Math.min(args.maxBytes ?? defaultBytes, mostBytes);
+  const budget = args.whole ? Infinity : Math.min(args.maxBytes ?? defaultBytes, mostBytes);
   const marks: Data = {};
   const result: Data = { ...data };
   for (const part of parts.toSorted((a, b) => sizeOf(data[b]) - sizeOf(data[a]))) {

@@ -124,10 +124,10 @@ async function longPoll(parts: ServerParts, action: Action, args: Record<string,
 
 /** An action of pm_session_read, without the envelope. */
 function reader(parts: ServerParts): Read {
-  return async (raw, signal) => {
+  return async (raw, signal, whole = false) => {
     const { action, args } = parseArguments(tools.find((tool) => tool.name === "pm_session_read") as Tool, raw);
     try {
-      return await act(parts, action, args, { mcpReq: signal ? { signal } : {} });
+      return await act(parts, action, whole ? { ...args, whole } : args, { mcpReq: signal ? { signal } : {} });
     } catch (error) {
       if (!(error instanceof BatonError)) parts.report({ action: action.action, error }, "a read failed");
       throw error;

@@ -5,7 +5,7 @@ import { waitLimit } from "../../mcp-gateway/long-polls.ts";
 import { bothRevisions, type Revisions } from "../../mcp-gateway/revisions.ts";
 import { createServer, subscribe } from "../../mcp-gateway/server.ts";
 import { batonOptions, repository } from "../client/support.ts";
-import { batch, claimedTurn, freshStore, said } from "../store/rows.ts";
+import { batch, claimedTurn, freshStore, newSession, said } from "../store/rows.ts";
 import { temporaryDirectory } from "../support/temp-directory.ts";
 import { until } from "../support/until.ts";
 
@@ -119,6 +119,28 @@ describe.each<[string, Era]>([
     expect(await read("/prompt")).toMatchObject({ firstPrompt: expect.stringContaining("made of") });
     expect(await read("/config")).toMatchObject({ preset: { key: "demo-executor" } });
     expect(await read("/spec")).toEqual(expect.objectContaining({ prompt: expect.anything() }));
+  });
+
+  test("reads the whole of what an answer cuts: the resource that it names", async () => {
+    const firstPrompt = `${"ä".repeat(130_000)}end`;
+    const systemPrompt = "s".repeat(250_000);
+    const { sessionUlid } = await newSession(fresh.store, {
+      branchName: `baton/whole-${era}`,
+      systemPrompt,
+      args: { effective: { permissions: { mode: "ask" }, limits: {}, scenario: "x".repeat(230_000) } },
+    });
+    const made = { sessionUlid, firstPrompt, promptMode: "explicit" as const, sections: [], overrides: [], bootstrap: [] };
+    await fresh.store.transaction((tx) => fresh.store.launches.insert(tx, made));
+    const by = await client(era);
+    const cut = await by.callTool({ name: "pm_session_read", arguments: { action: "prompt", sessionUlid, maxBytes: 204_800 } });
+    const { data } = cut.structuredContent as { data: { truncated: { firstPrompt: { resource: string } } } };
+    const read = async (uri: string) => JSON.parse(((await by.readResource({ uri })).contents[0] as { text: string }).text) as Record<string, unknown>;
+    const prompt = await read(data.truncated.firstPrompt.resource);
+    expect([prompt["firstPrompt"] === firstPrompt, prompt["systemPrompt"] === systemPrompt, prompt["truncated"]]).toEqual([true, true, undefined]);
+    for (const path of ["config", "spec"]) {
+      const whole = await read(`session://${sessionUlid}/${path}`);
+      expect([(whole["effective"] as { scenario?: string } | null)?.scenario?.length, whole["truncated"]]).toEqual([230_000, undefined]);
+    }
   });
 
   test("hears of a session that it subscribed to, and of no other", async () => {
