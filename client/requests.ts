@@ -18,7 +18,7 @@ export function requestKey(caller: Caller, scope: string, args: Args): RequestKe
       example: { clientRequestId: ulid() },
     });
   }
-  return { principal: caller.principal, scope, key, fingerprint: fingerprint(args) };
+  return { principal: caller.principal, scope, key, ...fingerprint(args) };
 }
 
 class Free extends Error {}

@@ -40,7 +40,7 @@ async function storedIds<T>(tx: Tx, key: RequestKey): Promise<T> {
     [key.principal, key.scope, key.key],
   );
   if (!stored) throw new BatonError("UNAVAILABLE", "The request with this key was purged just now. Repeat the call.");
-  if (stored.fingerprint !== key.fingerprint)
+  if (stored.fingerprint !== key.fingerprint && stored.fingerprint !== key.former)
     throw new BatonError("IDEMPOTENCY_MISMATCH", `The key ${key.key} was used for another request. Use a new clientRequestId, or send the same arguments.`, {
       field: "clientRequestId",
     });

@@ -67,6 +67,8 @@ export interface RequestKey {
   scope: string;
   key: string | null;
   fingerprint: string;
+  /** the same request's fingerprint by the rule before: keys recorded then still match */
+  former?: string;
 }
 
 /** Postgres and nothing else. Methods with a `tx` run in the caller's transaction; the others are one transaction each. 40P01, 55P03, 57014 are retried inside; connection trouble is BatonError UNAVAILABLE. */

@@ -1,6 +1,9 @@
-import { fingerprint } from "../../client/fingerprint.ts";
+import { fingerprint as both } from "../../client/fingerprint.ts";
 import { workflowIdFor } from "../../client/workflow-ids.ts";
 import { generationId } from "../../contracts/generation-id.ts";
+
+const fingerprint = (args: Record<string, unknown>): string => both(args).fingerprint;
+const former = (args: Record<string, unknown>): string => both(args).former;
 
 describe("fingerprint", () => {
   test("is the same whatever the order of keys, at every depth", () => {
@@ -12,7 +15,21 @@ describe("fingerprint", () => {
   test("differs with a value, a type, an array's order, a place", () => {
     const all = [{ a: 1 }, { a: 2 }, { a: "1" }, { a: [1, 2] }, { a: [2, 1] }, { b: { a: 1 } }, { a: { b: 1 } }, { a: "1,b:2" }].map(fingerprint);
     expect(new Set(all).size).toBe(all.length);
-    expect(all[0]).toMatch(/^v1:[0-9a-f]{64}$/);
+    expect(all[0]).toMatch(/^v2:[0-9a-f]{64}$/);
+  });
+  test("an @ before whom it names means nothing, at every depth; in what is only passed on it does", () => {
+    const call = (at: string) => ({
+      actor: `${at}me`,
+      task: { reviewerHandles: [`${at}a`, "b"] },
+      chain: { auditor: { agentHandle: `${at}c` } },
+      dryRun: at === "",
+    });
+    expect(fingerprint(call("@"))).toBe(fingerprint(call("")));
+    const passed = (actor: string) => ({ config: { scenario: { actor } }, prompt: actor });
+    expect(fingerprint(passed("@me"))).not.toBe(fingerprint(passed("me")));
+  });
+  test("knows the one that the same call was recorded with before", () => {
+    expect(former({ b: 1, a: "x", actor: "@me" })).toBe("v1:84bbbdda89f7008684a74e367a4aa874cfde6bcc5b7f29193114ebcc2d9fedcf");
   });
 });
 

@@ -104,7 +104,7 @@ export const mutations: Mutation[] = [
   {
     protection: "one transaction takes the key: a body that lost the race is refused",
     file: "store/requests.ts",
-    find: "if (stored.fingerprint !== key.fingerprint)",
+    find: "if (stored.fingerprint !== key.fingerprint && stored.fingerprint !== key.former)",
     replace: "if (false as boolean)",
     test: `${races}/keys.test.ts`,
     title: "one session per key, the other body refused",
