@@ -18,3 +18,19 @@ export function fitting<T>(items: T[], maxBytes: number): { kept: T[]; truncated
   }
   return { kept, truncated: kept.length < items.length };
 }
+
+/** Within `maxBytes`: the longest of the named parts are cut (text) or said by their size alone, each marked under `truncated`. `resource`: where they are whole. */
+export function cutParts(data: Record<string, unknown>, parts: string[], a: { maxBytes?: number; resource?: string } = {}): Record<string, unknown> {
+  const budget = Math.min(a.maxBytes ?? defaultBytes, mostBytes);
+  const marks: Record<string, unknown> = {};
+  const result = { ...data };
+  for (const part of parts.toSorted((one, other) => sizeOf(data[other]) - sizeOf(data[one]))) {
+    const over = sizeOf(result) - budget;
+    if (over <= 0) break;
+    const value = result[part];
+    const bytes = typeof value === "string" ? Buffer.byteLength(value) : sizeOf(value);
+    marks[part] = { truncated: true, bytes, ...(a.resource === undefined ? {} : { resource: a.resource }) };
+    result[part] = typeof value === "string" ? value.slice(0, Math.max(500, value.length - over - 200)).toWellFormed() : null;
+  }
+  return Object.keys(marks).length > 0 ? { ...result, truncated: marks } : result;
+}

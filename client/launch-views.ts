@@ -4,7 +4,7 @@ import { acpCapabilities } from "../contracts/provider.ts";
 import { worksInRepository } from "../contracts/workspaces.ts";
 import type { SessionRow } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
-import { defaultBytes, mostBytes, sizeOf } from "./bounded.ts";
+import { cutParts } from "./bounded.ts";
 import type { Deps } from "./deps.ts";
 import { findSession } from "./requests.ts";
 import type { StoredArgs } from "./start-workflow.ts";
@@ -112,17 +112,6 @@ function agentOf(events: BatonEvent[]): Data {
 const effectiveOf = (row: SessionRow): EffectiveLaunch => (row.args as unknown as StoredArgs).effective;
 const presetOf = (row: SessionRow): Data => ({ key: row.launcherConfigKey, revision: row.presetRevision, sha256: row.presetSha256 });
 
-/** Within the size that was asked for: the longest of the named parts are cut (text) or said by their size alone, each marked. */
-function bounded(data: Data, parts: string[], resource: string, args: ViewArgs): Data {
-  const budget = args.whole ? Infinity : Math.min(args.maxBytes ?? defaultBytes, mostBytes);
-  const marks: Data = {};
-  const result: Data = { ...data };
-  for (const part of parts.toSorted((a, b) => sizeOf(data[b]) - sizeOf(data[a]))) {
-    const over = sizeOf(result) - budget;
-    if (over <= 0) break;
-    const value = result[part];
-    marks[part] = { truncated: true, bytes: typeof value === "string" ? Buffer.byteLength(value) : sizeOf(value), resource };
-    result[part] = typeof value === "string" ? value.slice(0, Math.max(500, value.length - over - 200)).toWellFormed() : null;
-  }
-  return Object.keys(marks).length > 0 ? { ...result, truncated: marks } : result;
+function bounded(data: Data, parts: string[], resource: string, { maxBytes, whole }: ViewArgs): Data {
+  return whole ? data : cutParts(data, parts, { resource, ...(maxBytes === undefined ? {} : { maxBytes }) });
 }

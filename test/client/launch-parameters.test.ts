@@ -200,6 +200,32 @@ test("a dry run checks and shows everything, makes nothing and takes no key", as
   await expect(baton.sessions.launch(caller, task("DRY-1", next))).rejects.toMatchObject({ code: "CONFLICT_STATE" });
 });
 
+test("a dry run names the branch that the launch gets, and answers a taken key as it would be answered", async () => {
+  const args = task("DRY-2", { agentHandle: "executor", run: false });
+  const first = await baton.sessions.launch(caller, args);
+  expect(first.data).toMatchObject({ branchName: "baton/DRY-2" });
+  const dry = (more: Partial<LaunchArgs>) => baton.sessions.launch(caller, { ...args, ...more, dryRun: true });
+  expect(await dry({})).toMatchObject({ replayed: true, data: { dryRun: true, replayed: true, sessionUlid: first.data["sessionUlid"] } });
+  await expect(dry({ prompt: "something else" })).rejects.toMatchObject({ code: "IDEMPOTENCY_MISMATCH" });
+  const next = { agentHandle: "another", clientRequestId: key() };
+  const before = await written();
+  const { branchName } = (await dry(next)).data;
+  expect([branchName, await written()]).toEqual(["baton/DRY-2-1", before]);
+  expect((await baton.sessions.launch(caller, { ...args, ...next })).data).toMatchObject({ branchName });
+});
+
+test("a dry run fits: what is long is cut, or said by its size alone", async () => {
+  const prompt = "p".repeat(250_000);
+  const config = { scenario: { turns: [[{ say: "s".repeat(200_000) }]] } };
+  const { data } = await baton.sessions.launch(caller, task("DRY-3", { prompt, config, dryRun: true }));
+  expect(Buffer.byteLength(JSON.stringify(data))).toBeLessThanOrEqual(32_768);
+  expect(data).toMatchObject({
+    firstPrompt: expect.stringMatching(/^p{500,}$/),
+    effective: null,
+    truncated: { firstPrompt: { truncated: true, bytes: 250_000 }, effective: { truncated: true } },
+  });
+});
+
 test("a bare contextRef that is a task's key means the task, with its repository; a project gives one too", async () => {
   await launch(task("CTX-1"));
   const start = (more: Partial<LaunchArgs>) =>

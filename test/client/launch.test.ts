@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { Client, Connection } from "@temporalio/client";
 import pg from "pg";
+import { fingerprint } from "../../client/fingerprint.ts";
 import type { LaunchArgs } from "../../client/launch-plan.ts";
 import { type Baton, openBaton } from "../../client/open-baton.ts";
 import { checkRevision } from "../../workspaces/names.ts";
@@ -73,6 +74,24 @@ test("the same key with other arguments is refused, and with the same ones answe
   await expect(two.sessions.launch(caller, { ...args, prompt: "something else" })).rejects.toMatchObject({ code: "IDEMPOTENCY_MISMATCH" });
   const again = await two.sessions.launch(caller, args);
   expect([again.replayed, again.data["sessionUlid"]]).toEqual([true, first.data["sessionUlid"]]);
+});
+
+test("a repeat warns of what the first answer warned of, and an @ before a name makes no other request", async () => {
+  const args = task("REPEAT-1", {
+    agentHandle: "@executor",
+    capabilityKeys: ["no-such-skill"],
+    task: { title: "A task", repositoryPath, assigneeHandle: "@nora" },
+  });
+  const first = await one.sessions.launch(caller, args);
+  expect(first.warnings).toEqual([expect.stringContaining("no-such-skill")]);
+  expect(await two.sessions.launch(caller, args)).toMatchObject({ replayed: true, warnings: first.warnings });
+  const plain = { ...args, actor: "me", agentHandle: "executor", task: { title: "A task", repositoryPath, assigneeHandle: "nora" } };
+  expect(await two.sessions.launch(caller, plain)).toMatchObject({ replayed: true, data: { sessionUlid: first.data["sessionUlid"] } });
+  // As it was recorded by the rule before.
+  const { former } = fingerprint({ action: "launch_task", ...args });
+  await sql.query("update client_request set fingerprint = $2, ids = ids - 'warnings' where key = $1", [args.clientRequestId, former]);
+  expect(await two.sessions.launch(caller, args)).toMatchObject({ replayed: true, warnings: [], data: { sessionUlid: first.data["sessionUlid"] } });
+  await expect(two.sessions.launch(caller, { ...args, prompt: "more" })).rejects.toMatchObject({ code: "IDEMPOTENCY_MISMATCH" });
 });
 
 test("what is refused leaves nothing and does not take the key", async () => {
