@@ -8,7 +8,7 @@ import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import { busy, isBusy } from "./input.ts";
 import { tombstone } from "./purged.ts";
-import { actorOf, findAnySession, record } from "./requests.ts";
+import { actorOf, findAnySession, record, requestKey, storedAnswer } from "./requests.ts";
 import { loadFacts } from "./session-view.ts";
 
 export interface PurgeArgs {
@@ -32,9 +32,12 @@ const deletionMs = 20_000;
  */
 export async function purge(deps: Deps, caller: Caller, args: PurgeArgs): Promise<Record<string, unknown>> {
   const store = await deps.getStore();
-  const row = await findAnySession(store, args.sessionUlid);
   const { dryRun = false, deleteFiles = true, force = false } = args;
-  if (row.purge) return { ...(await ended(store, row)), dryRun };
+  // First of all: a key says which purge this is, and a dry run asks what the call with it would come to.
+  const { dryRun: _, ...asked } = args;
+  const earlier = await storedAnswer(store, requestKey(caller, "purge", asked));
+  const row = await findAnySession(store, args.sessionUlid);
+  if (row.purge) return { ...(await ended(store, row)), dryRun, ...(earlier ? { replayed: true } : {}) };
   await refuseBusy(store, row);
   const [records, files] = await Promise.all([store.purge.counts(row.sessionUlid), inspect(store, row)]);
   const what = {
@@ -44,13 +47,17 @@ export async function purge(deps: Deps, caller: Caller, args: PurgeArgs): Promis
     branchName: row.branchName,
   };
   const unmerged = deleteFiles ? files.unmerged : null;
-  if (dryRun)
-    return { sessionUlid: row.sessionUlid, name: row.name, dryRun, purged: false, deleteFiles, wouldDelete: what, unmerged, needsForce: unmerged !== null };
-  if (files.problem !== undefined && deleteFiles)
-    throw new BatonError("CONFLICT_STATE", `Nothing was deleted: ${files.problem}`, { currentState: "idle", retryable: true });
+  // What the host could not look at, it does not delete: not even by force.
+  const problem = deleteFiles ? files.problem : undefined;
+  if (dryRun) {
+    const { sessionUlid, name } = row;
+    const needsForce = unmerged !== null;
+    return { sessionUlid, name, dryRun, purged: false, deleteFiles, wouldDelete: what, unmerged, needsForce, ...(problem === undefined ? {} : { problem }) };
+  }
+  if (problem !== undefined) throw new BatonError("CONFLICT_STATE", `Nothing was deleted: ${problem}`, { currentState: "idle", retryable: true });
   if (unmerged !== null && !force) throw notMerged(row, unmerged);
-  const { replayed } = await record(store, caller, { action: "purge", args: { ...args }, target: row.sessionUlid }, async (tx) => {
-    const by = { at: new Date().toISOString(), by: caller.principal, actor: actorOf(caller, { ...args }) };
+  const { replayed } = await record(store, caller, { action: "purge", args: asked, target: row.sessionUlid }, async (tx) => {
+    const by = { at: new Date().toISOString(), by: caller.principal, actor: actorOf(caller, asked) };
     await store.purge.begin(tx, { sessionUlid: row.sessionUlid, purge: { ...by, deleteFiles, ...what } });
     return { sessionUlid: row.sessionUlid };
   });

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { launchScripted } from "../faults/support/launch.ts";
 import { type McpDoor, openMcpDoor } from "../faults/support/mcp-door.ts";
@@ -119,6 +119,33 @@ test("a session that runs or has a queue is refused; merged work and no work go 
   expect((await purge({ sessionUlid: session, dryRun: true })).data).toMatchObject({ needsForce: false });
   expect((await purge({ sessionUlid: session })).data).toMatchObject({ purged: true, purge: { snapshot: null } });
   expect([refsOf(session), git("branch", "--list", branch)]).toEqual([[], ""]);
+}, 120_000);
+
+test("a purge's key is its own: repeated it says so, with other arguments it is refused, also by a dry run", async () => {
+  const { session } = await idle("keyed");
+  const args = { sessionUlid: session, force: true, clientRequestId: key("keyed-purge") };
+  expect((await purge({ ...args, dryRun: true })).data).toMatchObject({ purged: false });
+  const first = await purge(args);
+  expect(first.data).toMatchObject({ purged: true });
+  expect(first.data).not.toHaveProperty("replayed");
+  expect((await purge({ ...args, actor: "test" })).data).toMatchObject({ purgedAt: first.data!["purgedAt"], replayed: true });
+  const { session: other } = await idle("keyed-other");
+  for (const more of [{ sessionUlid: other }, { deleteFiles: false }, { sessionUlid: other, dryRun: true }])
+    expect((await purge({ ...args, ...more })).error).toMatchObject({ code: "IDEMPOTENCY_MISMATCH" });
+  expect(await sessions().get({ sessionUlid: other })).toMatchObject({ status: "IDLE" });
+}, 120_000);
+
+test("a dry run says what the host could not look at, as the purge does", async () => {
+  const { session } = await idle("unreadable");
+  const broken = join(on.stack.repository, ".git", "packed-refs");
+  const before = existsSync(broken) ? readFileSync(broken) : null;
+  writeFileSync(broken, "no refs at all\n");
+  const dry = await purge({ sessionUlid: session, dryRun: true });
+  const real = await purge({ sessionUlid: session, force: true });
+  if (before) writeFileSync(broken, before);
+  else rmSync(broken);
+  expect(real.error).toMatchObject({ code: "CONFLICT_STATE" });
+  expect(dry.data).toMatchObject({ dryRun: true, purged: false, problem: real.error?.message });
 }, 120_000);
 
 test("deleteFiles false: the record is in a file, worktree and branch stay; its workflow ends", async () => {
