@@ -2,6 +2,9 @@
 export const defaultBytes = 32_768;
 export const mostBytes = 204_800;
 
+/** What is no longer than this is never cut. Characters of a text, bytes of anything else. */
+const shortest = 500;
+
 /** JSON size of a value. Bytes. */
 export function sizeOf(value: unknown): number {
   return Buffer.byteLength(JSON.stringify(value) ?? "");
@@ -28,9 +31,10 @@ export function cutParts(data: Record<string, unknown>, parts: string[], a: { ma
     const over = sizeOf(result) - budget;
     if (over <= 0) break;
     const value = result[part];
+    if (typeof value === "string" ? value.length <= shortest : sizeOf(value) <= shortest) continue;
     const bytes = typeof value === "string" ? Buffer.byteLength(value) : sizeOf(value);
     marks[part] = { truncated: true, bytes, ...(a.resource === undefined ? {} : { resource: a.resource }) };
-    result[part] = typeof value === "string" ? value.slice(0, Math.max(500, value.length - over - 200)).toWellFormed() : null;
+    result[part] = typeof value === "string" ? value.slice(0, Math.max(shortest, value.length - over - 200)).toWellFormed() : null;
   }
   return Object.keys(marks).length > 0 ? { ...result, truncated: marks } : result;
 }

@@ -66,7 +66,7 @@ export interface Baton {
   };
   tasks: {
     create(caller: Caller, args: CreateTaskArgs): Promise<Data>;
-    get(taskKey: string): Promise<Data>;
+    get(taskKey: string, bounds?: { maxBytes?: number }): Promise<Data>;
     list(args: ListTasksArgs): Promise<{ data: Data; page?: { nextCursor: string } }>;
     changeStatus(caller: Caller, args: ChangeStatusArgs): Promise<Data>;
   };
@@ -134,7 +134,7 @@ export function openBaton(options: BatonOptions): Promise<Baton> {
     },
     tasks: {
       create: (caller, args) => createTask(deps, caller, args),
-      get: (taskKey) => getTask(deps, taskKey),
+      get: (taskKey, bounds) => getTask(deps, taskKey, bounds),
       list: (args) => listTasks(deps, args),
       changeStatus: (caller, args) => changeStatus(deps, caller, args),
     },

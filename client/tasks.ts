@@ -2,6 +2,7 @@ import { BatonError } from "../contracts/failures.ts";
 import { taskKeyPattern } from "../contracts/workspaces.ts";
 import type { Viewer } from "../store/reach.ts";
 import type { TaskRow } from "../store/rows.ts";
+import { cutParts, defaultBytes, fitting } from "./bounded.ts";
 import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import { type NewTask, newTaskRow } from "./launch-plan.ts";
@@ -29,6 +30,12 @@ export interface ChangeStatusArgs {
   clientRequestId?: string;
 }
 
+/** Longest description in a list, characters; largest row of one, bytes. */
+const listedText = 200;
+const listedBytes = 2_000;
+/** What of a task can be long. */
+const long = ["description", "acceptanceCriteria", "requirements", "reviewerHandles", "metadata"];
+
 /** A task's ways, in order. */
 export const taskStatuses = ["backlog", "to_do", "in_progress", "in_review", "verified", "done"] as const;
 
@@ -42,7 +49,7 @@ export async function createTask(deps: Deps, caller: Caller, args: CreateTaskArg
       { field: "taskKey" },
     );
   const earlier = await storedAnswer<{ taskKey: string }>(store, requestKey(caller, "task.create", { ...args }));
-  if (earlier) return { task: await mustGetTask(deps, earlier.taskKey), replayed: true };
+  if (earlier) return { task: await shown(deps, earlier.taskKey), replayed: true };
   const row = await newTaskRow(store, args.taskKey, args);
   if (!row.repositoryPath)
     throw new BatonError("INVALID_ARGUMENT", "Give repositoryPath: the absolute path of an existing git repository.", { field: "repositoryPath" });
@@ -56,28 +63,51 @@ export async function createTask(deps: Deps, caller: Caller, args: CreateTaskArg
     await store.tasks.insert(tx, { ...row, repositoryPath: repository.path }, caller.principal);
     return { taskKey: args.taskKey };
   });
-  return { task: await mustGetTask(deps, args.taskKey), ...(replayed ? { replayed: true } : {}) };
+  return { task: await shown(deps, args.taskKey), ...(replayed ? { replayed: true } : {}) };
 }
 
-export async function getTask(deps: Deps, taskKey: string): Promise<Record<string, unknown>> {
-  return { task: await mustGetTask(deps, taskKey) };
+/** One task; what is too long for `maxBytes` is cut and marked. Error: NOT_FOUND. */
+export async function getTask(deps: Deps, taskKey: string, bounds: { maxBytes?: number } = {}): Promise<Record<string, unknown>> {
+  return { task: await shown(deps, taskKey, bounds) };
 }
 
+/** Tasks by key, with the beginning of their descriptions; `page` when there are more. Error: INVALID_ARGUMENT for what is no status or cursor. */
 export async function listTasks(deps: Deps, args: ListTasksArgs): Promise<{ data: Record<string, unknown>; page?: { nextCursor: string } }> {
   const store = await deps.getStore();
-  const { cursor, limit: asked, ...filter } = args;
+  const { cursor, limit: asked, status, assigneeHandle, ...filter } = args;
+  if (cursor !== undefined && !taskKeyPattern.test(cursor))
+    throw new BatonError("INVALID_ARGUMENT", "That is no cursor: send page.nextCursor of the last answer, or none.", { field: "cursor" });
   const limit = Math.min(asked ?? 100, 200);
-  const tasks = await store.tasks.list({ ...filter, limit, ...(cursor ? { after: cursor } : {}) });
-  const last = tasks.at(-1);
-  return { data: { tasks }, ...(last && tasks.length === limit ? { page: { nextCursor: last.taskKey } } : {}) };
+  const rows = await store.tasks.list({
+    ...filter,
+    ...(status === undefined ? {} : { status: knownStatus(status, "status") }),
+    ...(assigneeHandle === undefined ? {} : { assigneeHandle: assigneeHandle.replace(/^@/, "") }),
+    limit,
+    ...(cursor ? { after: cursor } : {}),
+  });
+  const { kept, truncated } = fitting(rows.map(listedTask), defaultBytes);
+  const last = rows[kept.length - 1];
+  return { data: { tasks: kept }, ...(last && (truncated || rows.length === limit) ? { page: { nextCursor: last.taskKey } } : {}) };
+}
+
+function listedTask(task: TaskRow): Record<string, unknown> {
+  const { description } = task;
+  if (description.length <= listedText) return cutParts({ ...task }, long, { maxBytes: listedBytes });
+  const { truncated, ...row } = cutParts({ ...task, description: description.slice(0, listedText).toWellFormed() }, long, { maxBytes: listedBytes });
+  return { ...row, truncated: { ...(truncated as object | undefined), description: { truncated: true, bytes: Buffer.byteLength(description) } } };
+}
+
+/** A status as it is stored; any case will do. Error: INVALID_ARGUMENT. */
+function knownStatus(text: string, field: string): string {
+  const status = text.trim().toLowerCase();
+  if (taskStatuses.includes(status as never)) return status;
+  throw new BatonError("INVALID_ARGUMENT", `"${text}" is no status of a task.`, { field, allowed: taskStatuses });
 }
 
 /** Forward freely up to `in_review`; `verified` and `done` only through the gates of a chain; backward with a reason. */
 export async function changeStatus(deps: Deps, caller: Caller, args: ChangeStatusArgs): Promise<Record<string, unknown>> {
   const store = await deps.getStore();
-  const to = args.to.trim().toLowerCase();
-  if (!taskStatuses.includes(to as never))
-    throw new BatonError("INVALID_ARGUMENT", `"${args.to}" is no status of a task.`, { field: "to", allowed: taskStatuses });
+  const to = knownStatus(args.to, "to");
   const detail: Record<string, unknown> = {};
   const { replayed } = await record(store, caller, { action: "task.change_status", args: { ...args }, target: args.taskKey, detail }, async (tx) => {
     // Judged on the locked row: another caller's step must not come between the judgement and the write.
@@ -88,7 +118,7 @@ export async function changeStatus(deps: Deps, caller: Caller, args: ChangeStatu
     await store.tasks.setStatus(tx, { taskKey: args.taskKey, to });
     return { taskKey: args.taskKey };
   });
-  return { task: await mustGetTask(deps, args.taskKey), gates: [], ...(replayed ? { replayed: true } : {}) };
+  return { task: await shown(deps, args.taskKey), gates: [], ...(replayed ? { replayed: true } : {}) };
 }
 
 /** Errors: INVALID_ARGUMENT for a step back without a reason, CONFLICT_STATE for one past the gates. */
@@ -106,6 +136,11 @@ function judgeStep({ taskKey, from, to, reason }: { taskKey: string; from: strin
 
 function place(status: string): number {
   return taskStatuses.indexOf(status as (typeof taskStatuses)[number]);
+}
+
+/** A task as an answer shows it. Error: NOT_FOUND. */
+async function shown(deps: Deps, taskKey: string, bounds: { maxBytes?: number } = {}): Promise<Record<string, unknown>> {
+  return cutParts({ ...(await mustGetTask(deps, taskKey)) }, long, bounds);
 }
 
 async function mustGetTask(deps: Deps, taskKey: string): Promise<TaskRow> {

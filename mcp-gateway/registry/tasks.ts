@@ -22,14 +22,14 @@ export const tasks: Action[] = [
     scope: "session:read",
     description: "one task",
     example: { action: "get", taskKey: "PROJ-42" },
-    schema: z.strictObject({ taskKey: f.taskKey }),
-    handle: async (baton, _, args) => ({ data: await baton.tasks.get(args.taskKey) }),
+    schema: z.strictObject({ taskKey: f.taskKey, maxBytes: f.maxBytes.optional() }),
+    handle: async (baton, _, args) => ({ data: await baton.tasks.get(args.taskKey, given(args)) }),
   }),
   action({
     tool,
     action: "list",
     scope: "session:read",
-    description: "tasks, by project, status or assignee",
+    description: "tasks, by project, status or assignee; of a long description the beginning",
     example: { action: "list", status: "in_progress" },
     schema: z.strictObject({
       projectKey: taskFields.projectKey,

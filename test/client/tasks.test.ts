@@ -25,6 +25,7 @@ afterAll(async () => {
   await database.drop();
 });
 
+const bytes = (value: unknown): number => Buffer.byteLength(JSON.stringify(value));
 type Task = Record<string, unknown>;
 const make = (taskKey: string, more: object = {}) => baton.tasks.create(caller, { taskKey, title: taskKey, repositoryPath, ...more });
 const statusOf = async (taskKey: string) => ((await baton.tasks.get(taskKey))["task"] as Task)["status"];
@@ -45,4 +46,44 @@ test("a step is judged on what the task is when it is written, and the audit row
   expect(await statusOf("STEP-1")).toBe("in_progress");
   const { rows } = await sql.query("select actor, detail from audit where action = 'task.change_status' and target = 'STEP-1'");
   expect(rows).toEqual([{ actor: "nora", detail: { from: "verified", to: "in_progress", reason: "the build broke" } }]);
+});
+
+test("a list is bounded and paged, with the beginning of each description; one task is cut to what was asked for, and says so", async () => {
+  const description = "ä".repeat(45_000);
+  const texts = { title: "t".repeat(300), description, acceptanceCriteria: ["c".repeat(50_000)], requirements: ["short"] };
+  for (let n = 0; n < 20; n += 1) {
+    const made = await make(`BIG-${n + 10}`, n % 2 ? { description: "short" } : texts);
+    expect(bytes(made)).toBeLessThan(32_768);
+  }
+  const seen: Task[] = [];
+  for (let cursor: string | undefined, more = true; more;) {
+    const { data, page } = await baton.tasks.list({ projectKey: "BIG", ...(cursor ? { cursor } : {}) });
+    expect(bytes(data)).toBeLessThan(32_768);
+    seen.push(...(data["tasks"] as Task[]));
+    more = (cursor = page?.nextCursor) !== undefined;
+  }
+  expect(seen.map((task) => task["taskKey"])).toEqual(Array.from({ length: 20 }, (_, n) => `BIG-${n + 10}`));
+  expect(seen[0]).toMatchObject({
+    description: "ä".repeat(200),
+    acceptanceCriteria: null,
+    requirements: ["short"],
+    truncated: { description: { truncated: true, bytes: 90_000 }, acceptanceCriteria: { truncated: true } },
+  });
+  expect(seen[1]).toMatchObject({ description: "short" });
+  expect(seen[1]).not.toHaveProperty("truncated");
+  const one = await baton.tasks.get("BIG-10");
+  expect(one).toMatchObject({ task: { truncated: { description: { truncated: true, bytes: 90_000 } } } });
+  expect(bytes(one)).toBeLessThan(32_800);
+  expect(await baton.tasks.get("BIG-10", { maxBytes: 204_800 })).toMatchObject({ task: texts });
+}, 60_000);
+
+test("filters take a status in any case and a handle with its @; what is none is refused with those there are", async () => {
+  await make("FILTER-1", { assigneeHandle: "@me" });
+  const found = async (args: object) => ((await baton.tasks.list({ projectKey: "FILTER", ...args })).data["tasks"] as Task[]).length;
+  expect([await found({ assigneeHandle: "@me" }), await found({ assigneeHandle: "me" }), await found({ status: "BACKLOG " })]).toEqual([1, 1, 1]);
+  await expect(found({ status: "open" })).rejects.toMatchObject({
+    code: "INVALID_ARGUMENT",
+    detail: { field: "status", allowed: expect.arrayContaining(["done"]) },
+  });
+  await expect(found({ cursor: "no cursor" })).rejects.toMatchObject({ code: "INVALID_ARGUMENT", detail: { field: "cursor" } });
 });
