@@ -43,6 +43,7 @@ export interface Page {
 }
 
 const states = ["RUNNING", "IDLE", "CLOSED", "FAILED", "STARTING", "WAITING", "CLOSING"];
+const approvalStates = ["open", "answered", "delivered", "expired"];
 /** Rows looked at by one call at most: a rare status must not read the whole table. */
 const mostLooked = 2_000;
 
@@ -50,6 +51,7 @@ const mostLooked = 2_000;
 export async function listSessions(deps: Deps, args: ListArgs): Promise<Page> {
   const store = await deps.getStore();
   const limit = Math.min(args.limit ?? 200, 200);
+  if (args.cursor !== undefined && !isUlid(args.cursor)) throw noCursor();
   const wanted = args.status?.trim().toUpperCase();
   if (wanted !== undefined && !states.includes(wanted))
     throw new BatonError("INVALID_ARGUMENT", `"${args.status}" is no status: ${states.slice(0, 4).join(", ")}, or a state.`, {
@@ -59,7 +61,7 @@ export async function listSessions(deps: Deps, args: ListArgs): Promise<Page> {
   const [parentUlid, rootUlid] = await Promise.all([args.parentUlid, args.rootUlid].map((reference) => ulidOf(store, reference)));
   const filter = filterOf({ ...args, ...(parentUlid ? { parentUlid } : {}), ...(rootUlid ? { rootUlid } : {}) }, wanted);
   const kept: SessionWithFacts[] = [];
-  let cursor = args.cursor;
+  let cursor = args.cursor?.toUpperCase();
   let looked = 0;
   let more = true;
   // A filter that only the facts can decide must not end the list early.
@@ -139,12 +141,15 @@ export async function listApprovals(deps: Deps, args: ApprovalsArgs): Promise<Pa
   const named = args.sessionUlid === undefined ? null : await findSessionOrChain(store, args.sessionUlid);
   const chainId = args.chainId ?? named?.chain?.chainId;
   const limit = Math.min(args.limit ?? 100, 200);
+  const state = args.state?.trim().toLowerCase() ?? "open";
+  if (!approvalStates.includes(state))
+    throw new BatonError("INVALID_ARGUMENT", `"${args.state}" is no state of an approval.`, { field: "state", allowed: approvalStates });
   const rows = await store.approvals.list({
     ...(named?.session ? { sessionUlid: named.session.sessionUlid } : {}),
     ...(chainId ? { chainId } : {}),
-    ...(args.cursor ? { before: args.cursor } : {}),
+    ...(args.cursor === undefined ? {} : { before: await placeOf(store, args.cursor, args.reach) }),
     ...(args.reach ? { reach: args.reach } : {}),
-    state: args.state ?? "open",
+    state,
     limit,
   });
   // The fewer, the more of each.
@@ -153,7 +158,22 @@ export async function listApprovals(deps: Deps, args: ApprovalsArgs): Promise<Pa
     rows.map((row) => approvalView(row, each)),
     defaultBytes,
   );
-  const last = kept.at(-1)?.["approvalId"];
-  const more = (truncated || rows.length === limit) && typeof last === "string";
-  return { data: { approvals: kept, ...(truncated ? { truncated: true } : {}) }, ...(more ? { page: { nextCursor: last } } : {}) };
+  const last = rows[kept.length - 1];
+  const more = last && (truncated || rows.length === limit);
+  return {
+    data: { approvals: kept, ...(truncated ? { truncated: true } : {}) },
+    ...(more ? { page: { nextCursor: `${last.position}.${last.approvalId}` } } : {}),
+  };
 }
+
+/** A cursor is a place, which stays when its approval has gone; an approval's id stands for its place. Error: INVALID_ARGUMENT. */
+async function placeOf(store: Store, cursor: string, reach: Viewer | undefined): Promise<{ position: number; approvalId: string }> {
+  const [, position, approvalId] = /^(\d{1,16})\.(.+)$/.exec(cursor) ?? [];
+  if (position !== undefined && approvalId !== undefined) return { position: Number(position), approvalId };
+  const found = await store.approvals.position(cursor, reach);
+  if (found === null) throw noCursor();
+  return { position: found, approvalId: cursor };
+}
+
+const noCursor = (): BatonError =>
+  new BatonError("INVALID_ARGUMENT", "That is no cursor: send page.nextCursor of the last answer, or none.", { field: "cursor" });

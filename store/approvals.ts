@@ -4,7 +4,7 @@ import { appendEvents, lockHead } from "./events.ts";
 import { expireApprovals } from "./expire-approvals.ts";
 import { holds } from "./holds.ts";
 import { postInbox } from "./hosts.ts";
-import { seenBy } from "./reach.ts";
+import { seenBy, type Viewer } from "./reach.ts";
 import type { ApprovalRow } from "./rows.ts";
 import type { Store, Tx } from "./store.ts";
 
@@ -12,21 +12,27 @@ import type { Store, Tx } from "./store.ts";
 export const approvalColumns =
   "approval_id, session_ulid, chain_id, turn_id, kind, title, detail, options, request_key, state, decision, answered_by, actor, reason, asked_at, answered_at";
 
+/** When it was asked: microseconds since 1970, as a place in a list that stays when the approval has gone. */
+const position = "(extract(epoch from asked_at) * 1000000)::bigint";
+
 /** What agents and chains wait for. */
 export function approvalStore(db: Database): Store["approvals"] {
   return {
     get: (approvalId) => db.row<ApprovalRow>(`select ${approvalColumns} from approval where approval_id = $1`, [approvalId]),
+    async position(approvalId, reach) {
+      const reached = reachedBy(reach, 2);
+      const row = await db.row<{ position: number }>(`select ${position} as position from approval where approval_id = $1 and ${reached.sql}`, [
+        approvalId,
+        reached.value,
+      ]);
+      return row?.position ?? null;
+    },
     list: (f) => {
-      const seen = seenBy(f.reach, 6);
-      // A chain's own approvals are seen with its executor.
-      const reached =
-        f.reach === undefined
-          ? seen.sql
-          : `coalesce(session_ulid, (select c.executor_ulid from chain c where c.chain_id = approval.chain_id)) in (select s.session_ulid from session s where ${seen.sql})`;
-      return db.rows<ApprovalRow>(
-        `select ${approvalColumns} from approval where ${reached} and ($1::text is null or session_ulid = $1) and ($2::text is null or chain_id = $2) and ($3::text is null or state = $3)
-        and ($5::text is null or (asked_at, approval_id) < (select b.asked_at, b.approval_id from approval b where b.approval_id = $5)) order by asked_at desc, approval_id desc limit $4`,
-        [f.sessionUlid ?? null, f.chainId ?? null, f.state ?? null, f.limit, f.before ?? null, seen.value],
+      const reached = reachedBy(f.reach, 6);
+      return db.rows<ApprovalRow & { position: number }>(
+        `select ${approvalColumns}, ${position} as position from approval where ${reached.sql} and ($1::text is null or session_ulid = $1) and ($2::text is null or chain_id = $2) and ($3::text is null or state = $3)
+        and ($5::bigint is null or (${position}, approval_id) < ($5, $7)) order by asked_at desc, approval_id desc limit $4`,
+        [f.sessionUlid ?? null, f.chainId ?? null, f.state ?? null, f.limit, f.before?.position ?? null, reached.value, f.before?.approvalId ?? null],
       );
     },
     answer: (tx, a) => answer(db, tx, a),
@@ -65,6 +71,14 @@ export function approvalStore(db: Database): Store["approvals"] {
         return expired.map(({ event }) => (event.data as { approvalId: string }).approvalId);
       }),
   };
+}
+
+/** A condition on approvals for what the viewer sees. A chain's own are seen with its executor. */
+function reachedBy(reach: Viewer | undefined, parameter: number): ReturnType<typeof seenBy> {
+  const { sql, value } = seenBy(reach, parameter);
+  if (reach === undefined) return { sql, value };
+  const session = "coalesce(session_ulid, (select c.executor_ulid from chain c where c.chain_id = approval.chain_id))";
+  return { sql: `${session} in (select s.session_ulid from session s where ${sql})`, value };
 }
 
 type Answer = Parameters<Store["approvals"]["answer"]>[1];

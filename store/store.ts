@@ -318,7 +318,17 @@ export interface Store {
 
   approvals: {
     get(approvalId: string): Promise<ApprovalRow | null>;
-    list(filter: { sessionUlid?: string; chainId?: string; state?: string; before?: string; limit: number; reach?: Viewer }): Promise<ApprovalRow[]>;
+    /** where it is in a list; null: there is none, or none that the viewer reaches */
+    position(approvalId: string, reach?: Viewer): Promise<number | null>;
+    /** newest first, behind `before` */
+    list(filter: {
+      sessionUlid?: string;
+      chainId?: string;
+      state?: string;
+      before?: { position: number; approvalId: string };
+      limit: number;
+      reach?: Viewer;
+    }): Promise<(ApprovalRow & { position: number })[]>;
     /** first answer wins (`applied`); writes `approval.resolved` and the inbox row `respond {approvalId, decision}` in the transaction */
     answer(tx: Tx, a: { approvalId: string; decision: string; by: string; actor: string; reason?: string }): Promise<{ row: ApprovalRow; applied: boolean }>;
     /** answered but not delivered, for a takeover */

@@ -13,7 +13,7 @@ export const sessionReads: Action[] = [
     description: "sessions, newest first; attention: true for those that wait for somebody",
     example: { action: "list", limit: 20 },
     schema: z.strictObject({
-      limit: z.number().int().min(1).max(200).optional().describe("At most this many (default 200)"),
+      limit: z.number().int().min(1).optional().describe("At most this many (default 200)"),
       contextRef: z.string().optional().describe("What the session is about: TASK-<taskKey>, or the bare key"),
       status: z.string().optional().describe("RUNNING, IDLE, CLOSED, FAILED, or a state"),
       role: z.string().optional().describe("Role, like executor"),
@@ -77,7 +77,7 @@ export const sessionReads: Action[] = [
     schema: z.strictObject({
       sessionUlid: f.sessionUlid.optional(),
       chainId: f.chainId.optional(),
-      state: z.enum(["open", "answered", "delivered", "expired"]).optional().describe("State of the approvals (default open)"),
+      state: z.string().optional().describe("State of the approvals (default open)"),
       cursor: z.string().optional().describe("page.nextCursor of the last answer"),
     }),
     handle: (baton, _, args) => baton.sessions.approvals(given(args)),

@@ -375,6 +375,24 @@ test("approvals: questions, deadlines, pages", async () => {
     cursor = found.page.nextCursor;
   }
   expect(pages).toEqual(ids.toReversed());
+  // A place stays when what was there has gone; an id stands for its place; what is no cursor is refused.
+  const page = async (cursor: string) =>
+    ((await baton.sessions.approvals({ sessionUlid, limit: 2, cursor, state: "OPEN" })).data["approvals"] as { approvalId: string }[]).map(
+      (one) => one.approvalId,
+    );
+  const { page: first } = await baton.sessions.approvals({ sessionUlid, limit: 2 });
+  expect(await page(ids[3]!)).toEqual([ids[2], ids[1]]);
+  await sql.query("delete from approval where approval_id = $1", [ids[3]]);
+  expect(await page(first!.nextCursor)).toEqual([ids[2], ids[1]]);
+  for (const cursor of ["bogus", ids[3]!, "", "12."])
+    await expect(page(cursor)).rejects.toMatchObject({ code: "INVALID_ARGUMENT", detail: { field: "cursor" } });
+  await expect(baton.sessions.approvals({ state: "nonsense" })).rejects.toMatchObject({ code: "INVALID_ARGUMENT", detail: { allowed: expect.any(Array) } });
+  for (const cursor of ["zzz", "", "NONE-1/executor-1"])
+    await expect(baton.sessions.list({ cursor })).rejects.toMatchObject({ code: "INVALID_ARGUMENT", detail: { field: "cursor" } });
+  const newest = (await baton.sessions.list({ limit: 500 })).data["sessions"] as { sessionUlid: string }[];
+  expect(newest.length).toBeLessThanOrEqual(200);
+  const behind = (await baton.sessions.list({ limit: 1, cursor: newest[0]!.sessionUlid.toLowerCase() })).data["sessions"] as { sessionUlid: string }[];
+  expect(behind.map((one) => one.sessionUlid)).toEqual([newest[1]!.sessionUlid]);
   const [question, permission] = (await baton.sessions.approvals({ sessionUlid, limit: 2 })).data["approvals"] as Record<string, unknown>[];
   expect(question).toMatchObject({
     deadline: "2030-01-01T00:00:00.000Z",
