@@ -1,4 +1,4 @@
-import type { SessionFacts, TurnFact } from "../contracts/session-status.ts";
+import type { Attention, SessionFacts, TurnFact } from "../contracts/session-status.ts";
 import { pmStatus, sessionActivity, sessionAttention, sessionFacets, sessionState } from "../contracts/session-status.ts";
 import type { FactsRow, InputRow, TurnRow } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
@@ -113,13 +113,13 @@ export function summaryView(found: SessionWithFacts): Record<string, unknown> {
   const view: Record<string, unknown> = {
     ...commonView(found),
     lastTurn: last && { turnId: last.turnId, n: last.n, outcome: last.result?.outcome, endedAt: last.endedAt, costMicros: last.result?.usage.costMicros ?? 0 },
-    attention: attention.slice(0, 3).map(({ kind, since, say }) => ({ kind, since, say: cut(say, 100) })),
+    attention: attention.slice(0, 3).map((one) => ({ ...briefly(one), say: cut(one.say, 100) })),
   };
   const smaller: (() => void)[] = [
-    () => (view["attention"] = attention.slice(0, 3).map(({ kind, since }) => ({ kind, since }))),
+    () => (view["attention"] = attention.slice(0, 3).map(briefly)),
     () => (view["labels"] = Object.fromEntries(Object.entries(row.labels).slice(0, 2).map(([name, value]) => [cut(name, 20), cut(value, 20)]))), // prettier-ignore
     () => (view["lastTurn"] = last && { turnId: last.turnId, n: last.n, outcome: last.result?.outcome }),
-    () => (view["attention"] = attention.slice(0, 1).map(({ kind, since }) => ({ kind, since }))),
+    () => (view["attention"] = attention.slice(0, 1).map(briefly)),
     ...[60, 36, 20, 12].map((length) => () => {
       for (const name of [
         "launchReason",
@@ -143,6 +143,9 @@ export function summaryView(found: SessionWithFacts): Record<string, unknown> {
 
 const cut = (text: string, length: number): string => (text.length <= length ? text : `${text.slice(0, length - 1).toWellFormed()}…`);
 
+/** What waits, and by which id it is answered. */
+const briefly = ({ kind, since, seq, approvalId }: Attention) => ({ kind, since, seq, ...(approvalId === undefined ? {} : { approvalId }) });
+
 /** A session as `get` shows it. `turn`: an older one that was asked for. */
 export function fullView(found: SessionWithFacts, extra: { namespace: string; turn?: TurnRow | null }): Record<string, unknown> {
   const { row, facts, pending } = found;
@@ -161,7 +164,8 @@ export function fullView(found: SessionWithFacts, extra: { namespace: string; tu
     facets: sessionFacets(facts),
     turns: { total: row.turns.total, completed: row.turns.completed },
     currentTurn: current && turnView(current, true),
-    lastTurn: last && turnView(last, true),
+    // The newest turn's end says its final message whole.
+    lastTurn: last && turnView(last, true, last === row.lastDone && row.endedSeq !== null ? `events/${row.endedSeq - 1}` : "transcript"),
     queue: pending.map(({ inputId, delivery, state, source, createdAt, configuration }) => ({
       inputId,
       delivery,
@@ -202,8 +206,15 @@ export function resumable({ row, facts }: SessionWithFacts): { can: boolean; how
   return { can, how, reason: can ? null : "its workspace could not be made" };
 }
 
-/** A turn; its text (at most 4,000 characters) only `withText`. */
-export function turnView(turn: TurnRow, withText: boolean): Record<string, unknown> {
+/** Longest final message in a view, characters. */
+const longestMessage = 4_000;
+
+/** A turn; its text only `withText`. `path`: behind `session://<ulid>/`, where a text that is cut here is whole. */
+export function turnView(turn: TurnRow, withText: boolean, path = "transcript"): Record<string, unknown> {
+  const said = (withText && turn.finalMessage) || "";
+  const shown = said.slice(0, longestMessage).toWellFormed();
+  const bytes = turn.finalMessageBytes ?? Buffer.byteLength(said);
+  const whole = { truncated: true, bytes, resource: `session://${turn.sessionUlid}/${path}` };
   return {
     turnId: turn.turnId,
     n: turn.n,
@@ -214,6 +225,7 @@ export function turnView(turn: TurnRow, withText: boolean): Record<string, unkno
     ...(turn.result ? { outcome: turn.result.outcome, usage: turn.result.usage } : {}),
     ...(turn.result?.failure ? { failure: turn.result.failure } : {}),
     ...(withText && turn.result?.candidate ? { candidate: turn.result.candidate } : {}),
-    ...(withText && turn.finalMessage ? { finalMessage: turn.finalMessage.slice(0, 4_000) } : {}),
+    ...(said === "" ? {} : { finalMessage: shown }),
+    ...(said !== "" && bytes > Buffer.byteLength(shown) ? { truncated: { finalMessage: whole } } : {}),
   };
 }

@@ -155,6 +155,8 @@ export interface TurnRow {
   reportedAt: string | null;
   result: StoredResult | null;
   finalMessage: string | null;
+  /** of all of it, where only its beginning was read */
+  finalMessageBytes?: number | null;
   /** the agent's own time, without what it waited for people; behind by some seconds while it runs */
   agentMs: number;
 }

@@ -23,7 +23,7 @@ const factsSelect = `select ${plain.replaceAll(/\w+/g, "s.$&")}, s.args->'effect
   (select e.seq ${newest("turn.completed")}) as ended_seq, (select e.data->'resumable' ${newest("session.agent_ready")}) as resumes,
   t.total, t.completed, t.begun, t.agent_ms, t.input_tokens, t.output_tokens, t.cached_tokens, t.cost_micros,
   (select to_jsonb(x) from (select ${turn} from turn where turn.session_ulid = s.session_ulid order by n desc limit 1) x) as newest,
-  (select to_jsonb(x) from (select ${turn}, left(final_message, 4000) as final_message from turn where turn.session_ulid = s.session_ulid and state = 'done' order by n desc limit 1) x) as last_done,
+  (select to_jsonb(x) from (select ${turn}, left(final_message, 4000) as final_message, octet_length(final_message) as final_message_bytes from turn where turn.session_ulid = s.session_ulid and state = 'done' order by n desc limit 1) x) as last_done,
   (select jsonb_agg(to_jsonb(x) order by x.input_id) from (select ${pending} from input where input.session_ulid = s.session_ulid and state in ('recorded', 'accepted', 'delivering') order by input_id limit 100) x) as pending,
   (select jsonb_agg(to_jsonb(x) order by x.asked_at desc, x.approval_id) from (select ${approval}, ${askedSeq} from approval where approval.session_ulid = s.session_ulid and state = 'open' order by asked_at desc limit 50) x) as approvals
 from session s join head h using (session_ulid) left join generation g on g.session_ulid = s.session_ulid and g.generation = s.generation

@@ -86,16 +86,56 @@ test("200 rows of the longest names fit: each at most 900 bytes, all in 200 KB, 
       }),
     );
   await (await turn(made[204]!)).end({ outcome: "failed", failure: { class: "auth", message: long(3_000), retryable: false } });
+  // The longest of all: three that wait for an answer.
+  const asking = await turn(made[203]!);
+  const asked = [1, 2, 3].map((n) => ({ approvalId: ulid(), kind: "permission" as const, title: long(300), options: [], requestKey: `k${n}` }));
+  await store.events.append(
+    made[203]!,
+    asked.map((data) => ({ key: data.approvalId, event: { type: "approval.requested" as const, turnId: asking.turnId, data } })),
+  );
   const { data, page } = await baton.sessions.list({ projectKey: "LONG" });
   const rows = data["sessions"] as Row[];
   expect(rows).toHaveLength(200);
   for (const row of rows) expect(bytes(row)).toBeLessThanOrEqual(900);
   expect(bytes(data)).toBeLessThan(204_800);
-  expect(rows[0]).toMatchObject({ sessionUlid: made[204], status: "IDLE", attention: [{ kind: "auth" }], lastTurn: { n: 1, outcome: "failed" } });
+  expect(rows[0]).toMatchObject({
+    sessionUlid: made[204],
+    status: "IDLE",
+    attention: [{ kind: "auth", seq: expect.any(Number) }],
+    lastTurn: { n: 1, outcome: "failed" },
+  });
+  expect(rows[1]!["attention"]).toEqual([expect.objectContaining({ kind: "approval", approvalId: asked[0]!.approvalId, seq: expect.any(Number) })]);
   const rest = await baton.sessions.list({ projectKey: "LONG", cursor: page!.nextCursor });
   expect([...rows, ...(rest.data["sessions"] as Row[])].map((row) => row.sessionUlid)).toEqual(made.toReversed());
   expect(rest.page).toBeUndefined();
 }, 60_000);
+
+test("a final message that is cut says so, and where it is whole; a row of a list says what to answer", async () => {
+  const sessionUlid = await session({ projectKey: "SAID" });
+  await (await turn(sessionUlid)).end();
+  const whole = `It is done.\n\n${"More of it. ".repeat(600)}`;
+  type Turn = { turnId: string; finalMessage: string; truncated: { finalMessage: { resource: string } } };
+  const { lastTurn } = (await baton.sessions.get({ sessionUlid })) as { lastTurn: Turn };
+  expect(lastTurn).toMatchObject({ finalMessage: whole.slice(0, 4_000), truncated: { finalMessage: { truncated: true, bytes: Buffer.byteLength(whole) } } });
+  const sinceSeq = Number(/^session:\/\/\w+\/events\/(\d+)$/.exec(lastTurn.truncated.finalMessage.resource)?.[1]);
+  const { events } = (await baton.sessions.events({ sessionUlid, sinceSeq, maxBytes: 204_800 })) as { events: unknown[] };
+  expect(events[0]).toMatchObject({ type: "turn.completed", data: { finalMessage: whole } });
+  const { turnId } = await turn(sessionUlid);
+  const data = { approvalId: ulid(), kind: "permission" as const, title: "May I?", options: [], requestKey: "k" };
+  await store.events.append(sessionUlid, [{ key: "ask", event: { type: "approval.requested", turnId, data } }]);
+  expect(await listed({ projectKey: "SAID" })).toMatchObject([
+    { attention: [{ kind: "approval", approvalId: data.approvalId, seq: expect.any(Number), say: "May I?" }] },
+  ]);
+  const short = await session({ projectKey: "SAID" });
+  await sql.query("update turn set final_message = $2 where session_ulid = $1 and turn_id = $3", [
+    sessionUlid,
+    `${"x".repeat(3_999)}\u{1F642}`,
+    lastTurn.turnId,
+  ]);
+  const { lastTurn: odd } = (await baton.sessions.get({ sessionUlid, turnId: lastTurn.turnId })) as { lastTurn: Turn };
+  expect([odd.finalMessage.isWellFormed(), odd.truncated.finalMessage.resource]).toEqual([true, `session://${sessionUlid}/transcript`]);
+  expect(await baton.sessions.get({ sessionUlid: short })).toMatchObject({ lastTurn: null });
+});
 
 test("every filter of list, and attention oldest first with its totals", async () => {
   const root = await session({ projectKey: "F", contextRef: "TASK-F-1", role: "executor", agentHandle: "fay", labels: { team: "red", urgent: "" } });
