@@ -203,10 +203,15 @@ function checkLabels(labels: Record<string, string>): void {
 export function checkPrompt(prompt: string, field = "prompt"): void {
   const bytes = Buffer.byteLength(prompt);
   if (bytes > promptLimit)
-    throw new BatonError("LIMIT_EXCEEDED", `The prompt has ${bytes} bytes, ${promptLimit} are allowed: put long material in a file of the repository.`, {
-      field,
-      allowed: promptLimit,
-    });
+    throw new BatonError(
+      "LIMIT_EXCEEDED",
+      `The ${field === "prompt" ? "prompt" : "system prompt"} has ${bytes} bytes, ${promptLimit} are allowed: put long material in a file of the repository.`,
+      {
+        field,
+        used: bytes,
+        allowed: promptLimit,
+      },
+    );
 }
 
 /** Error: NOT_FOUND with the keys there are. */

@@ -1,6 +1,8 @@
 import { z } from "zod";
 import type { LaunchArgs } from "../../client/launch-plan.ts";
 import type { Launched } from "../../client/launch.ts";
+import type { Baton } from "../../client/open-baton.ts";
+import { BatonError } from "../../contracts/failures.ts";
 import { action, type Action, type Answer } from "./action.ts";
 import { chainField, fields as f, taskFields } from "./fields.ts";
 import { askForTurn } from "./next-calls.ts";
@@ -97,13 +99,22 @@ export const sessionLaunches: Action[] = [
     handle: async (baton, caller, args) => {
       const sent = given(args);
       const task = sent.contextRef.replace(/^TASK-/, "");
-      return launched(
-        await baton.sessions.start(caller, { ...sent, taskKey: task, launcherConfigKey: sent.launcherConfigKey ?? `coder-${sent.provider}` } as LaunchArgs),
-        false,
-      );
+      const launcherConfigKey = sent.launcherConfigKey ?? (await presetFor(baton, sent));
+      return launched(await baton.sessions.start(caller, { ...sent, taskKey: task, launcherConfigKey } as LaunchArgs), false);
     },
   }),
 ];
+
+/** Without a key: the provider's preset of that role (reviewers and auditors only read), else its coder's. Error: INVALID_ARGUMENT when it has none. */
+async function presetFor(baton: Baton, { role, provider }: { role: string; provider: string }): Promise<string> {
+  const own = role === "reviewer" || role === "auditor" ? [`${role}-${provider}`] : [];
+  const absent = (error: unknown) => (error instanceof BatonError && error.code === "NOT_FOUND" ? null : Promise.reject(error));
+  for (const key of [...own, `coder-${provider}`]) if (await baton.presets.get(key).catch(absent)) return key;
+  throw new BatonError("INVALID_ARGUMENT", `Give launcherConfigKey: "${provider}" has no preset of its own.`, {
+    field: "launcherConfigKey",
+    next: [{ tool: "pm_provider", args: { action: "list_presets" }, why: "which presets there are" }],
+  });
+}
 
 /** `turn`: it was launched to begin at once. Else what helps first is to ask for one. */
 function launched({ data, warnings }: Launched, turn: boolean): Answer {

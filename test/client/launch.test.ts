@@ -110,11 +110,14 @@ test("what is refused leaves nothing and does not take the key", async () => {
     [{ worktree: { branchPrefix: "../" } }, "INVALID_ARGUMENT"],
     [{ taskKey: "../../etc" }, "INVALID_ARGUMENT", "taskKey"],
     [{ prompt: "x".repeat(262_145) }, "LIMIT_EXCEEDED", "prompt"],
+    [{ systemPrompt: "x".repeat(262_145) }, "LIMIT_EXCEEDED", "systemPrompt"],
     [{ chain: { reviewers: [{ launcherConfigKey: "no-such" }] } }, "NOT_FOUND"],
     [{ clientRequestId: "x".repeat(121) }, "INVALID_ARGUMENT", "clientRequestId"],
   ];
   for (const [more, code, field] of bad)
     await expect(one.sessions.launch(caller, task("BAD-1", more))).rejects.toMatchObject({ code, ...(field ? { detail: { field } } : {}) });
+  const long = { code: "LIMIT_EXCEEDED", message: expect.stringContaining("system prompt has 262145"), detail: { used: 262_145, allowed: 262_144 } };
+  await expect(one.sessions.launch(caller, task("BAD-1", { systemPrompt: "x".repeat(262_145), prompt: "x" }))).rejects.toMatchObject(long);
   expect(await counts(tables)).toEqual(before);
   const clientRequestId = key();
   await expect(one.sessions.launch(caller, task("BAD-1", { clientRequestId, launcherConfigKey: "no-such" }))).rejects.toThrow();

@@ -97,6 +97,26 @@ test("the example of a call without a key shows its short arguments whole and it
   expect(example).toMatchObject({ contextRef: "c", clientRequestId: expect.any(String), systemPrompt: `${"s".repeat(400)}…` });
 });
 
+test("start without a preset's key takes that of provider and role, and asks for one where there is none", async () => {
+  const start = (role: string, provider: string) =>
+    call("pm_session", {
+      action: "start",
+      clientRequestId: `${role}-${provider}`,
+      actor: "@me",
+      contextRef: "c",
+      role,
+      provider,
+      systemPrompt: "s",
+      repositoryPath,
+    });
+  // The agent is not here: the refusal says for which preset it would be.
+  for (const [role, key] of Object.entries({ executor: "coder-claude", reviewer: "reviewer-claude", auditor: "auditor-claude", helper: "coder-claude" })) {
+    const { envelope } = await start(role, "claude");
+    expect([role, envelope.error?.code, JSON.stringify(envelope)]).toEqual([role, "PROVIDER_UNAVAILABLE", expect.stringContaining(key)]);
+  }
+  expect((await start("executor", "acp")).envelope.error).toMatchObject({ code: "INVALID_ARGUMENT", field: "launcherConfigKey" });
+});
+
 test("what a caller has to say is bounded in what he is told: tasks and dry runs", async () => {
   const task = {
     title: "t".repeat(300),
