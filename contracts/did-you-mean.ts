@@ -1,5 +1,7 @@
 /** The name that was probably meant; null when nothing is close (more than a third of it differs). */
 export function nearest(asked: string, names: string[]): string | null {
+  // No name of ours is so long, and the comparison takes its time.
+  if (asked.length > 100) return null;
   const wanted = asked.toLowerCase();
   const [best] = names.map((name) => ({ name, far: distance(wanted, name.toLowerCase()) })).sort((a, b) => a.far - b.far);
   return best && best.far <= Math.max(2, Math.floor(wanted.length / 3)) ? best.name : null;
