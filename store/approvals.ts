@@ -6,7 +6,36 @@ import { holds } from "./holds.ts";
 import { postInbox } from "./hosts.ts";
 import { seenBy, type Viewer } from "./reach.ts";
 import type { ApprovalRow } from "./rows.ts";
-import type { Store, Tx } from "./store.ts";
+import type { Tx } from "./store.ts";
+
+/** What people are asked, and what they answered. */
+export interface ApprovalStore {
+  get(approvalId: string): Promise<ApprovalRow | null>;
+  /** where it is in a list; null: there is none, or none that the viewer reaches */
+  position(approvalId: string, reach?: Viewer): Promise<number | null>;
+  /** newest first, behind `before` */
+  list(filter: {
+    sessionUlid?: string;
+    chainId?: string;
+    state?: string;
+    before?: { position: number; approvalId: string };
+    limit: number;
+    reach?: Viewer;
+  }): Promise<(ApprovalRow & { position: number })[]>;
+  /** first answer wins (`applied`); writes `approval.resolved` and the inbox row `respond {approvalId, decision}` in the transaction */
+  answer(tx: Tx, a: { approvalId: string; decision: string; by: string; actor: string; reason?: string }): Promise<{ row: ApprovalRow; applied: boolean }>;
+  /** answered but not delivered, for a takeover */
+  undelivered(sessionUlid: string): Promise<ApprovalRow[]>;
+  delivered(approvalId: string): Promise<void>;
+  /** open permissions whose deadline is over, to be denied then */
+  overdue(): Promise<{ approvalId: string; deadline: string }[]>;
+  /** the permissions that were given with `allow_always`, newest first, at most 500. `grantKey`: what is equal to the request */
+  remembered(sessionUlid: string): Promise<{ approvalId: string; title: string; grantKey: string; by: string; at: string }[]>;
+  /** gives the same request, asked again, the answer that was given to `former` */
+  answerAgain(approvalId: string, former: ApprovalRow): Promise<void>;
+  /** expires what the session's agents still ask, for an owner who knows that they are gone; questions about limits stay. Their ids */
+  expireAgents(claim: { sessionUlid: string; epoch: number; owner: string }): Promise<string[]>;
+}
 
 /** The columns of an `ApprovalRow`. */
 export const approvalColumns =
@@ -16,7 +45,7 @@ export const approvalColumns =
 const position = "(extract(epoch from asked_at) * 1000000)::bigint";
 
 /** What agents and chains wait for. */
-export function approvalStore(db: Database): Store["approvals"] {
+export function approvalStore(db: Database): ApprovalStore {
   return {
     get: (approvalId) => db.row<ApprovalRow>(`select ${approvalColumns} from approval where approval_id = $1`, [approvalId]),
     async position(approvalId, reach) {
@@ -81,7 +110,7 @@ function reachedBy(reach: Viewer | undefined, parameter: number): ReturnType<typ
   return { sql: `${session} in (select s.session_ulid from session s where ${sql})`, value };
 }
 
-type Answer = Parameters<Store["approvals"]["answer"]>[1];
+type Answer = Parameters<ApprovalStore["answer"]>[1];
 
 async function answer(db: Database, tx: Tx, a: Answer): Promise<{ row: ApprovalRow; applied: boolean }> {
   const asked = await txRow<ApprovalRow>(tx, `select ${approvalColumns} from approval where approval_id = $1`, [a.approvalId]);

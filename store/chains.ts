@@ -1,10 +1,32 @@
+import type { ChainReason, GateView } from "../contracts/messages.ts";
+import type { Candidate } from "../contracts/event.ts";
 import { ulid } from "ulid";
 import { BatonError } from "../contracts/failures.ts";
 import { type Database, txRow, txRows } from "./database.ts";
 import { appendEvents } from "./events.ts";
 import { storable } from "./storable.ts";
 import type { ChainRow, VerdictRow } from "./rows.ts";
-import type { KeyedEvent, Store, Tx } from "./store.ts";
+import type { KeyedEvent, Tx } from "./store.ts";
+
+/** Chains and the verdicts in them. */
+export interface ChainStore {
+  insert(
+    tx: Tx,
+    a: { chainId: string; workflowId: string; taskKey: string; principal: string; config: Record<string, unknown>; executorUlid: string },
+  ): Promise<void>;
+  get(chainId: string): Promise<ChainRow | null>;
+  markStarted(chainId: string, runId?: string): Promise<void>;
+  unstarted(minAgeMs: number, maxAgeMs: number): Promise<ChainRow[]>;
+  /** started and not ended, by id, behind `after` ("": from the first) */
+  startedAndOpen(a: { after: string; limit: number }): Promise<ChainRow[]>;
+  setRound(chainId: string, round: number, candidate?: Candidate): Promise<void>;
+  setGates(chainId: string, gates: GateView[]): Promise<void>;
+  /** ends the chain; approved: the task becomes `verified`. Idempotent. */
+  finish(chainId: string, reason: ChainReason, why: string): Promise<void>;
+  /** stored once per (session, turn), with `verdict.recorded` */
+  recordVerdict(v: Omit<VerdictRow, "verdictId" | "createdAt">): Promise<VerdictRow>;
+  verdicts(chainId: string): Promise<VerdictRow[]>;
+}
 
 const verdictColumns = "verdict_id, chain_id, session_ulid, turn_id, role, round, decision, score, summary, findings, tree, created_at";
 
@@ -12,7 +34,7 @@ const chainColumns =
   "chain_id, workflow_id, task_key, principal, config, round, state, reason, why, executor_ulid, candidate, created_at, started_at, ended_at, gates, rounds_added, run_id";
 
 /** Chains and verdicts. A chain's own events are in its executor's log. */
-export function chainStore(db: Database): Store["chains"] {
+export function chainStore(db: Database): ChainStore {
   /** The chain's row under its lock, after the executor's head (the order of every writer). */
   const change = (chainId: string, body: (tx: Tx, chain: ChainRow) => Promise<KeyedEvent[]>) =>
     db.transaction(async (tx) => {

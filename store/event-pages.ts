@@ -1,7 +1,17 @@
 import type { BatonEvent } from "../contracts/event.ts";
 import type { Database } from "./database.ts";
 import { toEvent } from "./events.ts";
-import type { Store } from "./store.ts";
+
+/** Reads of the log that stay small, however long it is. */
+export interface EventPages {
+  /** Up to `limit` events after `sinceSeq` (`newest`: the last ones), oldest first; texts cut at `textMost` characters. `most`: bytes of them, texts as they are cut, behind which it stops */
+  read(
+    session: { sessionUlid?: string; name?: string },
+    a: { sinceSeq: number; limit: number; textMost: number; most: number; types?: string[]; turnId?: string; newest?: boolean },
+  ): Promise<{ sessionUlid: string; lastSeq: number; closed: boolean; purged: boolean; events: PagedEvent[] } | null>;
+  /** inputs' texts by id, cut at `most` characters */
+  prompts(inputIds: string[], most: number): Promise<Map<string, string>>;
+}
 
 const plain = "seq, at, session_ulid, type, turn_id, attempt, item_id, parent_item_id, synthetic, raw_ref";
 /** Some events and where the log stands, in one statement. What does not fit is not read: only its size is looked at. */
@@ -18,7 +28,7 @@ from session s join head h using (session_ulid) left join lateral (
 where s.${session} = $1 order by e.seq`;
 
 /** Reads of the log that stay small, however long it is. */
-export function eventPages(db: Database): Store["pages"] {
+export function eventPages(db: Database): EventPages {
   return {
     async read(session, a) {
       const rows = await db.wideRows<Row>(pageOf(a.newest ? "desc" : "asc", session.name === undefined ? "session_ulid" : "name"), [

@@ -3,13 +3,24 @@ import { BatonError } from "../contracts/failures.ts";
 import { type Database, txRow } from "./database.ts";
 import { storable } from "./storable.ts";
 import type { HeadRow } from "./rows.ts";
-import type { KeyedEvent, Store, Tx } from "./store.ts";
+import type { KeyedEvent, Tx } from "./store.ts";
+
+/** The event log: reads, and appends of what has no spool position. */
+export interface EventStore {
+  read(sessionUlid: string, a: { sinceSeq: number; limit: number; types?: string[]; turnId?: string }): Promise<BatonEvent[]>;
+  tail(sessionUlid: string, count: number): Promise<BatonEvent[]>;
+  deltas(sessionUlid: string, a: { sinceSeq: number; limit: number }): Promise<Delta[]>;
+  head(sessionUlid: string): Promise<HeadRow | null>;
+  /** allocates seqs under the head's row lock */
+  append(sessionUlid: string, events: KeyedEvent[]): Promise<number>;
+  appendTx(tx: Tx, sessionUlid: string, events: KeyedEvent[]): Promise<number>;
+}
 
 export const headColumns = "session_ulid, last_seq, epoch, owner, spool_id, spool_offset, last_delta";
 export const eventColumns = "seq, at, session_ulid, type, data, turn_id, attempt, item_id, parent_item_id, synthetic, raw_ref";
 
 /** The event log: reads, and appends of what has no spool position. */
-export function eventStore(db: Database): Store["events"] {
+export function eventStore(db: Database): EventStore {
   return {
     async read(sessionUlid, a) {
       const found = await db.rows<Record<string, unknown>>(

@@ -1,8 +1,24 @@
 import type { Database } from "./database.ts";
-import type { Store } from "./store.ts";
+
+/** How the installation stands. */
+export interface HealthStore {
+  versions(): Promise<{ postgres: string; schema: number }>;
+  /** how much is open, waits or runs, in the whole installation */
+  depths(): Promise<{
+    openSessions: number;
+    inputsWaiting: number;
+    turnsQueued: number;
+    turnsRunning: number;
+    turnsUnreported: number;
+    approvalsOpen: number;
+    hostInbox: number;
+  }>;
+  /** runners that have not ended, newest first, at most 500 */
+  runners(): Promise<{ runnerId: string; sessionUlid: string; hostId: string; pid: number; createdAt: string }[]>;
+}
 
 /** What the doors tell of the installation: versions, and how much waits. */
-export function healthStore(db: Database): Store["health"] {
+export function healthStore(db: Database): HealthStore {
   return {
     async versions() {
       const row = await db.row<{ postgres: string; schema: number }>(
@@ -11,7 +27,7 @@ export function healthStore(db: Database): Store["health"] {
       return row ?? { postgres: "unknown", schema: 0 };
     },
     async depths() {
-      const row = await db.row<Awaited<ReturnType<Store["health"]["depths"]>>>(
+      const row = await db.row<Awaited<ReturnType<HealthStore["depths"]>>>(
         `select (select count(*)::int from session where closed_at is null) as open_sessions,
           (select count(*)::int from input where state in ('recorded', 'accepted', 'delivering')) as inputs_waiting,
           (select count(*)::int from turn where reported_at is null and state = 'queued') as turns_queued,

@@ -1,9 +1,29 @@
 import { type Database, txRow } from "./database.ts";
 import type { HostInboxRow } from "./rows.ts";
-import type { Store, Tx } from "./store.ts";
+import type { Tx } from "./store.ts";
+
+/** Hosts, their leases, and what waits for them. */
+export interface HostStore {
+  /** true: this instance holds the lease (Postgres's clock). A holder whose lease is older than `leaseMs` is replaced; `holderDead(pid, bootId, startTicks)` lets a same-boot caller replace a dead one at once. */
+  acquire(a: {
+    hostId: string;
+    owner: string;
+    pid: number;
+    bootId: string;
+    startTicks: string;
+    leaseMs: number;
+    holderDead: (h: { pid: number; bootId: string; startTicks: string }) => boolean;
+  }): Promise<boolean>;
+  renew(a: { hostId: string; owner: string; leaseMs: number }): Promise<boolean>;
+  release(a: { hostId: string; owner: string }): Promise<void>;
+  all(): Promise<{ hostId: string; owner: string; pid: number; leaseUntil: string; alive: boolean }[]>;
+  post(tx: Tx | null, row: Omit<HostInboxRow, "id" | "createdAt">): Promise<void>;
+  takeInbox(hostId: string): Promise<HostInboxRow[]>;
+  ack(ids: number[]): Promise<void>;
+}
 
 /** Host leases (on Postgres's clock) and their inboxes. */
-export function hostStore(db: Database): Store["hosts"] {
+export function hostStore(db: Database): HostStore {
   return {
     acquire: (a) =>
       db.transaction(async (tx) => {

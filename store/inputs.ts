@@ -1,17 +1,46 @@
+import type { Candidate, Delivery } from "../contracts/event.ts";
 import { BatonError } from "../contracts/failures.ts";
 import { abandonTurns } from "./abandon-turns.ts";
 import { type Database, txRow, txRows } from "./database.ts";
 import { appendEvents, lockHead } from "./events.ts";
 import { failInputs } from "./fail-inputs.ts";
 import { storableText } from "./storable.ts";
-import type { InputRow } from "./rows.ts";
-import type { Store } from "./store.ts";
+import type { InputRow, TurnConfiguration } from "./rows.ts";
+import type { Tx } from "./store.ts";
+
+/** Messages to sessions. */
+export interface InputStore {
+  /** Counts the queue (recorded+accepted): beyond `limit` BatonError QUEUE_FULL. Appends `input.recorded`. A known requestId returns its row. */
+  insert(
+    tx: Tx,
+    a: {
+      inputId: string;
+      sessionUlid: string;
+      prompt: string;
+      delivery: Delivery;
+      source: string;
+      requestId: string | null;
+      checkout?: Candidate | null;
+      configuration?: TurnConfiguration | null;
+      limit: number;
+    },
+  ): Promise<{ row: InputRow; position: number }>;
+  get(inputId: string): Promise<InputRow | null>;
+  /** by id, behind `after` ("": from the first) */
+  after(sessionUlid: string, after: string, limit: number): Promise<InputRow[]>;
+  /** recorded, accepted, delivering */
+  pending(sessionUlid: string): Promise<InputRow[]>;
+  /** still `recorded` after minAge ms in a started, open session: to be signalled again */
+  unsignalled(minAgeMs: number): Promise<InputRow[]>;
+  /** fails those that no agent has yet; a turn that one of them opened and that has no result is given up */
+  fail(sessionUlid: string, inputIds: string[], reason: string): Promise<void>;
+}
 
 export const inputColumns =
   "input_id, session_ulid, generation, prompt, delivery, source, request_id, state, reason, turn_id, checkout, configuration, created_at";
 
 /** Messages to sessions. */
-export function inputStore(db: Database): Store["inputs"] {
+export function inputStore(db: Database): InputStore {
   return {
     async insert(tx, a) {
       if (!(await lockHead(tx, a.sessionUlid))) throw new BatonError("NOT_FOUND", `There is no session ${a.sessionUlid}.`);

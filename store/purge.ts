@@ -4,7 +4,25 @@ import { lockHead } from "./events.ts";
 import { postInbox } from "./hosts.ts";
 import { endGeneration } from "./session-end.ts";
 import type { Inspection, Purge, SessionRow } from "./rows.ts";
-import type { Store, Tx } from "./store.ts";
+import type { Tx } from "./store.ts";
+
+/** Sessions on their way out. */
+export interface PurgeStore {
+  /** rows by table, and the events' bytes as they are stored */
+  counts(sessionUlid: string): Promise<{ counts: Record<string, number>; bytes: number }>;
+  /** asks the session's host what it has of it */
+  ask(a: { inspectionId: string; sessionUlid: string; hostId: string }): Promise<void>;
+  tell(inspectionId: string, answer: Inspection): Promise<void>;
+  /** the host's answer, once */
+  heard(inspectionId: string): Promise<Inspection | null>;
+  /** closes an idle session and says what is to go; the host is told. A repeat does nothing. Error: CONFLICT_STATE when it is not idle, or a chain has it */
+  begin(tx: Tx, a: { sessionUlid: string; purge: Purge }): Promise<void>;
+  /** tells the host again */
+  remind(row: { sessionUlid: string; hostId: string }): Promise<void>;
+  /** deletes some of the records; false: there are none left */
+  eraseSome(sessionUlid: string): Promise<boolean>;
+  finish(sessionUlid: string, found: { snapshot?: string | null; transcriptPath?: string; kept?: string[] }): Promise<void>;
+}
 
 /** What a purge says it deletes. */
 const counted = ["event", "delta", "turn", "input", "approval", "runner"] as const;
@@ -14,7 +32,7 @@ const tables = ["limit_raise", "settle_watch", "turn_wait", "token", "launch", .
 const atOnce = 2_000;
 
 /** Sessions on their way out. The row says what is to go before anything goes. */
-export function purgeStore(db: Database): Store["purge"] {
+export function purgeStore(db: Database): PurgeStore {
   return {
     async counts(sessionUlid) {
       const row = await db.row<Record<string, number>>(

@@ -1,11 +1,18 @@
 import type { Database } from "./database.ts";
 import type { RunnerRow } from "./rows.ts";
-import type { Store } from "./store.ts";
+
+/** Runners: rows outlive their processes. */
+export interface RunnerStore {
+  upsert(row: Omit<RunnerRow, "createdAt" | "endedAt">): Promise<void>;
+  live(hostId: string): Promise<RunnerRow[]>;
+  bySession(sessionUlid: string): Promise<RunnerRow | null>;
+  ended(runnerId: string): Promise<void>;
+}
 
 const columns = "runner_id, session_ulid, host_id, pid, boot_id, start_ticks, spec_hash, socket_path, spool_path, created_at, ended_at";
 
 /** Runners: rows outlive their processes, so that a successor finds the spool to drain. */
-export function runnerStore(db: Database): Store["runners"] {
+export function runnerStore(db: Database): RunnerStore {
   return {
     async upsert(r) {
       await db.rows(

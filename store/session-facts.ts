@@ -1,7 +1,18 @@
 import type { FactsRow, InputRow, TurnRow } from "./rows.ts";
 import { type Database, fromJson } from "./database.ts";
 import { seenBy } from "./reach.ts";
-import type { Store } from "./store.ts";
+import type { FactsFilter } from "./store.ts";
+
+/** Sessions with the facts that every view of them needs. */
+export interface FactsStore {
+  get(sessionUlid: string): Promise<FactsRow | null>;
+  byName(name: string): Promise<FactsRow | null>;
+  /** the newest session that has this conversation of its agent's */
+  byThread(providerSessionId: string): Promise<FactsRow | null>;
+  many(sessionUlids: string[]): Promise<FactsRow[]>;
+  /** newest first, or `oldestFirst`. `contextRef`: exact, or with `TASK-` before it; `attention`: only where somebody may be needed */
+  list(filter: FactsFilter): Promise<FactsRow[]>;
+}
 
 /** Neither prompts nor arguments: a status is asked for often, and those may have 256 KB. */
 const plain =
@@ -37,7 +48,7 @@ const subtree = (root: string) => `s.session_ulid in (with recursive down(ulid) 
   select ${root}::text union select c.session_ulid from down join session c on c.parent_ulid = down.ulid) select ulid from down)`;
 
 /** Sessions with the facts that every view of them needs. */
-export function factsStore(db: Database): Store["facts"] {
+export function factsStore(db: Database): FactsStore {
   const read = async (where: string, values: unknown[]) => (await db.wideRows<Raw>(`${factsSelect} where ${where}`, values)).map(toFacts);
   return {
     get: async (sessionUlid) => (await read("s.session_ulid = $1", [sessionUlid]))[0] ?? null,

@@ -1,68 +1,81 @@
+import type { Viewer } from "./reach.ts";
+import type { Lineage } from "./lineage.ts";
+import type { EndOfSession } from "../contracts/messages.ts";
 import { BatonError } from "../contracts/failures.ts";
 import { generationId } from "../contracts/generation-id.ts";
-import { camel, type Database, txRow, txRows } from "./database.ts";
+import { camel, type Database, txRow } from "./database.ts";
 import { appendEvents, lockHead } from "./events.ts";
 import { conversation, forgetConversation } from "./conversation.ts";
 import { countLineage } from "./lineage.ts";
 import { seenBy } from "./reach.ts";
 import { endGeneration, endIfIdle, failNeverStarted, failUnmakeable, isBusy } from "./session-end.ts";
-import type { NewSession, SessionRow } from "./rows.ts";
-import type { Store, Tx } from "./store.ts";
+import type { NewSession, SessionRow, Cursors } from "./rows.ts";
+import { insertSession, sessionSelect } from "./session-row.ts";
+import type { Tx } from "./store.ts";
 import { workTaken } from "./work-taken.ts";
 
-/** What an insert sets; the rest has defaults. */
-const columnNames: (keyof NewSession)[] = [
-  "sessionUlid",
-  "name",
-  "workflowId",
-  "principal",
-  "clientRequestId",
-  "contextRef",
-  "taskKey",
-  "projectKey",
-  "role",
-  "provider",
-  "agentHandle",
-  "actor",
-  "launcherConfigKey",
-  "presetRevision",
-  "presetSha256",
-  "hostId",
-  "repositoryPath",
-  "worktreePath",
-  "branchName",
-  "baseRef",
-  "systemPrompt",
-  "args",
-  "labels",
-  "launchReason",
-  "parentUlid",
-  "chainId",
-];
-const snake = (name: string) => (name === "presetSha256" ? "preset_sha256" : name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
-const laterColumns = [
-  "root_ulid",
-  "depth",
-  "owner",
-  "generation",
-  "head_at_start",
-  "workspace",
-  "provider_session_id",
-  "created_at",
-  "started_at",
-  "closed_at",
-  "close_reason",
-  "failed",
-  "candidate",
-  "purge",
-  "purged_at",
-];
-
-/** Columns by name, never `*`: a statement is planned once a connection, and a newer Baton may add a column meanwhile. */
-export const sessionSelect = `select ${[...columnNames.map(snake), ...laterColumns].map((name) => `s.${name}`).join(", ")}, h.last_seq, h.updated_at as last_activity_at from session s join head h using (session_ulid)`;
+/** Sessions: their rows, generations, names and ends. */
+export interface SessionStore {
+  /** Inserts session, generation 1, head; appends `session.created`. Reserves `branchName` (collision in the repository's reserved names: `-1`, `-2`…) and returns the row. */
+  insert(tx: Tx, row: NewSession): Promise<SessionRow>;
+  get(sessionUlid: string): Promise<SessionRow | null>;
+  /** by readable name (`TASK-42/executor-2`) */
+  byName(name: string): Promise<SessionRow | null>;
+  byChainRole(chainId: string, role: string, n: number): Promise<SessionRow | null>;
+  list(filter: {
+    limit: number;
+    contextRef?: string;
+    role?: string;
+    agentHandle?: string;
+    projectKey?: string;
+    parentUlid?: string;
+    chainId?: string;
+    before?: string;
+    open?: boolean;
+    /** only what these eyes reach */
+    reach?: Viewer;
+  }): Promise<SessionRow[]>;
+  /** what a session has launched, under the tree's lock; null: it is gone */
+  lineage(tx: Tx, sessionUlid: string): Promise<Lineage | null>;
+  /** next `n` for `<context>/<role>-<n>` */
+  nextOrdinal(tx: Tx, contextRef: string, role: string): Promise<number>;
+  /** closes the generation if nothing runs, waits or is asked in it and no open chain has it; false: left as it is */
+  endIfIdle(tx: Tx, a: { sessionUlid: string; generation: number; reason: string }): Promise<boolean>;
+  /** something runs, waits or is asked in it; under its lock */
+  isBusy(tx: Tx, sessionUlid: string): Promise<boolean>;
+  /** closed as superseded or purged within the last `maxAgeMs`: their workflows may not have heard of it */
+  superseded(maxAgeMs: number): Promise<SessionRow[]>;
+  openFor(tx: Tx, a: { contextRef: string; role: string; agentHandle: string }): Promise<SessionRow | null>;
+  /** `runId`: of its workflow, if it was started here. Returns why the generation was closed before it began; null: it is open */
+  markStarted(sessionUlid: string, generation: number, runId?: string): Promise<string | null>;
+  /** `started_at` null and created between minAge and maxAge ms ago, newest generation */
+  unstarted(minAgeMs: number, maxAgeMs: number): Promise<SessionRow[]>;
+  failNeverStarted(olderThanMs: number): Promise<string[]>;
+  /** started and not closed, by ULID, behind `after` ("": from the first) */
+  startedAndOpen(a: { after: string; limit: number }): Promise<SessionRow[]>;
+  /** workspace result with its event (keyed) */
+  workspaceReady(sessionUlid: string, a: { path: string; head: string; branch: string | null }): Promise<void>;
+  workspaceFailed(sessionUlid: string, message: string): Promise<void>;
+  /** closes the generation: columns, event, open turns are given up, waiting inputs stay recorded; inbox `close_runner`. Idempotent; only if `generation` is current. */
+  end(a: EndOfSession): Promise<void>;
+  /** what the log says of the agent's conversations: their first and their newest new one, the newest input an agent got, whether the newest can be gone on with elsewhere, what its finished turns cost */
+  conversation(sessionUlid: string): Promise<{
+    firstSeq: number | null;
+    freshSeq: number | null;
+    deliveredSeq: number | null;
+    resumable: boolean | null;
+    costMicros: number;
+  }>;
+  /** the agent cannot go on with its conversation: the next one begins anew, and a notice says so. False when fenced */
+  forgetConversation(a: { sessionUlid: string; epoch: number; owner: string; turnId: string; why: string }): Promise<boolean>;
+  /** a closed session goes on as its next generation, with `session.woken`; null: it is not closed. Of several wakers one finds it so. */
+  wake(tx: Tx, sessionUlid: string): Promise<SessionRow | null>;
+  /** locks the session's head until the transaction ends */
+  cursors(tx: Tx, sessionUlid: string): Promise<Cursors>;
+}
 
 /** Sessions and their generations. */
-export function sessionStore(db: Database): Store["sessions"] {
+export function sessionStore(db: Database): SessionStore {
   const one = (where: string, values: unknown[]) => db.row<SessionRow>(`${sessionSelect} where ${where}`, values);
   return {
     insert: (tx, row) => insertSession(db, tx, row),
@@ -156,65 +169,7 @@ export function sessionStore(db: Database): Store["sessions"] {
 
 const gone = (sessionUlid: string) => new BatonError("NOT_FOUND", `There is no session ${sessionUlid}.`);
 
-async function insertSession(db: Database, tx: Tx, row: NewSession): Promise<SessionRow> {
-  const branchName = row.branchName === null ? null : await reserveBranch(tx, row.repositoryPath, row.branchName);
-  const { args, labels, ...plain } = row;
-  const values: Record<string, unknown> = { ...plain, branchName, args: JSON.stringify(args), labels: JSON.stringify(labels) };
-  const names = columnNames.filter((name) => name in values);
-  try {
-    await tx.query(
-      `insert into session (${names.map(snake).join(", ")}) values (${names.map((_, i) => `$${i + 1}`).join(", ")})`,
-      names.map((name) => values[name]),
-    );
-  } catch (error) {
-    throw (error as { code?: string }).code === "23505" ? conflict(row, (error as { constraint?: string }).constraint) : error;
-  }
-  await tx.query("insert into generation (session_ulid, generation, workflow_id) values ($1, 1, $2)", [row.sessionUlid, row.workflowId]);
-  await tx.query("insert into head (session_ulid) values ($1)", [row.sessionUlid]);
-  await appendEvents(db, tx, row.sessionUlid, [
-    {
-      key: "session.created",
-      event: {
-        type: "session.created",
-        data: { role: row.role, provider: row.provider, agentHandle: row.agentHandle, contextRef: row.contextRef, branchName: branchName ?? "" },
-      },
-    },
-  ]);
-  return (await txRow<SessionRow>(tx, `${sessionSelect} where s.session_ulid = $1`, [row.sessionUlid]))!;
-}
-
-function conflict(row: NewSession, constraint: string | undefined): BatonError {
-  if (constraint === "session_in_repository")
-    return new BatonError("CONFLICT_STATE", `Another session works in ${row.repositoryPath} itself: close it first, or work in a worktree.`, {
-      field: "worktree.disabled",
-      currentState: "open",
-    });
-  return constraint === "session_open"
-    ? new BatonError(
-        "CONFLICT_STATE",
-        `${row.agentHandle} has an open ${row.role} session for ${row.contextRef} already. Send it an input, or close it first.`,
-        { currentState: "open" },
-      )
-    : new BatonError("CONFLICT_STATE", `A session named ${row.name} exists already. Repeat the call.`);
-}
-
-/** The first free of `name`, `name-1`, … in the repository; the lock makes two at once choose different ones. */
-async function reserveBranch(tx: Tx, repositoryPath: string, name: string): Promise<string> {
-  await tx.query("select pg_advisory_xact_lock(hashtextextended($1, 2))", [repositoryPath]);
-  const taken = new Set(
-    (
-      await txRows<{ branchName: string }>(
-        tx,
-        "select branch_name from session where repository_path = $1 and (branch_name = $2 or starts_with(branch_name, $2 || '-'))",
-        [repositoryPath, name],
-      )
-    ).map((r) => r.branchName),
-  );
-  if (!taken.has(name)) return name;
-  for (let n = 1; ; n += 1) if (!taken.has(`${name}-${n}`)) return `${name}-${n}`;
-}
-
-async function listSessions(db: Database, f: Parameters<Store["sessions"]["list"]>[0]): Promise<SessionRow[]> {
+async function listSessions(db: Database, f: Parameters<SessionStore["list"]>[0]): Promise<SessionRow[]> {
   const open = f.open === undefined ? "true" : f.open ? "s.closed_at is null" : "s.closed_at is not null";
   const seen = seenBy(f.reach, 9);
   return db.rows<SessionRow>(

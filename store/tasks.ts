@@ -1,13 +1,26 @@
+import type { Viewer } from "./reach.ts";
 import { BatonError } from "../contracts/failures.ts";
 import { type Database, txRow } from "./database.ts";
 import type { ProjectRow, TaskRow } from "./rows.ts";
-import type { Store, Tx } from "./store.ts";
+import type { Tx } from "./store.ts";
+
+/** Tasks and their projects. */
+export interface TaskStore {
+  project(projectKey: string): Promise<ProjectRow | null>;
+  /** sets projectKey → repository at the first task; another path: BatonError CONFLICT_STATE. `principal` (default: the local operator): whose task it is */
+  insert(tx: Tx, task: Omit<TaskRow, "createdAt" | "updatedAt" | "status"> & { repositoryPath: string | null }, principal?: string): Promise<TaskRow>;
+  get(taskKey: string): Promise<TaskRow | null>;
+  list(filter: { projectKey?: string; status?: string; assigneeHandle?: string; limit: number; after?: string; reach?: Viewer }): Promise<TaskRow[]>;
+  /** null: no such task; nobody else changes it until the transaction ends */
+  lockedStatus(tx: Tx, taskKey: string): Promise<string | null>;
+  setStatus(tx: Tx, a: { taskKey: string; to: string }): Promise<void>;
+}
 
 const columns =
   "task_key, project_key, title, description, acceptance_criteria, requirements, base_ref, status, assignee_handle, reviewer_handles, metadata, created_at, updated_at";
 
 /** Projects and tasks. */
-export function taskStore(db: Database): Store["tasks"] {
+export function taskStore(db: Database): TaskStore {
   return {
     project: (projectKey) => db.row<ProjectRow>("select project_key, repository_path from project where project_key = $1", [projectKey]),
     insert: insertTask,
@@ -38,7 +51,7 @@ export function taskStore(db: Database): Store["tasks"] {
   };
 }
 
-async function insertTask(tx: Tx, t: Parameters<Store["tasks"]["insert"]>[1], principal = "local"): Promise<TaskRow> {
+async function insertTask(tx: Tx, t: Parameters<TaskStore["insert"]>[1], principal = "local"): Promise<TaskRow> {
   if (t.repositoryPath !== null) {
     await tx.query("insert into project (project_key, repository_path) values ($1, $2) on conflict do nothing", [t.projectKey, t.repositoryPath]);
     const project = await txRow<ProjectRow>(tx, "select project_key, repository_path from project where project_key = $1", [t.projectKey]);

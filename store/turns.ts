@@ -1,17 +1,74 @@
+import type { ReachedLimit } from "../contracts/limits.ts";
+import type { Candidate } from "../contracts/event.ts";
 import { type Database, txRow } from "./database.ts";
 import { appendEvents, lockHead } from "./events.ts";
-import { sessionSelect } from "./sessions.ts";
-import type { HeadRow, InputRow, SessionRow, TurnRow } from "./rows.ts";
-import type { Store, Tx } from "./store.ts";
+import { sessionSelect } from "./session-row.ts";
+import type { HeadRow, InputRow, SessionRow, TurnRow, StoredResult } from "./rows.ts";
+import type { Tx } from "./store.ts";
 import { inputColumns } from "./inputs.ts";
 import { holds } from "./holds.ts";
 import { completeTurn } from "./turn-completion.ts";
+
+/** Turns: claims, starts, ends and reports. */
+export interface TurnStore {
+  /** Claims an open session that nothing has claimed yet, before its first turn, for an agent that is started ahead; the epoch, or null: there is nothing to start ahead. */
+  claimAhead(a: { sessionUlid: string; owner: string }): Promise<number | null>;
+  /** The one claim function (fresh attempt and adoption), one transaction, head locked. A fresh claim inserts the turn (appends `turn.queued`) and marks its input accepted. `taskToken` null keeps the stored one (adoption). */
+  claim(a: {
+    sessionUlid: string;
+    turnId: string;
+    inputId: string;
+    generation: number;
+    attempt: number;
+    taskToken: string | null;
+    owner: string;
+    minEpoch: number;
+    /** the run of the workflow that asks */
+    runId?: string | undefined;
+  }): Promise<
+    | { kind: "done"; turn: TurnRow; lastSeq: number; session: SessionRow }
+    | { kind: "claimed"; turn: TurnRow; session: SessionRow; input: InputRow; head: HeadRow }
+    | { kind: "gone" }
+  >;
+  get(sessionUlid: string, turnId: string): Promise<TurnRow | null>;
+  list(sessionUlid: string): Promise<TurnRow[]>;
+  /** turns of this host with `reported_at` null (queued, running, or done but not reported) */
+  unreported(hostId: string): Promise<TurnRow[]>;
+  /** which of these (session, epoch) this owner still holds */
+  owned(owner: string, claims: { sessionUlid: string; epoch: number }[]): Promise<{ sessionUlid: string; epoch: number }[]>;
+  /** The turn runs, and its prompt may be with the agent from now on: one commit before it is told. Fenced by (epoch, owner); false when fenced. */
+  start(a: { sessionUlid: string; epoch: number; owner: string; turnId: string; runnerId: string; pid: number; candidate?: string }): Promise<boolean>;
+  /** points the head at a new runner's spool at offset 0; false when fenced */
+  switchSpool(a: { sessionUlid: string; epoch: number; owner: string; spoolId: string }): Promise<boolean>;
+  /** result, `turn.completed`, `candidate.captured`, `input.consumed`, open items settled as interrupted, open approvals of the turn expired: one transaction. Idempotent. null when fenced */
+  complete(a: {
+    sessionUlid: string;
+    epoch: number;
+    owner: string;
+    turnId: string;
+    result: StoredResult;
+    finalMessage: string;
+    stopReason?: string;
+    /** the agent's own time in the turn */
+    agentMs?: number;
+    /** the limit that ended it: people are asked in the same transaction */
+    reached?: ReachedLimit;
+  }): Promise<{ lastSeq: number; result: StoredResult } | null>;
+  /** the candidates up to that turn (absent: the newest), newest first; two at most */
+  candidates(sessionUlid: string, turnId?: string): Promise<{ turnId: string; candidate: Candidate }[]>;
+  /** what was asked and answered before turn `before`, newest first, texts cut at `most` characters */
+  told(
+    sessionUlid: string,
+    a: { before: number; limit: number; most: number },
+  ): Promise<{ n: number; outcome: string | null; prompt: string; answer: string }[]>;
+  markReported(sessionUlid: string, turnId: string): Promise<void>;
+}
 
 export const turnColumns =
   "session_ulid, turn_id, input_id, n, generation, attempt, state, prompt_sent_at, started_at, ended_at, task_token, reported_at, result, final_message, agent_ms";
 
 /** Turns and the one claim function. */
-export function turnStore(db: Database): Store["turns"] {
+export function turnStore(db: Database): TurnStore {
   return {
     claim: (a) => db.transaction((tx) => claim(db, tx, a)),
     claimAhead: async (a) =>
@@ -87,9 +144,9 @@ export function turnStore(db: Database): Store["turns"] {
   };
 }
 
-type ClaimArgs = Parameters<Store["turns"]["claim"]>[0];
+type ClaimArgs = Parameters<TurnStore["claim"]>[0];
 
-async function claim(db: Database, tx: Tx, a: ClaimArgs): ReturnType<Store["turns"]["claim"]> {
+async function claim(db: Database, tx: Tx, a: ClaimArgs): ReturnType<TurnStore["claim"]> {
   const before = await lockHead(tx, a.sessionUlid);
   const session = await txRow<SessionRow>(tx, `${sessionSelect} where s.session_ulid = $1`, [a.sessionUlid]);
   const input = await txRow<InputRow>(tx, `select ${inputColumns} from input where input_id = $1 and session_ulid = $2`, [a.inputId, a.sessionUlid]);
