@@ -3,18 +3,19 @@ import { greeting } from "./greeting.ts";
 import { lockHome } from "./home-lock.ts";
 import { prepareHome } from "./home.ts";
 import { runningBaton } from "./run-file.ts";
+import { onStopSignals } from "./stop-signals.ts";
 import { createSupervisor } from "./supervisor.ts";
 
 const say = (line: string): void => {
   process.stdout.write(`${line}\n`);
 };
 
-try {
-  process.exitCode = await main();
-} catch (error) {
+const code = await main().catch((error: unknown) => {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 1;
-}
+  return 1;
+});
+// whatever still holds the event loop: nothing of ours is up any more
+process.exit(code);
 
 async function main(): Promise<number> {
   const config = readConfig(process.env);
@@ -28,9 +29,11 @@ async function main(): Promise<number> {
     return 0;
   }
   const supervisor = createSupervisor({ config, home, env: process.env, say });
-  const told = stopSignal(() => {
-    supervisor.kill();
-    process.exit(130);
+  const told = new Promise<void>((resolve) => {
+    onStopSignals(resolve, () => {
+      supervisor.kill();
+      process.exit(130);
+    });
   });
   let failure: unknown = null;
   try {
@@ -43,27 +46,11 @@ async function main(): Promise<number> {
   } catch (error) {
     failure = error;
   }
-  if (failure === null) say("Stopping: agents are told that their attempt is lost and go on at the next start …");
+  const agents = supervisor.run.parts["host"] === undefined ? "" : ": agents are told that their attempt is lost and go on at the next start";
+  if (failure === null) say(`Stopping${agents} …`);
   await supervisor.stop();
   lock.release();
   if (failure !== null) throw failure;
   say("Stopped.");
   return 0;
-}
-
-/** Resolves at the first signal to stop; `again` is called at a second Ctrl-C. */
-function stopSignal(again: () => void): Promise<void> {
-  return new Promise((resolve) => {
-    let first = true;
-    process.on("SIGINT", () => {
-      if (!first) again();
-      first = false;
-      resolve();
-    });
-    for (const name of ["SIGTERM", "SIGHUP"] as const)
-      process.on(name, () => {
-        first = false;
-        resolve();
-      });
-  });
 }

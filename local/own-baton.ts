@@ -10,8 +10,8 @@ import type { RunFile } from "./run-file.ts";
 export interface OwnBaton {
   home: string;
   log: string;
-  /** shows what it says meanwhile; null: it does not come up, and said why on stderr */
-  up(): Promise<RunFile | null>;
+  /** shows what it says meanwhile; null: it does not come up, and said why on stderr; or `aborted` */
+  up(aborted?: AbortSignal): Promise<RunFile | null>;
   stop(): Promise<void>;
 }
 
@@ -42,9 +42,10 @@ export function ownBaton(prefix: string, env: Record<string, string> = {}): OwnB
   return {
     home: home.path,
     log,
-    async up() {
+    async up(aborted) {
       // no limit of ours: a first start may build Temporal for minutes, and the supervisor has its own limits
       for (let shown = 0; !over;) {
+        if (aborted?.aborted === true) return null;
         const run = await runningBaton(home.runFile, 1_000);
         if (run !== null) return run;
         const text = readFileSync(log, "utf8");

@@ -42,6 +42,7 @@ export async function startPart(a: { script: string; env: Record<string, string 
     return { identity, ready, ended, stop };
   } catch (error) {
     child.kill("SIGKILL");
+    await ended;
     throw error;
   } finally {
     closeSync(output);

@@ -8,7 +8,7 @@ import { startOf, waitGone } from "./process-identity.ts";
 import { startTemporal } from "./temporal/temporal.ts";
 
 /** The embedded Postgres of a home; `url` is the superuser's, database `postgres`. */
-export async function postgresOf(home: Home, port: number): Promise<Started & { url: string }> {
+export async function postgresOf(home: Home, port: number, aborted: AbortSignal): Promise<Started & { url: string }> {
   const log = join(home.logs, "postgres.log");
   rotate(log);
   const postgres = await startPostgres({
@@ -17,6 +17,7 @@ export async function postgresOf(home: Home, port: number): Promise<Started & { 
     password: home.postgresPassword,
     durable: true,
     dieWithParent: true,
+    aborted,
     log: (line) => {
       appendFileSync(log, `${line}\n`, { mode: 0o600 });
     },
@@ -25,10 +26,10 @@ export async function postgresOf(home: Home, port: number): Promise<Started & { 
 }
 
 /** The local Temporal of a home. */
-export async function temporalOf(home: Home, binary: string, port: number, uiPort: number): Promise<Started> {
+export async function temporalOf(home: Home, a: { binary: string; port: number; uiPort: number; aborted: AbortSignal }): Promise<Started> {
   const log = join(home.logs, "temporal.log");
   rotate(log);
-  return asStarted(await startTemporal({ binary, dbFile: home.temporalDb, port, uiPort, log }));
+  return asStarted(await startTemporal({ ...a, dbFile: home.temporalDb, log }));
 }
 
 function asStarted(server: { pid: number; stop(): Promise<void> }): Started {

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../contracts/config.schema.ts";
 import { migrate } from "../store/migrate.ts";
 import { ensureDatabase } from "./database.ts";
@@ -19,12 +20,14 @@ const checkout = join(import.meta.dirname, "..");
 /** In the order in which they stop: who asks first, who is asked last. The host is given time to tell its agents "attempt lost". */
 const stopOrder = { gateway: 5_000, host: 15_000, engine: 10_000, temporal: 10_000, postgres: 10_000 };
 type PartName = keyof typeof stopOrder;
+/** How long `stop` waits for a start that was told to give up. */
+const longestStartMs = 30_000;
 
 export interface Supervisor {
   readonly run: RunFile;
   /** Brings everything up. Rejects with a sentence when something does not start; call `stop` then too. */
   start(): Promise<void>;
-  /** Stops what is up, in order. */
+  /** Stops what is up or coming up, in order. */
   stop(): Promise<void>;
   /** The second Ctrl-C: KILL for our own processes; the servers get their fast shutdown and are not waited for. */
   kill(): void;
@@ -35,6 +38,8 @@ export function createSupervisor(a: { config: Config; home: Home; env: Record<st
   const { config, home, say } = a;
   const parts = new Map<PartName, KeptUp>();
   const stopping = new AbortController();
+  const { signal } = stopping;
+  let starting: Promise<void> = Promise.resolve();
   const run: RunFile = {
     pid: process.pid,
     startedAt: startOf(process.pid) ?? "",
@@ -52,7 +57,7 @@ export function createSupervisor(a: { config: Config; home: Home; env: Record<st
   };
 
   async function up<T extends Started>(name: PartName, start: () => Promise<T>): Promise<void> {
-    if (stopping.signal.aborted) return;
+    if (signal.aborted) return;
     parts.set(
       name,
       await keepUp({
@@ -74,27 +79,27 @@ export function createSupervisor(a: { config: Config; home: Home; env: Record<st
     if (config.databaseUrl === undefined) {
       let url = "";
       await up("postgres", async () => {
-        const started = await postgresOf(home, port);
+        const started = await postgresOf(home, port, signal);
         url = started.url;
         return started;
       });
-      if (url === "") return;
+      if (signal.aborted) return;
       run.databaseUrl = await ensureDatabase(url, "baton");
     }
     await migrate(run.databaseUrl);
-    say("Postgres is up and migrated");
+    if (!signal.aborted) say("Postgres is up and migrated");
   }
 
   async function temporal(port: number, uiPort: number): Promise<void> {
     if (config.temporalAddress === undefined) {
-      const binary = await findTemporal(a.env, say);
-      await up("temporal", () => temporalOf(home, binary, port, uiPort));
+      const binary = await findTemporal(a.env, say, signal);
+      await up("temporal", () => temporalOf(home, { binary, port, uiPort, aborted: signal }));
       run.temporalAddress = `127.0.0.1:${port}`;
       run.temporalUiUrl = `http://127.0.0.1:${uiPort}`;
     } else {
       await addSearchAttributes(config.temporalAddress, config.temporalNamespace);
     }
-    say("Temporal is up");
+    if (!signal.aborted) say("Temporal is up");
   }
 
   function ours(name: "engine" | "host" | "gateway", script: string): Promise<void> {
@@ -111,34 +116,42 @@ export function createSupervisor(a: { config: Config; home: Home; env: Record<st
       TEMPORAL_ADDRESS: run.temporalAddress,
       TEMPORAL_NAMESPACE: config.temporalNamespace,
     };
-    return up(name, () => startPart({ script: join(checkout, script), env, log: join(home.logs, `${name}.log`), aborted: stopping.signal })).then(() => {
+    return up(name, () => startPart({ script: join(checkout, script), env, log: join(home.logs, `${name}.log`), aborted: signal })).then(() => {
       if (parts.has(name)) say(`${name} is up`);
     });
   }
 
+  async function bringUp(): Promise<void> {
+    await endLeftovers(readRunFile(home.runFile));
+    const ports = await choosePorts(config.port, [
+      "gateway",
+      ...(config.databaseUrl === undefined ? ["postgres" as const] : []),
+      ...(config.temporalAddress === undefined ? ["temporal" as const, "temporalUi" as const] : []),
+    ]);
+    if (signal.aborted) return;
+    run.url = `http://127.0.0.1:${ports.gateway}`;
+    run.mcpUrl = `${run.url}/mcp`;
+    writeRunFile(home.runFile, run);
+    // all are waited for, also when one fails: `stop` must find each that came up
+    await allDone([postgres(ports.postgres), temporal(ports.temporal, ports.temporalUi)]);
+    if (signal.aborted) return;
+    await allDone([ours("engine", "workers/engine.ts"), ours("host", "workers/host.ts"), ours("gateway", "mcp-gateway/main.ts")]);
+    if (signal.aborted) return;
+    run.ready = true;
+    writeRunFile(home.runFile, run);
+  }
+
   return {
     run,
-    async start() {
-      await endLeftovers(readRunFile(home.runFile));
-      const ports = await choosePorts(config.port, [
-        "gateway",
-        ...(config.databaseUrl === undefined ? ["postgres" as const] : []),
-        ...(config.temporalAddress === undefined ? ["temporal" as const, "temporalUi" as const] : []),
-      ]);
-      run.url = `http://127.0.0.1:${ports.gateway}`;
-      run.mcpUrl = `${run.url}/mcp`;
-      writeRunFile(home.runFile, run);
-      // all are waited for, also when one fails: `stop` must find each that came up
-      await allDone([postgres(ports.postgres), temporal(ports.temporal, ports.temporalUi)]);
-      if (stopping.signal.aborted) return;
-      await allDone([ours("engine", "workers/engine.ts"), ours("host", "workers/host.ts"), ours("gateway", "mcp-gateway/main.ts")]);
-      if (stopping.signal.aborted) return;
-      run.ready = true;
-      writeRunFile(home.runFile, run);
+    start() {
+      starting = bringUp();
+      return starting;
     },
     async stop() {
       stopping.abort();
       run.ready = false;
+      // What is still coming up is a part only then. The limit is for servers of others, which may keep us waiting for ever.
+      await Promise.race([starting.catch(() => {}), sleep(longestStartMs, undefined, { ref: false })]);
       for (const [name, graceMs] of Object.entries(stopOrder)) await parts.get(name as PartName)?.stop(graceMs);
       removeRunFile(home.runFile);
     },

@@ -17,8 +17,12 @@ export interface PostgresOptions {
   durable?: boolean;
   /** ends with us even if we are killed (Linux with setpriv) */
   dieWithParent?: boolean;
+  /** gives up the start; the server is gone then */
+  aborted?: AbortSignal;
   log?: (line: string) => void;
 }
+const stopped = "stopped while it started";
+
 export interface RunningPostgres {
   url: string;
   port: number;
@@ -38,7 +42,7 @@ export async function startPostgres(options: PostgresOptions): Promise<RunningPo
     await accepting(url, () => (alive(running.pid) ? null : "it ended"));
     return { url, ...running, stop: () => stopServer(running.pid), exited: gone(running.pid) };
   }
-  if (!existsSync(join(account.dataDir, "PG_VERSION"))) initialize(account, bin, options.password);
+  if (!existsSync(join(account.dataDir, "PG_VERSION"))) await initialize(account, bin, options);
   giveTo(account, account.dataDir);
   for (let attempt = 1; ; attempt += 1) {
     try {
@@ -90,9 +94,9 @@ async function launch(account: Account, bin: string, options: PostgresOptions, l
   });
   const url = urlOf(port, options.password);
   try {
-    await accepting(url, () => ended);
+    await accepting(url, () => ended ?? (options.aborted?.aborted === true ? stopped : null));
   } catch (error) {
-    child.kill("SIGQUIT");
+    await stopServer(child.pid ?? 0, exited);
     throw new Error(`Postgres did not start: ${(error as Error).message}\n${tail.trim()}`);
   }
   const pid = child.pid!;
@@ -100,7 +104,7 @@ async function launch(account: Account, bin: string, options: PostgresOptions, l
 }
 
 /** `initdb` into a neighbour, renamed when complete: a kill in between leaves nothing that looks like a database. */
-function initialize(account: Account, bin: string, password: string | undefined): void {
+async function initialize(account: Account, bin: string, { password, aborted, ...options }: PostgresOptions): Promise<void> {
   const half = `${account.dataDir}.tmp`;
   const secret = `${account.dataDir}.pw`;
   rmSync(half, { recursive: true, force: true });
@@ -125,9 +129,25 @@ function initialize(account: Account, bin: string, password: string | undefined)
       "--builtin-locale=C.UTF-8",
       ...(password === undefined ? ["--auth=trust"] : ["--auth=scram-sha-256", `--pwfile=${secret}`]),
     ];
-    const command = [...account.prefix, join(bin, "initdb"), ...args];
-    const done = spawnSync(command[0]!, command.slice(1), { encoding: "utf8", ...account.ids });
-    if (done.status !== 0) throw new Error(`initdb failed in ${half}: ${done.error?.message ?? done.stderr.trim()}`);
+    const bound = options.dieWithParent ? dieWithParent(account) : [];
+    const command = [...account.prefix, ...bound, join(bin, "initdb"), ...args];
+    // Own session: a terminal's Ctrl-C is for us, who then end it and what it started. At INT it removes what it made.
+    const child = spawn(command[0]!, command.slice(1), { detached: true, stdio: ["ignore", "ignore", "pipe"], ...(bound.length > 0 ? {} : account.ids) });
+    const abort = (): void => {
+      if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) process.kill(-child.pid, "SIGINT");
+    };
+    aborted?.addEventListener("abort", abort, { once: true });
+    let errors = "";
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      errors = (errors + text).slice(-4_000);
+    });
+    const code = await new Promise<number | null>((resolve, reject) => {
+      child.once("error", reject);
+      child.once("close", resolve);
+      if (aborted?.aborted === true) abort();
+    }).finally(() => aborted?.removeEventListener("abort", abort));
+    if (aborted?.aborted === true) throw new Error(stopped);
+    if (code !== 0) throw new Error(`initdb failed in ${half}: ${errors.trim()}`);
   } finally {
     rmSync(secret, { force: true });
   }

@@ -17,23 +17,36 @@ export interface RunningTemporal {
 /**
  * Starts the development server on a database file and waits until it serves and knows our search attributes.
  * `uiPort` null: no UI. `log`: file that gets its output. It dies with this process.
- * Error: it ended, or did not serve within 60 s; the message has the end of its output.
+ * Error: it ended, was `aborted`, or did not serve within 60 s (it is gone then); the message has the end of its output.
  */
-export async function startTemporal(a: { binary: string; dbFile: string; port: number; uiPort: number | null; log: string }): Promise<RunningTemporal> {
+export async function startTemporal(a: {
+  binary: string;
+  dbFile: string;
+  port: number;
+  uiPort: number | null;
+  log: string;
+  aborted?: AbortSignal;
+}): Promise<RunningTemporal> {
   const output = openSync(a.log, "a", 0o600);
   const [program = a.binary, ...args] = dieWithParent("TERM", [a.binary, ...flags(a)]);
   const child = spawn(program, args, { detached: true, stdio: ["ignore", output, output] });
   closeSync(output);
-  let ended: string | null = null;
-  child.once("error", (error) => {
-    ended = error.message;
-  });
-  child.once("exit", (code, signal) => {
-    ended = `it ended with ${signal ?? code}`;
+  let end: string | null = null;
+  const ended = new Promise<void>((resolve) => {
+    child.once("error", (error) => {
+      end = error.message;
+      resolve();
+    });
+    child.once("exit", (code, signal) => {
+      end = `it ended with ${signal ?? code}`;
+      resolve();
+    });
   });
   const address = `127.0.0.1:${a.port}`;
-  await serving(address, () => ended, a.log).catch((error: unknown) => {
+  const why = (): string | null => end ?? (a.aborted?.aborted === true ? "stopped while it started" : null);
+  await serving(address, why, a.log).catch(async (error: unknown) => {
     child.kill("SIGKILL");
+    await ended;
     throw error;
   });
   // Prompts of operators' own signals are in it. The server wants to make the file itself; until here only the home's 0700 guards it.
