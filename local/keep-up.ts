@@ -19,7 +19,7 @@ const healthyMs = 5_000;
 
 /**
  * Starts a process and starts it again whenever it dies, with growing pauses. Rejects when the very first start fails.
- * `changed` gets each new identity, and null while there is none.
+ * `changed` gets each new identity, and null while there is none; neither it nor `say` may throw.
  */
 export async function keepUp(a: {
   name: string;
@@ -43,8 +43,11 @@ export async function keepUp(a: {
       }
       pause = performance.now() - since > healthyMs ? firstPauseMs : Math.min(pause * 2, longestPauseMs);
       await new Promise<void>((resolve) => {
-        wake = resolve;
-        setTimeout(resolve, pause);
+        const timer = setTimeout(resolve, pause);
+        wake = () => {
+          clearTimeout(timer); // nobody waits for a pause that is over
+          resolve();
+        };
       });
       if (stopping) return;
       since = performance.now();

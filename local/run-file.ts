@@ -22,8 +22,13 @@ export interface RunFile extends ProcessIdentity {
 /** Written whole by rename: a reader never sees half of it. */
 export function writeRunFile(file: string, run: RunFile): void {
   const draft = `${file}.${process.pid}`;
-  writeFileSync(draft, `${JSON.stringify(run, null, 2)}\n`, { mode: 0o600 });
-  renameSync(draft, file);
+  try {
+    writeFileSync(draft, `${JSON.stringify(run, null, 2)}\n`, { mode: 0o600 });
+    renameSync(draft, file);
+  } catch (error) {
+    rmSync(draft, { force: true });
+    throw error;
+  }
 }
 
 /** Null: none, or not readable as one. It may be of a dead Baton: see `runningBaton`. */

@@ -7,19 +7,19 @@ import { startPostgres } from "./postgres/postgres.ts";
 import { startOf, waitGone } from "./process-identity.ts";
 import { startTemporal } from "./temporal/temporal.ts";
 
-/** The embedded Postgres of a home; `url` is the superuser's, database `postgres`. */
-export async function postgresOf(home: Home, port: number, aborted: AbortSignal): Promise<Started & { url: string }> {
+/** The embedded Postgres of a home; `url` is the superuser's, database `postgres`. `quietly` runs a write that may fail. */
+export async function postgresOf(home: Home, a: { port: number; aborted: AbortSignal; quietly(write: () => void): void }): Promise<Started & { url: string }> {
   const log = join(home.logs, "postgres.log");
-  rotate(log);
+  a.quietly(() => rotate(log));
   const postgres = await startPostgres({
     dataDir: home.postgresData,
-    port,
+    port: a.port,
     password: home.postgresPassword,
     durable: true,
     dieWithParent: true,
-    aborted,
+    aborted: a.aborted,
     log: (line) => {
-      appendFileSync(log, `${line}\n`, { mode: 0o600 });
+      a.quietly(() => appendFileSync(log, `${line}\n`, { mode: 0o600 }));
     },
   });
   return { url: postgres.url, ...asStarted(postgres) };

@@ -27,7 +27,7 @@ export interface Supervisor {
   readonly run: RunFile;
   /** Brings everything up. Rejects with a sentence when something does not start; call `stop` then too. */
   start(): Promise<void>;
-  /** Stops what is up or coming up, in order. */
+  /** Stops what is up or coming up, in order. Error: what did not stop as it should; everything was tried all the same. */
   stop(): Promise<void>;
   /** The second Ctrl-C: KILL for our own processes; the servers get their fast shutdown and are not waited for. */
   kill(): void;
@@ -56,6 +56,18 @@ export function createSupervisor(a: { config: Config; home: Home; env: Record<st
     parts: {},
   };
 
+  /** What must not end Baton when it fails: a full disk is said once, until it has room again. */
+  let unwritten = false;
+  function quietly(write: () => void): void {
+    try {
+      write();
+      unwritten = false;
+    } catch (error) {
+      if (!unwritten) say(`${home.path} cannot be written (${error instanceof Error ? error.message : String(error)}); Baton goes on`);
+      unwritten = true;
+    }
+  }
+
   async function up<T extends Started>(name: PartName, start: () => Promise<T>): Promise<void> {
     if (signal.aborted) return;
     parts.set(
@@ -67,7 +79,7 @@ export function createSupervisor(a: { config: Config; home: Home; env: Record<st
         changed(identity) {
           if (identity === null) delete run.parts[name];
           else run.parts[name] = identity;
-          writeRunFile(home.runFile, run);
+          quietly(() => writeRunFile(home.runFile, run));
         },
       }).catch((error: unknown) => {
         throw new Error(`${name} does not start: ${error instanceof Error ? error.message : String(error)}`);
@@ -79,7 +91,7 @@ export function createSupervisor(a: { config: Config; home: Home; env: Record<st
     if (config.databaseUrl === undefined) {
       let url = "";
       await up("postgres", async () => {
-        const started = await postgresOf(home, port, signal);
+        const started = await postgresOf(home, { port, aborted: signal, quietly });
         url = started.url;
         return started;
       });
@@ -152,8 +164,14 @@ export function createSupervisor(a: { config: Config; home: Home; env: Record<st
       run.ready = false;
       // What is still coming up is a part only then. The limit is for servers of others, which may keep us waiting for ever.
       await Promise.race([starting.catch(() => {}), sleep(longestStartMs, undefined, { ref: false })]);
-      for (const [name, graceMs] of Object.entries(stopOrder)) await parts.get(name as PartName)?.stop(graceMs);
+      const errors: string[] = [];
+      for (const [name, graceMs] of Object.entries(stopOrder))
+        await parts
+          .get(name as PartName)
+          ?.stop(graceMs)
+          .catch((error: unknown) => errors.push(`${name}: ${String(error)}`)); // the rest must end, too
       removeRunFile(home.runFile);
+      if (errors.length > 0) throw new Error(`Not all of Baton stopped in order:\n${errors.join("\n")}`);
     },
     kill() {
       for (const [name, part] of parts) {

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { endNodeProcesses, nodeProcess } from "../support/node-process.ts";
 import type { NodeProcess } from "../support/node-process.ts";
 import { temporaryDirectory } from "../support/temp-directory.ts";
-import { endProcessesOf, main, processesOf } from "./support.ts";
+import { endProcessesOf, main, processesOf, sharedCache } from "./support.ts";
 
 const directory = temporaryDirectory();
 const demo = join(main, "..", "demo.ts");
@@ -21,7 +21,7 @@ const endOf = (one: NodeProcess): Promise<unknown> =>
 function own(name: string): { home: string; env: Record<string, string> } {
   const home = join(directory, name);
   mkdirSync(home, { mode: 0o700 });
-  return { home, env: { HOME: home, BATON_HOME: join(home, "baton"), BATON_PORT: "0", TMPDIR: home } };
+  return { home, env: { ...sharedCache, HOME: home, BATON_HOME: join(home, "baton"), BATON_PORT: "0", TMPDIR: home } };
 }
 
 test("a signal at any moment of the start ends all of it", async () => {

@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
 import { join } from "node:path";
 
 /** `npm start` without start.mjs. */
@@ -29,3 +30,6 @@ export function endProcessesOf(path: string): void {
     }
   }
 }
+
+/** Environment of a Baton with its own HOME that need not build Temporal. */
+export const sharedCache = { XDG_CACHE_HOME: process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache") };
