@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { homedir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { isatty } from "node:tty";
 
 const checkout = import.meta.dirname;
 const at = (...parts) => join(checkout, ...parts);
@@ -34,6 +35,9 @@ const commands = {
   bench: { script: "bench/main.ts", what: "benchmarks with their floors; --list, --compare, --json file" },
   bundle: { script: "workers/bundle.ts", what: "the workflow bundle, ahead of time" },
 };
+
+// a terminal that was closed takes nothing any more: what is written there is lost, and that is all
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
 const [name = "start", ...rest] = process.argv.slice(2);
 const command = commands[name];
@@ -161,12 +165,22 @@ function runUnderOwnNode() {
       ...process.env,
     },
   });
-  // the terminal sends Ctrl-C to the child too: passing it on would make one into two, and two mean "now"
-  process.on("SIGINT", () => {});
-  for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+  // The terminal sends Ctrl-C to the child too, and two of them mean "now": so it is passed on as a TERM, for whoever sent it to us alone.
+  let interrupted = false;
+  process.on("SIGINT", () => {
+    interrupted = true;
+    child.kill("SIGTERM");
+  });
+  process.on("SIGTERM", () => child.kill("SIGTERM"));
+  // Node forgets that nohup ignored it; but nohup leaves no terminal either
+  const atTerminal = [0, 1, 2].some((descriptor) => isatty(descriptor));
+  process.on("SIGHUP", () => atTerminal && child.kill("SIGHUP"));
   child.on("error", (error) => {
     console.error(`${node} does not start: ${error.message}. Remove node_modules and run this again.`);
     process.exit(1);
   });
-  child.on("exit", (code, signal) => process.exit(code ?? 128 + ({ SIGHUP: 1, SIGINT: 2, SIGKILL: 9, SIGTERM: 15 }[signal] ?? 1)));
+  child.on("exit", (code, signal) => {
+    const numbers = { SIGHUP: 1, SIGINT: 2, SIGKILL: 9, SIGTERM: interrupted ? 2 : 15 };
+    process.exit(code ?? 128 + (numbers[signal] ?? 1));
+  });
 }

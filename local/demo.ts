@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { demoArguments } from "../demo/arguments.ts";
 import { readConfig } from "../contracts/config.schema.ts";
 import { dieWithParent } from "./die-with-parent.ts";
+import { outliveOutput } from "./outlive-output.ts";
 import { ownBaton } from "./own-baton.ts";
 import { isAlive } from "./process-identity.ts";
 import { readRunFile, runningBaton } from "./run-file.ts";
@@ -16,6 +17,7 @@ import { onStopSignals } from "./stop-signals.ts";
  * `npm run demo`: on the Baton that runs already, else on one of its own in a temporary home and on free ports, which is stopped and
  * removed afterwards. The demo itself is an ordinary client: it gets an address and a token.
  */
+outliveOutput();
 const interrupt = new AbortController();
 let child: ChildProcess | null = null;
 // Before anything is started. The demo and the Baton are in groups of their own: only we hear of a terminal's Ctrl-C.

@@ -2,6 +2,7 @@ import { readConfig } from "../contracts/config.schema.ts";
 import { greeting } from "./greeting.ts";
 import { lockHome } from "./home-lock.ts";
 import { prepareHome } from "./home.ts";
+import { outliveOutput } from "./outlive-output.ts";
 import { runningBaton } from "./run-file.ts";
 import { onStopSignals } from "./stop-signals.ts";
 import { createSupervisor } from "./supervisor.ts";
@@ -10,6 +11,7 @@ const say = (line: string): void => {
   process.stdout.write(`${line}\n`);
 };
 
+outliveOutput();
 const code = await main().catch((error: unknown) => {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   return 1;

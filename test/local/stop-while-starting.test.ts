@@ -1,10 +1,10 @@
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { endNodeProcesses, nodeProcess } from "../support/node-process.ts";
 import type { NodeProcess } from "../support/node-process.ts";
 import { temporaryDirectory } from "../support/temp-directory.ts";
-import { endProcessesOf, main, processesOf, sharedCache } from "./support.ts";
+import { endProcessesOf, main, processesOf, sharedCache, slowGo } from "./support.ts";
 
 const directory = temporaryDirectory();
 const demo = join(main, "..", "demo.ts");
@@ -43,10 +43,7 @@ test("a signal at any moment of the start ends all of it", async () => {
 
 test("a signal while Temporal is built ends the builder and what it started", async () => {
   const { home, env } = own("builds");
-  const bin = join(home, "bin");
-  mkdirSync(bin);
-  writeFileSync(join(bin, "go"), `#!/bin/sh\nsleep 4321 & wait\n`, { mode: 0o755 });
-  const one = nodeProcess(main, { env: { ...env, PATH: `${bin}:/usr/bin:/bin`, XDG_CACHE_HOME: join(home, "cache") } });
+  const one = nodeProcess(main, { env: { ...env, ...slowGo(home) } });
   await one.line(/Building the Temporal/);
   await sleep(300);
   expect(processesOf(home).some((line) => line.includes("sleep 4321"))).toBe(true);

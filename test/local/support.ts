@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 
@@ -33,3 +33,11 @@ export function endProcessesOf(path: string): void {
 
 /** Environment of a Baton with its own HOME that need not build Temporal. */
 export const sharedCache = { XDG_CACHE_HOME: process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache") };
+
+/** Environment of a Baton that builds Temporal for ever: with a Go in `home` that only sleeps. */
+export function slowGo(home: string): Record<string, string> {
+  const bin = join(home, "bin");
+  mkdirSync(bin);
+  writeFileSync(join(bin, "go"), "#!/bin/sh\nsleep 4321 & wait\n", { mode: 0o755 });
+  return { PATH: `${bin}:/usr/bin:/bin`, XDG_CACHE_HOME: join(home, "cache") };
+}
