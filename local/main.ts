@@ -1,9 +1,13 @@
 import { readConfig } from "../contracts/config.schema.ts";
 import { greeting } from "./greeting.ts";
 import { lockHome } from "./home-lock.ts";
-import { prepareHome } from "./home.ts";
+import type { HomeLock } from "./home-lock.ts";
+import { fillHome, openHome } from "./home.ts";
+import type { Home } from "./home.ts";
 import { outliveOutput } from "./outlive-output.ts";
-import { runningBaton } from "./run-file.ts";
+import { isAlive } from "./process-identity.ts";
+import { readRunFile, runningBaton } from "./run-file.ts";
+import type { RunFile } from "./run-file.ts";
 import { onStopSignals } from "./stop-signals.ts";
 import { createSupervisor } from "./supervisor.ts";
 
@@ -21,15 +25,14 @@ process.exit(code);
 
 async function main(): Promise<number> {
   const config = readConfig(process.env);
-  const home = prepareHome(config.home);
-  const lock = await lockHome(home.path);
-  if (lock === null) {
-    const first = await runningBaton(home.runFile, 120_000);
-    if (first === null) throw new Error(`Another Baton holds ${home.path} but does not come up. Its logs: ${home.logs}`);
-    say(`Baton runs already on this home (pid ${first.pid}).`);
-    say(await greeting(home, first, process.env));
+  const home = openHome(config.home);
+  const held = await lockOrRunning(home);
+  if ("url" in held) {
+    say(`Baton runs already on this home (pid ${held.pid}).`);
+    say(await greeting(home, held, process.env));
     return 0;
   }
+  fillHome(home);
   const supervisor = createSupervisor({ config, home, env: process.env, say });
   const told = new Promise<void>((resolve) => {
     onStopSignals(resolve, () => {
@@ -51,8 +54,25 @@ async function main(): Promise<number> {
   const agents = supervisor.run.parts["host"] === undefined ? "" : ": agents are told that their attempt is lost and go on at the next start";
   if (failure === null) say(`Stopping${agents} …`);
   await supervisor.stop();
-  lock.release();
+  held.release();
   if (failure !== null) throw failure;
   say("Stopped.");
   return 0;
+}
+
+/** The home's lock, or the Baton that has it, once that is up: a start may take as long as Temporal's build. One that ends meanwhile leaves us the lock. */
+async function lockOrRunning(home: Home): Promise<HomeLock | RunFile> {
+  for (let told = ""; ;) {
+    const lock = await lockHome(home.path);
+    const run = readRunFile(home.runFile);
+    const lives = run !== null && isAlive(run);
+    if (lock !== null && !lives) return lock;
+    lock?.release(); // a Baton of a former version, which locks otherwise
+    const first = await runningBaton(home.runFile, 500);
+    if (first !== null) return first;
+    const who = lives ? `Baton (pid ${run.pid})` : "Another Baton";
+    const line = `${who} is starting or stopping on this home (its logs: ${home.logs}); waiting …`;
+    if (line !== told) say(line);
+    told = line;
+  }
 }

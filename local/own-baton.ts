@@ -3,7 +3,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { dieWithParent } from "./die-with-parent.ts";
-import { prepareHome } from "./home.ts";
+import { fillHome, openHome } from "./home.ts";
 import { runningBaton } from "./run-file.ts";
 import type { RunFile } from "./run-file.ts";
 
@@ -17,7 +17,8 @@ export interface OwnBaton {
 
 /** A Baton on a new temporary home (its name begins with `prefix`) and on free ports, with `env` on top of ours. Its starter removes the home. */
 export function ownBaton(prefix: string, env: Record<string, string> = {}): OwnBaton {
-  const home = prepareHome(mkdtempSync(join(tmpdir(), prefix)));
+  const home = openHome(mkdtempSync(join(tmpdir(), prefix)));
+  fillHome(home);
   const log = join(home.logs, "supervisor.log");
   const output = openSync(log, "a", 0o600);
   const [program = process.execPath, ...args] = dieWithParent("TERM", [process.execPath, join(import.meta.dirname, "main.ts")]);

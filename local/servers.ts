@@ -1,4 +1,4 @@
-import { appendFileSync } from "node:fs";
+import { appendFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Home } from "./home.ts";
 import type { Started } from "./keep-up.ts";
@@ -14,7 +14,7 @@ export async function postgresOf(home: Home, a: { port: number; aborted: AbortSi
   const postgres = await startPostgres({
     dataDir: home.postgresData,
     port: a.port,
-    password: home.postgresPassword,
+    password: readFileSync(home.postgresPassword, "utf8").trim(),
     durable: true,
     dieWithParent: true,
     aborted: a.aborted,

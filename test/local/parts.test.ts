@@ -1,9 +1,9 @@
 import { spawn } from "node:child_process";
-import { closeSync, chmodSync, mkdirSync, readFileSync, statSync, writeFileSync, openSync } from "node:fs";
+import { closeSync, chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync, openSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { lockHome } from "../../local/home-lock.ts";
-import { prepareHome } from "../../local/home.ts";
+import { fillHome, openHome } from "../../local/home.ts";
 import { keepUp } from "../../local/keep-up.ts";
 import { endLeftovers } from "../../local/leftovers.ts";
 import { startPart } from "../../local/part.ts";
@@ -11,8 +11,10 @@ import { choosePorts, holderOf } from "../../local/ports.ts";
 import { isAlive, startOf } from "../../local/process-identity.ts";
 import type { RunFile } from "../../local/run-file.ts";
 import { onPath } from "../../local/temporal/binary.ts";
+import { describeAsRoot } from "../faults/support/small-disk.ts";
 import { temporaryDirectory } from "../support/temp-directory.ts";
 import { until } from "../support/until.ts";
+import { main } from "./support.ts";
 
 const directory = temporaryDirectory();
 
@@ -36,16 +38,53 @@ test("a home is private, and its secrets stay the same", () => {
   const path = join(directory, "home");
   mkdirSync(path);
   chmodSync(path, 0o755);
-  const first = prepareHome(path);
-  const token = readFileSync(first.tokenFile, "utf8");
-  expect(prepareHome(path).postgresPassword).toBe(first.postgresPassword);
-  expect(readFileSync(first.tokenFile, "utf8")).toBe(token);
+  const home = openHome(path);
+  expect(statSync(path).mode & 0o777).toBe(0o755); // whoever only asks changes nothing
+  fillHome(home);
+  const token = readFileSync(home.tokenFile, "utf8");
+  const password = readFileSync(home.postgresPassword, "utf8");
+  chmodSync(path, 0o711);
+  fillHome(openHome(path));
+  expect([readFileSync(home.tokenFile, "utf8"), readFileSync(home.postgresPassword, "utf8")]).toEqual([token, password]);
   expect(Buffer.from(token.trim(), "base64url")).toHaveLength(32);
   expect(statSync(path).mode & 0o777).toBe(0o700);
-  expect(statSync(first.tokenFile).mode & 0o777).toBe(0o600);
+  expect(statSync(home.tokenFile).mode & 0o777).toBe(0o600);
+});
+
+test("a directory that is open to others and somebody else's is refused and stays as it is", () => {
+  const path = join(directory, "project");
+  mkdirSync(join(path, "src"), { recursive: true });
+  chmodSync(path, 0o755);
+  expect(() => openHome(path)).toThrow(/open to other users.*\(src\).*BATON_HOME.*chmod 700/);
+  expect([statSync(path).mode & 0o777, readdirSync(path)]).toEqual([0o755, ["src"]]);
+  chmodSync(path, 0o700);
+  expect(openHome(path).path).toBe(path);
+  const prepared = join(directory, "prepared");
+  mkdirSync(join(prepared, "presets"), { recursive: true });
+  chmodSync(prepared, 0o755);
+  expect(openHome(prepared).path).toBe(prepared);
+});
+
+describeAsRoot("with namespaces", () => {
+  test("the lock holds across network and pid namespaces (two containers on one volume), and ends with its holder", async () => {
+    const home = join(directory, "volume");
+    mkdirSync(home);
+    const script = join(directory, "hold.mts");
+    writeFileSync(
+      script,
+      `import { lockHome } from "${join(main, "..", "home-lock.ts")}";\nconsole.log("held", (await lockHome(process.argv[2])) !== null);\nsetInterval(() => {}, 1000);`,
+    );
+    const holder = spawn("unshare", ["--net", "--pid", "--fork", "--kill-child", process.execPath, script, home], { stdio: ["ignore", "pipe", "inherit"] });
+    await new Promise((resolve) => holder.stdout.once("data", resolve));
+    expect(await lockHome(home)).toBeNull();
+    holder.kill("SIGKILL");
+    const lock = await until("the lock", () => lockHome(home));
+    lock.release();
+  });
 });
 
 test("one lock per home, free again when it is released", async () => {
+  for (const name of ["a", "b"]) mkdirSync(join(directory, name));
   const one = await lockHome(join(directory, "a"));
   expect(await lockHome(join(directory, "a"))).toBeNull();
   const other = await lockHome(join(directory, "b"));

@@ -59,3 +59,20 @@ test("an interrupted demo leaves neither a process nor its home", async () => {
   one.signal("SIGINT");
   expect([await endOf(one), processesOf(home), readdirSync(home).filter((name) => name.startsWith("baton-demo-"))]).toEqual(["ended", [], []]);
 }, 120_000);
+
+test("a second start says at once that it waits, and goes on when the first one dies", async () => {
+  const { home, env } = own("second");
+  const slow = slowGo(home);
+  const first = nodeProcess(main, { env: { ...env, ...slow } });
+  await first.line(/Building the Temporal/);
+  const second = nodeProcess(main, { env: { ...env, ...slow } });
+  await second.line(new RegExp(`Baton \\(pid ${first.pid}\\) is starting or stopping on this home .*waiting`), 10_000);
+  expect(second.output()).not.toContain("Building");
+  first.signal("SIGKILL");
+  await second.line(/Building the Temporal/);
+  expect(second.output().match(/waiting/g)).toHaveLength(1);
+  second.signal("SIGINT");
+  // What a builder started outlives a supervisor that is killed: nobody is there to end it.
+  const left = (): string[] => processesOf(home).filter((line) => !line.includes("sleep 4321"));
+  expect([await endOf(second), await endOf(first), left()]).toEqual(["ended", "by signal", []]);
+}, 120_000);
