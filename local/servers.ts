@@ -8,7 +8,10 @@ import { startOf, waitGone } from "./process-identity.ts";
 import { startTemporal } from "./temporal/temporal.ts";
 
 /** The embedded Postgres of a home; `url` is the superuser's, database `postgres`. `quietly` runs a write that may fail. */
-export async function postgresOf(home: Home, a: { port: number; aborted: AbortSignal; quietly(write: () => void): void }): Promise<Started & { url: string }> {
+export async function postgresOf(
+  home: Home,
+  a: { port: number; aborted: AbortSignal; quietly(write: () => void): void; say(line: string): void },
+): Promise<Started & { url: string }> {
   const log = join(home.logs, "postgres.log");
   a.quietly(() => rotate(log));
   const postgres = await startPostgres({
@@ -18,6 +21,7 @@ export async function postgresOf(home: Home, a: { port: number; aborted: AbortSi
     durable: true,
     dieWithParent: true,
     aborted: a.aborted,
+    say: a.say,
     log: (line) => {
       a.quietly(() => appendFileSync(log, `${line}\n`, { mode: 0o600 }));
     },

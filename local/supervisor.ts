@@ -91,7 +91,7 @@ export function createSupervisor(a: { config: Config; home: Home; env: Record<st
     if (config.databaseUrl === undefined) {
       let url = "";
       await up("postgres", async () => {
-        const started = await postgresOf(home, { port, aborted: signal, quietly });
+        const started = await postgresOf(home, { port, aborted: signal, quietly, say });
         url = started.url;
         return started;
       });

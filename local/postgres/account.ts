@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, readdirSync, realpathSync, statSync, symlinkSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, readdirSync, readlinkSync, realpathSync, statSync, symlinkSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 
 /** How Postgres is run: it refuses to be root, so root lends it another identity. */
 export interface Account {
@@ -22,7 +22,7 @@ const nobody = 65_534;
  */
 export function chooseAccount(wantedDir: string, log: (line: string) => void): Account {
   mkdirSync(dirname(wantedDir), { recursive: true, mode: 0o700 });
-  const dataDir = existsSync(wantedDir) ? realpathSync(wantedDir) : join(realpathSync(dirname(wantedDir)), basename(wantedDir));
+  const dataDir = realPlace(wantedDir, log);
   if (process.getuid?.() !== 0) return { prefix: [], ids: undefined, dataDir };
   const asNobody = { prefix: [], ids: { uid: nobody, gid: nobody }, dataDir };
   const closed = closedAncestors(dataDir);
@@ -37,11 +37,35 @@ export function chooseAccount(wantedDir: string, log: (line: string) => void): A
     throw new Error(
       `Postgres cannot run as nobody in ${dataDir} (${closed[0]} is closed to others, and user namespaces are off here). Set BATON_HOME to a directory that others may enter, or DATABASE_URL.`,
     );
-  const elsewhere = join("/var/lib/baton", createHash("sha256").update(dataDir).digest("hex").slice(0, 12));
-  mkdirSync("/var/lib/baton", { recursive: true, mode: 0o711 });
+  const elsewhere = freeName(dataDir, log);
+  mkdirSync(root, { recursive: true, mode: 0o711 });
   symlinkSync(elsewhere, dataDir);
   log(`${closed[0]} is closed to other users: Postgres keeps its data in ${elsewhere}`);
   return { ...asNobody, dataDir: elsewhere };
+}
+
+const root = "/var/lib/baton";
+
+/** Where the data of a home go that has none yet. What is there already belongs to a home that was removed, and has another password: it is never touched. */
+function freeName(dataDir: string, log: (line: string) => void): string {
+  const first = join(root, createHash("sha256").update(dataDir).digest("hex").slice(0, 12));
+  for (let n = 1; ; n += 1) {
+    const name = n === 1 ? first : `${first}-${n}`;
+    if (!existsSync(name)) return name;
+    log(`${name} has the data of a former home at this place; they stay there, and this home gets new ones`);
+  }
+}
+
+/** Where the data directory really is: itself, or behind our link. A link of ours that leads nowhere is kept, and the data are made anew. */
+function realPlace(wantedDir: string, log: (line: string) => void): string {
+  if (existsSync(wantedDir)) return realpathSync(wantedDir);
+  const place = join(realpathSync(dirname(wantedDir)), basename(wantedDir));
+  const link = lstatSync(place, { throwIfNoEntry: false });
+  if (link?.isSymbolicLink() !== true) return place;
+  const target = resolve(dirname(place), readlinkSync(place));
+  log(`THE DATA ARE GONE: ${place} leads to ${target}, which is not there any more. An empty database is made there.`);
+  mkdirSync(dirname(target), { recursive: true, mode: 0o711 });
+  return join(realpathSync(dirname(target)), basename(target));
 }
 
 /** The directories above `path` that other users cannot enter, nearest first. */

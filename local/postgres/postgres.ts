@@ -19,7 +19,10 @@ export interface PostgresOptions {
   dieWithParent?: boolean;
   /** gives up the start; the server is gone then */
   aborted?: AbortSignal;
+  /** gets the server's own lines */
   log?: (line: string) => void;
+  /** gets what a person should know: data that lie elsewhere, or are gone; without it `log` does */
+  say?: (line: string) => void;
 }
 const stopped = "stopped while it started";
 
@@ -34,7 +37,7 @@ export interface RunningPostgres {
 /** Starts Postgres on 127.0.0.1 (or adopts the one that a former start left running on the directory) and waits until it accepts connections. Superuser `postgres`, database `postgres`. Error: with the server's last lines. */
 export async function startPostgres(options: PostgresOptions): Promise<RunningPostgres> {
   const log = options.log ?? (() => {});
-  const account = chooseAccount(options.dataDir, log);
+  const account = chooseAccount(options.dataDir, options.say ?? log);
   const bin = postgresBinaries(account);
   const running = await runningServer(account.dataDir);
   if (running) {
