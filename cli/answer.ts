@@ -13,6 +13,7 @@ export const answerUsage = `baton answer <approvalId | session> <decision | text
 
 interface Approval {
   approvalId: string;
+  kind: string;
   title: string;
   options: { id: string }[];
 }
@@ -28,8 +29,10 @@ export async function answer(argv: string[], env: Environment): Promise<number> 
   if (!reference || !decision || others.length > 0) throw new Usage(answerUsage);
   return withBaton(env, async (pm) => {
     const found = await open(pm, reference);
-    if (found.length !== 1) return tellWhich(found, reference);
+    if (found.length !== 1) return tellWhich(found, reference, values.json === true);
     const approvalId = found[0]?.approvalId ?? reference;
+    if (values.add !== undefined && found[0]?.kind === "permission")
+      throw new Usage(`"${found[0].title}" is a permission: nothing can be added to it. Leave --add away.`);
     const more = { ...(values.reason === undefined ? {} : { reason: values.reason }), ...(values.add === undefined ? {} : { add: sums(values.add) }) };
     const result = await pm.send("pm_session", { action: "respond", approvalId, decision, ...more, clientRequestId: ulid() });
     if (values.json) console.log(printableJson(result));
@@ -55,13 +58,18 @@ async function open(pm: PmClient, reference: string): Promise<Approval[]> {
   const byId = approvals.filter((approval) => approval.approvalId === reference);
   if (byId.length > 0) return byId;
   const ofSession = await pm.send("pm_session", { action: "approvals", sessionUlid: reference });
-  if (!ofSession.ok) return [{ approvalId: reference, title: "", options: [] }];
+  if (!ofSession.ok) return [{ approvalId: reference, kind: "", title: "", options: [] }];
   return ofSession.data?.["approvals"] as Approval[];
 }
 
-function tellWhich(found: Approval[], reference: string): number {
-  if (found.length === 0) console.error(`Nothing is open in ${reference}. To send it a message: baton call pm_session '{"action":"input", …}'.`);
-  else console.error(`${found.length} things are open in ${reference}: name one.`);
+function tellWhich(found: Approval[], reference: string, json: boolean): number {
+  const message = found.length === 0 ? `Nothing is open in ${reference}.` : `${found.length} things are open in ${reference}: name one.`;
+  if (json)
+    console.log(
+      printableJson({ ok: false, error: { code: found.length === 0 ? "NOT_FOUND" : "AMBIGUOUS", message, allowed: found.map((one) => one.approvalId) } }),
+    );
+  if (found.length === 0) console.error(`${message} To send it a message: baton call pm_session '{"action":"input", …}'.`);
+  else console.error(message);
   for (const { approvalId, title, options } of found)
     console.error(printable(`  ${approvalId}  ${title}  (${options.map(({ id }) => id).join(", ") || "text"})`));
   return exitCodes.refused;
@@ -70,7 +78,10 @@ function tellWhich(found: Approval[], reference: string): number {
 function tell({ data, error }: Envelope, reference: string): void {
   if (error?.code === "NOT_FOUND")
     return console.error(`NOT_FOUND: there is neither an approval nor a session "${reference}". What waits for somebody: baton status.`);
-  if (error) return console.error(printable(`${error.code}: ${error.message}`));
+  if (error) {
+    const allowed = Array.isArray(error["allowed"]) && error["allowed"].length > 0 ? ` One of: ${error["allowed"].join(", ")}.` : "";
+    return console.error(printable(`${error.code}: ${error.message}${allowed}`));
+  }
   const decision = (data?.["answer"] as { decision?: string } | undefined)?.decision ?? "";
   console.log(printable(data?.["applied"] === false ? `Answered already: ${decision}, by ${String(data["by"])}.` : `Answered: ${decision}.`));
 }

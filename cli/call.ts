@@ -27,7 +27,7 @@ export function codeOf(answer: Envelope): number {
 }
 
 function objectIn(given: string): Record<string, unknown> {
-  const text = given === "-" ? readFileSync(0, "utf8") : given.startsWith("@") ? readFileSync(given.slice(1), "utf8") : given;
+  const text = given === "-" ? readFileSync(0, "utf8") : given.startsWith("@") ? contentOf(given.slice(1)) : given;
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
@@ -36,4 +36,12 @@ function objectIn(given: string): Record<string, unknown> {
   }
   if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) throw new Usage(`The arguments must be a JSON object.\n\n${callUsage}`);
   return parsed as Record<string, unknown>;
+}
+
+function contentOf(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw new Usage(`The arguments cannot be read from the file ${JSON.stringify(file)} (${String((error as NodeJS.ErrnoException).code)}).\n\n${callUsage}`);
+  }
 }

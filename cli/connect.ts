@@ -25,7 +25,13 @@ export function connect(argv: string[], env: Environment): number {
   if (!host || more.length > 0) throw new Usage(connectUsage);
   // npm runs its scripts in the checkout and says where it was called.
   const directory = values.directory ?? env["INIT_CWD"] ?? process.cwd();
-  const file = host.file({ directory, home: homedir(), env, user: values.user === true });
+  if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory()) throw new Usage(`There is no directory ${directory}.`);
+  // Nobody works on their project in Baton's own clone.
+  const instead = values.directory === undefined && values.user !== true && realpathSync(directory) === realpathSync(checkout);
+  const where = { directory, home: homedir(), env };
+  const file = host.file({ ...where, user: values.user === true || instead });
+  if (instead && file !== host.file({ ...where, user: false }))
+    console.error(`This is Baton's own clone, so the user's file is meant. For one project: --directory /path/to/project`);
   const way = values.http ? http(env) : stdio(env);
   if (!values.write) {
     console.log(merged(host, null, way).trimEnd());
@@ -48,9 +54,15 @@ function http(env: Environment): Way {
   return { kind: "http", url: new URL("/mcp", url).href, token };
 }
 
+/** For their keys alone. */
+const anyStdio: Way = { kind: "stdio", command: "", args: [], env: { BATON_HOME: "" } };
+const anyHttp: Way = { kind: "http", url: "", token: "" };
+
 function merged(host: HostConfig, text: string | null, way: Way): string {
   const entry = host.entry(way);
-  return host.format === "json" ? mergeJson(text, host.path, name, entry) : mergeToml(text, host.path.join("."), name, entry);
+  return host.format === "json"
+    ? mergeJson(text, host.path, name, entry)
+    : mergeToml(text, host.path.join("."), name, entry, Object.keys({ ...host.entry(anyStdio), ...host.entry(anyHttp) }));
 }
 
 /** Merges into the file, whole or not at all; the former one stays beside it. False: it could not, and why was said. */

@@ -30,7 +30,7 @@ export const hostConfigs: Record<string, HostConfig> = {
     file: ({ directory, home, user }) => (user ? join(home, ".claude.json") : join(directory, ".mcp.json")),
     path: ["mcpServers"],
     entry: typed,
-    then: "Start Claude Code in this directory and approve the server, or look at /mcp.",
+    then: "Start Claude Code there and approve the server, or look at /mcp.",
   },
   codex: {
     title: "Codex",

@@ -3,7 +3,7 @@ import { answer, answerUsage } from "./answer.ts";
 import { call, callUsage } from "./call.ts";
 import { connect, connectUsage } from "./connect.ts";
 import { exitCodes, Usage } from "./exit-codes.ts";
-import { printableLines } from "./printable.ts";
+import { printableJson, printableLines } from "./printable.ts";
 import { status, statusUsage } from "./status.ts";
 import { token, tokenUsage } from "./token.ts";
 
@@ -33,12 +33,20 @@ async function main(): Promise<number> {
   try {
     return await command(argv);
   } catch (error) {
-    console.error(printableLines((error as Error).message));
-    if (error instanceof NoBaton) return exitCodes.notRunning;
-    const code = String((error as { code?: unknown }).code);
-    if (error instanceof Usage || code.startsWith("ERR_PARSE_ARGS")) return exitCodes.usage;
-    return code === "UNAVAILABLE" || code === "RATE_LIMITED" ? exitCodes.tryAgain : exitCodes.refused;
+    const { message } = error as Error;
+    console.error(printableLines(message));
+    const { code, exit } = meaningOf(error);
+    if (argv.includes("--json")) console.log(printableJson({ ok: false, error: { code, message, retryable: exit === exitCodes.tryAgain } }));
+    return exit;
   }
+}
+
+/** What a program reads of an error: a code, and what we end with. */
+function meaningOf(error: unknown): { code: string; exit: number } {
+  if (error instanceof NoBaton) return { code: "NO_BATON", exit: exitCodes.notRunning };
+  const code = String((error as { code?: unknown }).code ?? "INTERNAL");
+  if (error instanceof Usage || code.startsWith("ERR_PARSE_ARGS")) return { code: "USAGE", exit: exitCodes.usage };
+  return { code, exit: code === "UNAVAILABLE" || code === "RATE_LIMITED" ? exitCodes.tryAgain : exitCodes.refused };
 }
 
 process.exitCode = await main();

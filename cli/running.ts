@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { connectPm, NoBaton, type PmClient } from "../client/pm-client.ts";
 import { readConfig } from "../contracts/config.schema.ts";
+import { Usage } from "./exit-codes.ts";
 
 export type Environment = Record<string, string | undefined>;
 
@@ -15,10 +16,12 @@ export interface Running {
   hostId?: string;
 }
 
-/** The Baton to talk to: BATON_URL and BATON_TOKEN, else the one that runs on this home. Error: NoBaton, what to do. */
+/** The Baton to talk to: BATON_URL and BATON_TOKEN, else the one that runs on this home. Error: NoBaton or Usage, what to do. */
 export function findRunning(env: Environment): Running {
   if (env["BATON_URL"]) {
     if (!env["BATON_TOKEN"]) throw new NoBaton("BATON_URL is set and BATON_TOKEN is not: set both, or neither.");
+    if (!/^https?:$/.test(URL.parse(env["BATON_URL"])?.protocol ?? ""))
+      throw new Usage(`BATON_URL is no address of a Baton: "${env["BATON_URL"]}". It looks like http://127.0.0.1:7717.`);
     return { url: env["BATON_URL"], token: env["BATON_TOKEN"] };
   }
   const { home } = readConfig(env);

@@ -5,13 +5,15 @@ import type { Status, Waiting, Working } from "./read-status.ts";
 export function statusText(status: Status, a: { command: string; now: number }): string {
   const hosts = status.hosts.map(({ hostId, alive }) => (alive ? hostId : `${hostId} (away)`)).join(", ") || "no host";
   const lines = [`Baton ${status.version} at ${status.url}: ${status.status}; ${hosts}`];
-  lines.push("", `Waits for somebody: ${status.waiting.length || "nothing"}`);
+  const number = (name: "waiting" | "running" | "idle"): string =>
+    status.cut.includes(name) ? `${status[name].length} and more, which are not shown` : String(status[name].length || "nothing");
+  lines.push("", `Waits for somebody: ${number("waiting")}`);
   for (const one of status.waiting) {
     lines.push(`  ${printable(one.name)}  ${one.kind}, since ${ago(one.since, a.now)}: ${printable(one.say)}`);
     for (const line of nextCalls(one, a.command)) lines.push(`      ${line}`);
   }
-  lines.push("", `Runs: ${status.running.length || "nothing"}`, ...status.running.map((one) => worker(one, a.now)));
-  if (status.idle.length > 0) lines.push("", `Idle: ${status.idle.length}`, ...status.idle.map((one) => worker(one, a.now)));
+  lines.push("", `Runs: ${number("running")}`, ...status.running.map((one) => worker(one, a.now)));
+  if (status.idle.length > 0) lines.push("", `Idle: ${number("idle")}`, ...status.idle.map((one) => worker(one, a.now)));
   return lines.join("\n");
 }
 

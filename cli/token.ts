@@ -39,7 +39,8 @@ export async function token(argv: string[], env: Environment): Promise<number> {
 }
 
 async function withTokens(env: Environment, use: (tokens: Tokens) => Promise<number>): Promise<number> {
-  const { databaseUrl, temporalAddress, instance, hostId } = findRunning({ ...env, BATON_URL: undefined });
+  if (env["BATON_URL"]) throw new Usage("Tokens are made on the machine that Baton runs on, in its database: unset BATON_URL, and set BATON_HOME if need be.");
+  const { databaseUrl, temporalAddress, instance, hostId } = findRunning(env);
   if (!databaseUrl || !temporalAddress) throw new NoBaton("The Baton that runs does not say where its database is.");
   const config = readConfig(env);
   const where = { databaseUrl, temporalAddress, instance: instance ?? config.instance, hostId: hostId ?? config.hostId };

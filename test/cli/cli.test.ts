@@ -1,6 +1,9 @@
 import { execFile } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { mergeToml } from "../../cli/merge-toml.ts";
+import { connectPm, type PmClient } from "../../client/pm-client.ts";
+import { readStatus, type Status } from "../../cli/read-status.ts";
 import { launchScripted } from "../faults/support/launch.ts";
 import { onStack } from "../faults/support/on-stack.ts";
 import { nodeProcess } from "../support/node-process.ts";
@@ -31,6 +34,9 @@ const json = (text: string) => JSON.parse(text) as Record<string, unknown>;
 
 beforeAll(async () => {
   ({ url } = await on.stack.startGateway());
+  mkdirSync(join(on.stack.home, "presets"), { recursive: true });
+  const gone = { key: "gone", providerType: "acp", config: { command: ["sh", "-c", "exit 3"] } };
+  writeFileSync(join(on.stack.home, "presets/gone.json"), JSON.stringify(gone));
   const tokenFile = join(on.stack.home, "token");
   token = readFileSync(tokenFile, "utf8").trim();
   const { databaseUrl } = on.stack;
@@ -67,8 +73,25 @@ describe("call", () => {
   });
 });
 
+describe("refusals", () => {
+  test("with --json, stdout says them as JSON: no Baton, what is written wrongly", async () => {
+    const nobody = await baton(["status", "--json"], { env: { BATON_HOME: join(scratch, "none") } });
+    expect([nobody.code, json(nobody.stdout)]).toEqual([2, expect.objectContaining({ ok: false, error: expect.objectContaining({ code: "NO_BATON" }) })]);
+    const wrong = await baton(["token", "make", "--json"]);
+    expect([wrong.code, json(wrong.stdout)]).toEqual([64, expect.objectContaining({ ok: false, error: expect.objectContaining({ code: "USAGE" }) })]);
+  });
+
+  test("a file that is not there, an address that is none, and BATON_URL for tokens are told in words (64)", async () => {
+    const file = await baton(["call", "pm_session", "@missing.json"]);
+    expect([file.code, file.stderr]).toEqual([64, expect.stringMatching(/^The arguments cannot be read from the file "missing.json" \(ENOENT\)/)]);
+    const address = await baton(["status"], { env: { BATON_URL: "my baton", BATON_TOKEN: "x" } });
+    expect([address.code, address.stderr]).toEqual([64, expect.stringMatching(/^BATON_URL is no address/)]);
+    const elsewhere = await baton(["token", "list"], { env: { BATON_URL: url, BATON_TOKEN: token } });
+    expect([elsewhere.code, elsewhere.stdout, elsewhere.stderr]).toEqual([64, "", expect.stringContaining("BATON_URL")]);
+  });
+});
+
 test("status says what waits for whom, with the call to paste; answer gives it; a later answer hears of the first", async () => {
-  mkdirSync(join(on.stack.home, "presets"), { recursive: true });
   const rules = [{ tool: "execute", commandPrefix: "make check", decision: "allow" }];
   writeFileSync(join(on.stack.home, "presets/asks.json"), JSON.stringify({ key: "asks", providerType: "scripted", permissions: { mode: "ask", rules } }));
   const turns = [[{ ask: { title: "make check" } }, { ask: { title: "Run \u001b[31mmake install" } }, { say: "done" }]];
@@ -100,6 +123,11 @@ test("status says what waits for whom, with the call to paste; answer gives it; 
   expect(text.stdout).toContain(`npx baton answer ${waiting.approvalId} allow`);
   expect(text.stdout).not.toContain("\u001b");
 
+  const unknown = await baton(["answer", waiting.approvalId, "perhaps"]);
+  expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringContaining("One of: allow, allow_always, deny, deny_stop.")]);
+  const added = await baton(["answer", waiting.approvalId, "allow", "--add", "rounds=2"]);
+  expect([added.code, added.stderr]).toEqual([64, expect.stringContaining("nothing can be added")]);
+
   const none = await baton(["answer", "NO-1/executor-1", "allow"]);
   expect([none.code, none.stderr]).toEqual([1, expect.stringMatching(/NOT_FOUND.*neither an approval nor a session.*baton status/)]);
   const given = await baton(["answer", "CLI-1/executor-1", "allow"]);
@@ -108,6 +136,7 @@ test("status says what waits for whom, with the call to paste; answer gives it; 
   expect([late.code, late.stdout]).toEqual([0, expect.stringContaining("Answered already: allow")]);
   await on.baton.turnsEnded(sessionUlid, 1, 30_000);
   expect((await baton(["answer", "CLI-1/executor-1", "allow"])).stderr).toContain("Nothing is open");
+  expect(json((await baton(["answer", "CLI-1/executor-1", "allow", "--json"])).stdout)).toMatchObject({ ok: false, error: { code: "NOT_FOUND" } });
   expect((await baton(["status"])).stdout).toContain("CLI-1/executor-1  idle");
 });
 
@@ -136,6 +165,46 @@ test("a used-up limit: status shows how much to add, and that line, pasted, lets
   expect(await baton(line.split(" "))).toMatchObject({ code: 0, stdout: "Answered: allow.\n" });
   await on.baton.turnsEnded(sessionUlid, 2, 30_000);
 }, 60_000);
+
+test("status shows everybody who waits, also beyond the 20 whose calls it looks up, and forgets who was purged meanwhile", async () => {
+  const count = 22;
+  const launches = Array.from({ length: count }, (_, n) =>
+    on.baton.sdk.sessions.launch(
+      { principal: "local" },
+      {
+        clientRequestId: `crowd-${n}`,
+        actor: "@test",
+        taskKey: `CROWD-${n}`,
+        launcherConfigKey: "gone",
+        prompt: "go",
+        task: { title: "x", repositoryPath: on.stack.repository },
+      },
+    ),
+  );
+  const ulids = (await Promise.all(launches)).map(({ data }) => String(data["sessionUlid"]));
+  const crowd = await until(
+    "all of them wait",
+    async () => {
+      const { waiting } = json((await baton(["status", "--json"])).stdout) as unknown as Status;
+      const mine = waiting.filter((one) => ulids.includes(one.sessionUlid ?? ""));
+      return new Set(mine.map((one) => one.sessionUlid)).size === count && mine;
+    },
+    90_000,
+  );
+  expect(crowd.some((one) => one.next.length === 0)).toBe(true);
+  const { waiting, cut } = json((await baton(["status", "--json"])).stdout) as unknown as Status;
+  expect(cut).toEqual([]);
+  expect((await baton(["status"])).stdout).toContain(`Waits for somebody: ${waiting.length}`);
+
+  const pm = await connectPm(url, token);
+  const first = waiting.find((one) => one.next.length > 0)?.sessionUlid;
+  // As if it were purged between the list and the look.
+  const send: PmClient["send"] = (tool, args) => pm.send(tool, args["sessionUlid"] === first ? { ...args, sessionUlid: "01ARZ3NDEKTSV4RRFFQ69G5FAV" } : args);
+  const after = await readStatus({ ...pm, send }, url);
+  expect(after.waiting.map((one) => one.sessionUlid)).not.toContain(first);
+  expect(after.waiting.length).toBeGreaterThanOrEqual(count - 1);
+  await pm.close();
+}, 180_000);
 
 test("status --watch says the next state when something changes", async () => {
   const watch = nodeProcess(main, { args: ["status", "--watch", "--json"], env: { BATON_HOME: on.stack.home } });
@@ -271,6 +340,65 @@ describe("connect", () => {
       expect.stringContaining("Add this by hand"),
       "mcp_servers = { other = {} }\n",
     ]);
+  });
+
+  test("codex: the user's comments, keys and variables stay, also those between our table and the next", () => {
+    const ours = ["command", "args", "url", "env", "bearer_token_env_var"];
+    const before = [
+      "# mine",
+      "[mcp_servers.baton]",
+      "# not now",
+      "enabled = false",
+      'command = "old"',
+      "args = [",
+      '  "a", # first',
+      '  ["b"],',
+      "]",
+      "",
+      "[mcp_servers.baton.env]",
+      'BATON_HOME = "/old"',
+      'HTTPS_PROXY = "http://p"',
+      "",
+      "# for work",
+      "[profiles.work]",
+      "a = 1",
+      "",
+      "[mcp_servers.baton.tools.x]",
+      "approval = true",
+      "",
+    ].join("\n");
+    const after = mergeToml(before, "mcp_servers", "baton", { command: "new", args: ["c"] }, ours);
+    expect(after.split("\n")).toEqual([
+      "# mine",
+      "[mcp_servers.baton]",
+      'command = "new"',
+      'args = ["c"]',
+      "# not now",
+      "enabled = false",
+      "",
+      "[mcp_servers.baton.tools.x]",
+      "approval = true",
+      "",
+      "[mcp_servers.baton.env]",
+      'HTTPS_PROXY = "http://p"',
+      "",
+      "# for work",
+      "[profiles.work]",
+      "a = 1",
+      "",
+    ]);
+    expect(mergeToml(after, "mcp_servers", "baton", { command: "new", args: ["c"] }, ours)).toBe(after);
+  });
+
+  test("in Baton's own clone the user's file is meant, and a directory that is not there is refused", async () => {
+    const env = { HOME: join(scratch, "at-home"), INIT_CWD: checkout };
+    mkdirSync(env.HOME);
+    const written = await baton(["connect", "claude", "--write"], { cwd: checkout, env });
+    expect([written.code, written.stderr]).toEqual([0, expect.stringContaining("--directory")]);
+    expect([existsSync(join(env.HOME, ".claude.json")), existsSync(join(checkout, ".mcp.json"))]).toEqual([true, false]);
+    const missing = join(scratch, "no-such-place");
+    const refused = await baton(["connect", "claude", "--write", "--directory", missing]);
+    expect([refused.code, refused.stderr, existsSync(missing)]).toEqual([64, `There is no directory ${missing}.\n`, false]);
   });
 
   test("a file that is no plain JSON is left alone, and what to add is printed", async () => {
