@@ -4,11 +4,16 @@ import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import process from "node:process";
 import { isatty } from "node:tty";
+import { fileURLToPath } from "node:url";
 
-const checkout = import.meta.dirname;
+const checkout = dirname(fileURLToPath(import.meta.url)); // import.meta.dirname is younger than the oldest Node that may come here
+if (Number(process.versions.node.split(".")[0]) < 20) {
+  console.error(`Baton needs Node 20 or newer to start (it then gets its own); this is ${process.version}.`);
+  process.exit(1);
+}
 const at = (...parts) => join(checkout, ...parts);
 
 const commands = {
@@ -42,13 +47,13 @@ for (const stream of [process.stdout, process.stderr]) stream.on("error", () => 
 const [name = "start", ...rest] = process.argv.slice(2);
 const command = commands[name];
 if (command === undefined) {
-  const lines = Object.entries(commands).map(([key, { what }]) => `  node start.mjs ${key.padEnd(17)}${what}`);
+  const lines = Object.entries(commands).map(([key, { what }]) => `  ${ownName()} ${key.padEnd(17)}${what}`);
   if (["help", "--help", "-h"].includes(name)) {
     console.log(`Baton, a durable runtime for coding agents.\n${lines.join("\n")}`);
     process.exit(0);
   }
   console.error(`There is no command ${JSON.stringify(name)}. There are:\n${lines.join("\n")}`);
-  process.exit(2);
+  process.exit(64); // as cli/exit-codes.ts: written wrongly
 }
 await install();
 runUnderOwnNode();

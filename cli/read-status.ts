@@ -63,7 +63,7 @@ export async function readStatus(pm: PmClient, url: string): Promise<Status> {
     list(pm, { attention: true }),
     pm.call("pm_session", { action: "approvals" }) as unknown as Promise<{ approvals: Approval[] }>,
   ]);
-  const waiting = await Promise.all(attention.rows.map((row, at) => (at < mostLooked ? whatFor(pm, row) : inShort(row))));
+  const waiting = await Promise.all(attention.rows.map((row, at) => (at < mostLooked ? whatFor(pm, row) : Promise.resolve(inShort(row)))));
   const ofChains = open.approvals.filter((approval) => approval.sessionUlid === null);
   const plain = ({ name, sessionUlid, state, role, provider, agentHandle, lastActivityAt }: Row) => ({
     name,

@@ -2,6 +2,7 @@ import { readConfig } from "../contracts/config.schema.ts";
 import { greeting } from "./greeting.ts";
 import { lockHome } from "./home-lock.ts";
 import type { HomeLock } from "./home-lock.ts";
+import { checkAddresses } from "./addresses.ts";
 import { fillHome, openHome } from "./home.ts";
 import type { Home } from "./home.ts";
 import { outliveOutput } from "./outlive-output.ts";
@@ -24,7 +25,14 @@ const code = await main().catch((error: unknown) => {
 process.exit(code);
 
 async function main(): Promise<number> {
+  if (process.argv.length > 2) {
+    process.stderr.write(
+      `start takes no options, and there is ${JSON.stringify(process.argv[2])}: all settings are variables of the environment (README.md).\n`,
+    );
+    return 64;
+  }
   const config = readConfig(process.env);
+  checkAddresses(config);
   const home = openHome(config.home);
   const held = await lockOrRunning(home);
   if ("url" in held) {

@@ -4,6 +4,7 @@ import type { Config } from "../contracts/config.schema.ts";
 import { migrate } from "../store/migrate.ts";
 import { ensureDatabase } from "./database.ts";
 import type { Home } from "./home.ts";
+import { watchLogs } from "./log-file.ts";
 import { keepUp } from "./keep-up.ts";
 import type { KeptUp, Started } from "./keep-up.ts";
 import { endLeftovers } from "./leftovers.ts";
@@ -40,6 +41,7 @@ export function createSupervisor(a: { config: Config; home: Home; env: Record<st
   const stopping = new AbortController();
   const { signal } = stopping;
   let starting: Promise<void> = Promise.resolve();
+  let unwatch = (): void => {};
   const run: RunFile = {
     pid: process.pid,
     startedAt: startOf(process.pid) ?? "",
@@ -156,11 +158,13 @@ export function createSupervisor(a: { config: Config; home: Home; env: Record<st
   return {
     run,
     start() {
+      unwatch = watchLogs(home.logs, quietly);
       starting = bringUp();
       return starting;
     },
     async stop() {
       stopping.abort();
+      unwatch();
       run.ready = false;
       // What is still coming up is a part only then. The limit is for servers of others, which may keep us waiting for ever.
       await Promise.race([starting.catch(() => {}), sleep(longestStartMs, undefined, { ref: false })]);

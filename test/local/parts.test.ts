@@ -1,10 +1,12 @@
 import { spawn } from "node:child_process";
-import { closeSync, chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync, openSync } from "node:fs";
+import { closeSync, chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync, openSync, writeSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { lockHome } from "../../local/home-lock.ts";
 import { fillHome, openHome } from "../../local/home.ts";
 import { keepUp } from "../../local/keep-up.ts";
+import { checkAddresses } from "../../local/addresses.ts";
+import { watchLogs } from "../../local/log-file.ts";
 import { endLeftovers } from "../../local/leftovers.ts";
 import { startPart } from "../../local/part.ts";
 import { choosePorts, holderOf } from "../../local/ports.ts";
@@ -74,7 +76,9 @@ describeAsRoot("with namespaces", () => {
       script,
       `import { lockHome } from "${join(main, "..", "home-lock.ts")}";\nconsole.log("held", (await lockHome(process.argv[2])) !== null);\nsetInterval(() => {}, 1000);`,
     );
-    const holder = spawn("unshare", ["--net", "--pid", "--fork", "--kill-child", process.execPath, script, home], { stdio: ["ignore", "pipe", "inherit"] });
+    const holder = spawn("/usr/bin/unshare", ["--net", "--pid", "--fork", "--kill-child", process.execPath, script, home], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     await new Promise((resolve) => holder.stdout.once("data", resolve));
     expect(await lockHome(home)).toBeNull();
     holder.kill("SIGKILL");
@@ -136,6 +140,28 @@ test("a part that dies is started again; a stop is final", async () => {
   expect(startOf(second)).toBeNull();
   await new Promise((resolve) => setTimeout(resolve, 600));
   expect(pids.at(-1)).toBeNull();
+});
+
+test("a log that grows while its writer lives is cut, and the writer goes on at its beginning", async () => {
+  const logs = join(directory, "logs");
+  mkdirSync(logs);
+  const file = join(logs, "host.log");
+  const writer = openSync(file, "a");
+  writeSync(writer, Buffer.alloc(20_000_000, "old\n"));
+  const stop = watchLogs(logs, (write) => write(), 50);
+  await until("the cut", () => statSync(file).size === 0);
+  writeSync(writer, "new\n");
+  stop();
+  closeSync(writer);
+  expect([readFileSync(file, "utf8"), statSync(`${file}.1`).size, readdirSync(logs).toSorted()]).toEqual(["new\n", 20_000_000, ["host.log", "host.log.1"]]);
+});
+
+test("addresses that are none are refused by the name of their variable", () => {
+  const check = (databaseUrl?: string, temporalAddress?: string): void => checkAddresses({ databaseUrl, temporalAddress });
+  for (const good of ["postgres://u:p@h:5432/d", "postgresql://h/d"]) check(good, "temporal.example:7233");
+  check(undefined, "[::1]:7233");
+  expect(() => check("localhost:5432")).toThrow(/^DATABASE_URL/);
+  for (const bad of ["http://h:7233", "h", "7233"]) expect(() => check(undefined, bad)).toThrow(/^TEMPORAL_ADDRESS.*host:7233/);
 });
 
 test("a part that cannot start says why", async () => {

@@ -27,7 +27,7 @@ function own(name: string): { home: string; env: Record<string, string> } {
 
 /** start.mjs in a terminal of its own, whose other end `script` (util-linux) holds: killing it closes the terminal. */
 function inTerminal(env: Record<string, string>): { terminal: ChildProcess; output(): string; ended: Promise<number | null> } {
-  const terminal = spawn("script", ["-qefc", `exec '${process.execPath}' '${start}'`, "/dev/null"], {
+  const terminal = spawn("/usr/bin/script", ["-qefc", `exec '${process.execPath}' '${start}'`, "/dev/null"], {
     env: { PATH: process.env["PATH"], ...env },
     stdio: ["pipe", "pipe", "inherit"],
   });
