@@ -12,8 +12,8 @@ let disk: SmallDisk | undefined;
 
 // before the directory's own removal, which the mount would refuse
 afterAll(async () => {
+  endProcessesOf(directory); // first: whoever is left holds the output of those that the next one waits for
   await endNodeProcesses();
-  endProcessesOf(directory);
   disk?.unmount();
 });
 const directory = temporaryDirectory();

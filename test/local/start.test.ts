@@ -1,13 +1,16 @@
 import { join } from "node:path";
 import { endNodeProcesses, nodeProcess } from "../support/node-process.ts";
 import { temporaryDirectory } from "../support/temp-directory.ts";
-import { main } from "./support.ts";
+import { endProcessesOf, main } from "./support.ts";
 
 const start = join(main, "..", "..", "start.mjs");
 const home = temporaryDirectory();
 const env = { HOME: home, BATON_HOME: join(home, "baton"), BATON_PORT: "0" };
 
-afterAll(endNodeProcesses);
+afterAll(async () => {
+  endProcessesOf(home); // first: whoever is left holds the output of those that the next one waits for
+  await endNodeProcesses();
+});
 
 async function ends(args: string[], more: Record<string, string> = {}): Promise<[number | null, string]> {
   const one = nodeProcess(start, { args, cwd: home, env: { ...env, ...more } });

@@ -10,8 +10,8 @@ const directory = temporaryDirectory();
 const demo = join(main, "..", "demo.ts");
 
 afterAll(async () => {
+  endProcessesOf(directory); // first: whoever is left holds the output of those that the next one waits for
   await endNodeProcesses();
-  endProcessesOf(directory);
 });
 
 /** Waits for its end; `late` when it does not come, so that a failure says what is left. */

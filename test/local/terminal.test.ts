@@ -15,8 +15,8 @@ const directory = temporaryDirectory();
 const start = join(main, "..", "..", "start.mjs");
 
 afterAll(async () => {
+  endProcessesOf(directory); // first: whoever is left holds the output of those that the next one waits for
   await endNodeProcesses();
-  endProcessesOf(directory);
 });
 
 function own(name: string): { home: string; env: Record<string, string> } {
