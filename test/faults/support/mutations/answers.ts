@@ -1,0 +1,103 @@
+import type { Mutation } from "./mutation.ts";
+
+const purge = "test/workspaces/purge.test.ts";
+
+/** What keeps work from being deleted unseen, and answers from being taken for more than they are; each switched off once. */
+export const mutations: Mutation[] = [
+  {
+    protection: "a repository that is gone says nothing of what its worktree holds",
+    file: "workspaces/open-workspaces.ts",
+    find: 'unmerged: (await isEmpty(plan.path)) ? null : "unknown: the repository cannot be read"',
+    replace: "unmerged: null",
+    test: purge,
+    title: "gone: what the worktree holds is unknown",
+  },
+  {
+    protection: "a purge keeps every lost work",
+    file: "workspaces/purge.ts",
+    find: "for (const work of unmerged?.lost ?? []) {",
+    replace: "for (const work of (unmerged?.lost ?? []).slice(0, 1)) {",
+    test: purge,
+    title: "a branch with commits, and files in another checkout of it",
+  },
+  {
+    protection: "a repository inside a worktree counts as work",
+    file: "workspaces/purge.ts",
+    find: "const left = live?.left ?? [];",
+    replace: "const left: string[] = [];",
+    test: purge,
+    title: "a nested one with a commit",
+  },
+  {
+    protection: "calls without MCP pass the same guards",
+    file: "mcp-gateway/http.ts",
+    find: 'const guarded = ["/mcp", "/call/*"];',
+    replace: 'const guarded = ["/mcp"];',
+    test: "test/mcp-gateway/doors.test.ts",
+    title: "a call without MCP",
+  },
+  {
+    protection: "a task's step is judged on the row that it changes",
+    file: "store/tasks.ts",
+    find: "select status from task where task_key = $1 for update",
+    replace: "select status from task where task_key = $1",
+    test: "test/client/tasks.test.ts",
+    title: "a step is judged on what the task is when it is written",
+  },
+  {
+    protection: "a permission's deadline is kept",
+    file: "client/deadlines.ts",
+    find: "await store.transaction((tx) => store.approvals.answer(tx, answer));",
+    replace: "void answer;",
+    test: "test/control/deadlines.test.ts",
+    title: "a permission that nobody answers is denied",
+  },
+  {
+    protection: "deltas that are kept no more are no news",
+    file: "client/read-deltas.ts",
+    find: "delta: Math.max(since, now.lastDelta) }",
+    replace: "delta: since }",
+    test: "test/client/deltas.test.ts",
+    title: "a cursor before deltas of which none are kept",
+  },
+  {
+    protection: "what was over before a call ends no wait for a task",
+    file: "client/waited-sessions.ts",
+    find: "if (!before.has(overMark(one))) return true;",
+    replace: "return true;",
+    test: "test/control/wait.test.ts",
+    title: "a task that was launched again is waited for",
+  },
+  {
+    protection: "allow_always is for the same command",
+    file: "providers/grant-key.ts",
+    find: 'free && isPlain(input) ? Object.entries(input).filter(([name, value]) => !free.includes(name) || typeof value === "object") : input,',
+    replace: "free && isPlain(input) ? [] : input,",
+    test: "test/providers/permissions.test.ts",
+    title: "another command",
+  },
+  {
+    protection: "an interrupt hands out no call that grants what it stops",
+    file: "client/input.ts",
+    find: 'const before = delivery === "interrupt" ? open.filter((approval) => approval.kind === "budget") : open;',
+    replace: "const before = open;",
+    test: "test/control/permissions.test.ts",
+    title: "an interrupt waits for nothing, and grants nothing",
+  },
+  {
+    protection: "one Baton per home",
+    file: "local/home-lock.ts",
+    find: "begin exclusive",
+    replace: "begin",
+    test: "test/local/parts.test.ts",
+    title: "one lock per home",
+  },
+  {
+    protection: "a start that is interrupted leaves nothing that was still coming up",
+    file: "local/supervisor.ts",
+    find: "await Promise.race([starting.catch(() => {}), sleep(longestStartMs, undefined, { ref: false })]);",
+    replace: "",
+    test: "test/local/stop-while-starting.test.ts",
+    title: "a signal at any moment of the start",
+  },
+];
