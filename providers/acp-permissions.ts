@@ -98,6 +98,8 @@ export function acpPermissions(permissions: Permissions & Pick<LaunchSpec, "reme
         .digest("hex");
       const offered = (["allow", "allow_always", "deny", "deny_stop"] as const).flatMap((id) => {
         const kind = { allow: "allow_once", allow_always: "allow_always", deny: "reject_once", deny_stop: "reject_once" }[id];
+        // What an agent offers for always may be wider than what is asked here (all edits of its session): ours is for equal requests, and says so.
+        if (id === "allow_always" && grant !== null) return [{ id, label: "Allow this and every equal request of the session", kind }];
         const label = textOf(options.find((one) => one["kind"] === kind)?.["name"]).slice(0, 200);
         if (id === "allow_always" && label === "") return [];
         return [{ id, label: id === "deny_stop" ? "Deny and stop the turn" : label || id, kind }];
@@ -106,8 +108,9 @@ export function acpPermissions(permissions: Permissions & Pick<LaunchSpec, "reme
         pending.set(approvalId, {
           answer(decision) {
             pending.delete(approvalId);
-            if (decision === "allow_always" && grant !== null) remembered.set(grant, approvalId);
-            resolve(finish(decision));
+            const isOurs = decision === "allow_always" && grant !== null;
+            if (isOurs) remembered.set(grant, approvalId);
+            resolve(finish(isOurs ? "allow" : decision));
           },
         });
         write(event("approval.requested", { approvalId, kind: "permission", title, detail, options: offered, requestKey }, { turnId, itemId }));

@@ -106,6 +106,23 @@ describe("what was allowed for always", () => {
     return true;
   }
 
+  test.each([
+    ["ours, which holds for equal requests", { command: "npm test" }, "Allow this and every equal request of the session", "yes"],
+    ["the agent's, where no two requests are known to be equal", {}, "Allow all of this session", "forever"],
+  ])("the option is %s", async (_, rawInput, label, told) => {
+    const wide = { optionId: "forever", name: "Allow all of this session", kind: "allow_always" };
+    const request = {
+      method: "session/request_permission",
+      params: { toolCall: { toolCallId: "1", kind: "execute", title: "npm test", rawInput }, options: [wide, ...options] },
+    };
+    const agent = await driven([{ says: [request], result: { stopReason: "end_turn" } }]);
+    const turn = agent.prompt("T1");
+    const question = await until("the question", () => agent.events("approval.requested")[0]);
+    expect((question as unknown as { options: Json[] }).options).toContainEqual({ id: "allow_always", label, kind: "allow_always" });
+    agent.session.respond(question.approvalId, "allow_always");
+    expect((await turn).finalMessage).toContain(`"optionId":"${told}"`);
+  });
+
   test("is the same command, or the same files, and not what is said of them", async () => {
     expect(await askedAgain(shell(), shell())).toBe(false);
     expect(await askedAgain(shell({}, { description: "Run tests" }), shell({}, { description: "Run the tests" }))).toBe(false);
