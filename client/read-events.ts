@@ -119,9 +119,10 @@ const ending = (found: EventPage, nextSeq: number): { lastSeq: number; done: boo
 });
 
 /** An event whose text was cut says so, and where the whole is. */
-function withResource(event: PagedEvent): Record<string, unknown> & { seq: number } {
-  if (event.bytes === undefined) return { ...event };
-  return { ...event, truncated: true, resource: `session://${event.sessionUlid}/transcript/${event.seq}` };
+function withResource(event: PagedEvent): PagedEvent & Record<string, unknown> {
+  const shown = event as PagedEvent & Record<string, unknown>;
+  if (event.bytes === undefined) return shown;
+  return Object.assign(shown, { truncated: true, resource: `session://${event.sessionUlid}/transcript/${event.seq}` });
 }
 
 async function everything(store: Store, reference: string): Promise<Record<string, unknown>> {

@@ -47,9 +47,7 @@ export function eventPages(db: Database): EventPages {
         lastSeq: first.logSeq,
         closed: first.closed,
         purged: first.purged,
-        events: rows
-          .filter((row) => row["seq"] !== null)
-          .map(({ logSeq: _seq, logOf: _of, closed: _closed, purged: _purged, bytes, ...row }) => ({ ...toEvent(row), ...(bytes === null ? {} : { bytes }) })),
+        events: rows.filter((row) => row["seq"] !== null).map((row) => toEvent(row, ofLog)),
       };
     },
     async prompts(inputIds, most) {
@@ -62,6 +60,8 @@ export function eventPages(db: Database): EventPages {
   };
 }
 
+/** Columns that say where the log stands, in each row. */
+const ofLog = new Set(["logSeq", "logOf", "closed", "purged"]);
 type Row = Record<string, unknown> & { logSeq: number; logOf: string; closed: boolean; purged: boolean; bytes: number | null };
 
 /** `bytes`: of its data's JSON, when that was above the longest text that was asked for. */
