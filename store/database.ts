@@ -108,22 +108,32 @@ export function prepared(text: string, values: unknown[] = []): pg.QueryConfig {
 /** A row's column names as ours: `session_ulid` → `sessionUlid`. Values are left alone. */
 export function camel(row: Record<string, unknown>): Record<string, unknown> {
   const renamed: Record<string, unknown> = {};
-  for (const name in row) renamed[camelName(name)] = row[name];
+  for (const name in row) renamed[columnOf(name).name] = row[name];
   return renamed;
 }
 
 /** A row that came as JSON, as if it had come as columns: names as ours, and times, which are those that are named so, with milliseconds. */
 export function fromJson<T>(json: Record<string, unknown>): T {
-  const row = camel(json);
-  for (const name in row) if ((name === "at" || name.endsWith("At")) && typeof row[name] === "string") row[name] = new Date(row[name]).toISOString();
+  const row: Record<string, unknown> = {};
+  for (const raw in json) {
+    const { name, isTime } = columnOf(raw);
+    const value = json[raw];
+    row[name] = isTime && typeof value === "string" ? withMilliseconds(value) : value;
+  }
   return row as T;
 }
 
+/** Postgres says microseconds, and none that are 0 at the end; nearly all have six. */
+const withMilliseconds = (time: string): string => (time.length === 32 && time.endsWith("+00:00") ? `${time.slice(0, 23)}Z` : new Date(time).toISOString());
+
 /** Columns are few and rows are many. */
-const camelNames = new Map<string, string>();
-function camelName(name: string): string {
-  let found = camelNames.get(name);
-  if (found === undefined) camelNames.set(name, (found = name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase())));
+const columns = new Map<string, { name: string; isTime: boolean }>();
+function columnOf(raw: string): { name: string; isTime: boolean } {
+  let found = columns.get(raw);
+  if (found === undefined) {
+    const name = raw.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+    columns.set(raw, (found = { name, isTime: name === "at" || name.endsWith("At") }));
+  }
   return found;
 }
 
