@@ -234,7 +234,10 @@ test("by a conversation a caller restarts the very session that it was let to, a
   const own = await launched("THREAD-4");
   const talks = (sessionUlid: string, thread: string) =>
     db.query("update session set provider_session_id = $2, closed_at = clock_timestamp() where session_ulid = $1", [sessionUlid, thread]);
-  await Promise.all([talks(older, "t-one"), talks(newest, "t-one"), talks(elder, "t-two"), talks(own, "t-two")]);
+  await talks(older, "t-one");
+  await talks(newest, "t-one");
+  await talks(elder, "t-two");
+  await talks(own, "t-two");
   const restart = (args: Record<string, unknown>) => frank({ action: "restart", actor: "@frank", clientRequestId: ulid(), run: false, ...args });
   const error = async (providerSessionId: string) => JSON.stringify((await restart({ providerSessionId })).error).replaceAll(providerSessionId, "");
   // The newest one with it is the operator's, whatever older one is the caller's; said as of what is not there.
