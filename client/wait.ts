@@ -37,8 +37,8 @@ const roundMs = 1_000;
 
 /**
  * Waits until one session (`mode: all`: every one) is where the caller wants it, or its chain has ended; a chain needs `attention` when
- * one of its sessions does. A session that is closed ends every wait for it, unless its cursor is behind that; what was closed before the
- * call ends no wait for a task, a chain or a tree in which something is open.
+ * one of its sessions does. A session that is closed ends every wait for it; what was closed before the call, or before its cursor, ends no
+ * wait in which something else is open.
  * In time without it: `met: false`, never an error. `begun`: of an earlier call that this one goes on with.
  */
 export async function wait(deps: Deps, args: WaitArgs, signal?: AbortSignal, begun: Begun = {}): Promise<Record<string, unknown>> {

@@ -62,11 +62,12 @@ export function judged(args: WaitArgs, all: Seen[], before: ReadonlySet<string>,
     const { row, over, held, idle } = one;
     if (held) return false;
     if (over) {
-      if (named && after === undefined) return true;
+      // Where nothing is open, nothing more comes, and whoever waits is to hear so, whatever its cursors are.
+      if ((named && after === undefined) || all.every((other) => other.over)) return true;
       if (!before.has(overMark(one))) return true;
       if (after !== undefined) return row.lastSeq > after;
       // With cursors, one that is newer than those is one the caller has not heard of.
-      return newestKnown === undefined ? all.every((other) => other.over) : row.sessionUlid > newestKnown;
+      return newestKnown !== undefined && row.sessionUlid > newestKnown;
     }
     // Without a cursor everything counts, and a session without a turn is idle, too.
     const ended = row.endedSeq !== null && row.endedSeq > (after ?? 0);
