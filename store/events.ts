@@ -27,13 +27,13 @@ export function eventStore(db: Database): EventStore {
         `select ${eventColumns} from event where session_ulid = $1 and seq > $2 and ($4::text[] is null or type = any($4)) and ($5::text is null or turn_id = $5) order by seq limit $3`,
         [sessionUlid, a.sinceSeq, a.limit, a.types ?? null, a.turnId ?? null],
       );
-      return found.map((row) => toEvent(row));
+      return found.map(toEvent);
     },
     async tail(sessionUlid, count) {
       return (
         await db.rows<Record<string, unknown>>(`select ${eventColumns} from event where session_ulid = $1 order by seq desc limit $2`, [sessionUlid, count])
       )
-        .map((row) => toEvent(row))
+        .map(toEvent)
         .reverse();
     },
     deltas: (sessionUlid, a) =>
@@ -66,10 +66,10 @@ export function lockHead(tx: Tx, sessionUlid: string): Promise<HeadRow | null> {
   return txRow<HeadRow>(tx, `select ${headColumns} from head where session_ulid = $1 for update`, [sessionUlid]);
 }
 
-/** A row of `event` as the event it is, without the columns of `others`. */
-export function toEvent(row: Record<string, unknown>, others?: ReadonlySet<string>): BatonEvent {
+/** A row of `event` as the event it is. */
+export function toEvent(row: Record<string, unknown>): BatonEvent {
   // what an event does not have is absent, not null
   const event: Record<string, unknown> = {};
-  for (const name in row) if (row[name] !== null && !(name === "synthetic" && row[name] === false) && !others?.has(name)) event[name] = row[name];
+  for (const name in row) if (row[name] !== null && !(name === "synthetic" && row[name] === false)) event[name] = row[name];
   return event as unknown as BatonEvent;
 }
