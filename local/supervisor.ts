@@ -21,6 +21,8 @@ const checkout = join(import.meta.dirname, "..");
 /** In the order in which they stop: who asks first, who is asked last. The host is given time to tell its agents "attempt lost". */
 const stopOrder = { gateway: 5_000, host: 15_000, engine: 10_000, temporal: 10_000, postgres: 10_000 };
 type PartName = keyof typeof stopOrder;
+/** Between two words about a disk that is full. */
+const sayAgainMs = 60_000;
 /** How long `stop` waits for a start that was told to give up. */
 const longestStartMs = 30_000;
 
@@ -58,15 +60,15 @@ export function createSupervisor(a: { config: Config; home: Home; env: Record<st
     parts: {},
   };
 
-  /** What must not end Baton when it fails: a full disk is said once, until it has room again. */
-  let unwritten = false;
+  /** What must not end Baton when it fails: a full disk, which may take a line here and there, is said once in a while. */
+  let saidAt = -Infinity;
   function quietly(write: () => void): void {
     try {
       write();
-      unwritten = false;
     } catch (error) {
-      if (!unwritten) say(`${home.path} cannot be written (${error instanceof Error ? error.message : String(error)}); Baton goes on`);
-      unwritten = true;
+      if (performance.now() - saidAt < sayAgainMs) return;
+      saidAt = performance.now();
+      say(`${home.path} cannot be written (${error instanceof Error ? error.message : String(error)}); Baton goes on`);
     }
   }
 

@@ -56,14 +56,14 @@ describe(`interleavings (BATON_TEST_SEED=${seed})`, () => {
     await on.baton.eventually(
       "a later attempt brought the result",
       async () => (await workflow("show")).includes("EVENT_TYPE_ACTIVITY_TASK_COMPLETED"),
-      60_000,
+      120_000,
     );
     await on.baton.turnsEnded(session, 1, 45_000);
     expect(await on.baton.outcomes(session)).toEqual(["completed"]);
     await on.baton.closeSession(session);
     await on.baton.eventually("no process of a closed session", async () => agentProcesses([session]).length === 0, 20_000);
     for (const host of [first, second]) host.kill("SIGKILL");
-  }, 180_000);
+  }, 300_000);
 
   test("every stop point was reached", () => {
     const reached = new Set(readFileSync(join(on.stack.home, "stop-points.log"), "utf8").trim().split("\n"));
