@@ -120,11 +120,10 @@ export function createKeeper(deps: HostDeps, workspaces: WorkspaceMaker, launche
   async function claimedAgain(turn: TurnRow): Promise<void> {
     for (let wait = 500; ; wait = Math.min(wait * 2, 5_000)) {
       await sleep(wait);
-      const now = held.get(turn.sessionUlid)?.turn;
-      if (now?.turnId === turn.turnId) return;
+      // This turn again, or the next one, whose claim has noted that the workflow has this one's end.
+      if (held.has(turn.sessionUlid)) return;
       try {
-        // The workflow has gone on to the next turn: it has this one's end, and only the row does not say so yet.
-        return await (now ? deps.store.turns.markReported(turn.sessionUlid, turn.turnId) : adopt(turn));
+        return await adopt(turn);
       } catch (error) {
         deps.log.warn({ sessionUlid: turn.sessionUlid, error: String(error) }, "claiming again failed");
       }

@@ -26,7 +26,10 @@ export function turnResult(turn: TurnRow, result: StoredResult, lastSeq: number)
  * Throws Fenced when dropped meanwhile, as the others here: who has the host next finds that it is not reported.
  */
 export async function reportResult(deps: HostDeps, turn: TurnRow, result: TurnResult, drop?: AbortSignal): Promise<void> {
-  await untilAnswered(deps, turn, drop, (token) => deps.completion.complete(token, result));
+  await untilAnswered(deps, turn, drop, async (token) => {
+    await deps.completion.complete(token, result);
+    await deps.stopPoint("told");
+  });
   await deps.store.turns.markReported(turn.sessionUlid, turn.turnId);
 }
 

@@ -197,6 +197,11 @@ async function openTurn(db: Database, tx: Tx, a: ClaimArgs): Promise<void> {
     a.inputId,
     a.turnId,
   ]);
+  // Whoever hands out a turn has the ends of those before it, also when the host that gave them never heard so.
+  await tx.query(
+    "update turn set reported_at = clock_timestamp(), task_token = null where session_ulid = $1 and turn_id <> $2 and state = 'done' and reported_at is null",
+    [a.sessionUlid, a.turnId],
+  );
   // A workflow that continued as new, or that a chain started, tells its run here first.
   if (a.runId !== undefined)
     await tx.query("update generation set run_id = $3 where session_ulid = $1 and generation = $2 and run_id is distinct from $3", [

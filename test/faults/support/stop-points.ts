@@ -11,5 +11,6 @@ export const stopPoints = [
   "lane.after",
   "captured",
   "completed",
+  "told",
   "reported",
 ];

@@ -238,11 +238,11 @@ export const mutations: Mutation[] = [
     title: "an input behind a close is not the close's",
   },
   {
-    protection: "a report that could not be noted is noted while the next turn runs",
-    file: "host/keeper.ts",
-    find: "return await (now ? deps.store.turns.markReported(turn.sessionUlid, turn.turnId) : adopt(turn));",
-    replace: "return await (now ? undefined : adopt(turn));",
-    test: "test/faults/servers/network.test.ts",
-    title: "a turn whose report could not be noted",
+    protection: "the claim of a turn notes that those before it were reported",
+    file: "store/turns.ts",
+    find: "turn_id <> $2 and state = 'done' and reported_at is null",
+    replace: "turn_id <> $2 and state = 'done' and reported_at is null and false",
+    test: "test/faults/races/report-overtaken.test.ts",
+    title: "a turn whose next one is here before Temporal's word",
   },
 ];
