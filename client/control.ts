@@ -36,7 +36,10 @@ export async function close(deps: Deps, caller: Caller, args: CloseArgs): Promis
   const reason = args.reason ?? "closed by the caller";
   const { sessionUlid, generation } = row;
   const asked = { action: "close", args: { ...args }, target: sessionUlid };
-  const { ids, replayed } = await record<CloseIds>(store, caller, asked, async () => ({ sessionUlid, generation }));
+  const { ids, replayed } = await record<CloseIds>(store, caller, asked, async (tx) => {
+    await store.sessions.closing(tx, sessionUlid, generation);
+    return { sessionUlid, generation };
+  });
   let now = row;
   // A late repeat: an input has woken the session since, and that is not what was to be closed.
   if (replayed && (ids.generation ?? now.generation) !== now.generation) return closeAnswer(now, replayed);

@@ -27,6 +27,7 @@ export function withFacts(row: FactsRow): SessionWithFacts {
   const facts: SessionFacts = {
     createdAt: row.createdAt,
     startedAt: row.startedAt,
+    closingAt: row.closingAt,
     closedAt: row.closedAt,
     closeReason: row.closeReason,
     failed: row.failed,

@@ -4,6 +4,8 @@ import type { ApprovalKind, TurnFailure, TurnOutcome } from "./event.ts";
 export interface SessionFacts {
   createdAt: string;
   startedAt: string | null;
+  /** when a close was asked for */
+  closingAt: string | null;
   closedAt: string | null;
   closeReason: string | null;
   failed: boolean;
@@ -42,7 +44,7 @@ export interface ApprovalFact {
   ofChain?: boolean;
 }
 
-export type SessionState = "starting" | "running" | "idle" | "waiting" | "closed" | "failed";
+export type SessionState = "starting" | "running" | "idle" | "waiting" | "closing" | "closed" | "failed";
 export type SessionStatus = "RUNNING" | "IDLE" | "CLOSED" | "FAILED";
 export type SessionActivity = "active" | "ready" | "idle" | "waiting_input" | "blocked" | "exited" | null;
 /** `since`: ISO time of the fact that caused it. `reason`: one word or a short sentence. */
@@ -79,6 +81,7 @@ export function sessionState(facts: SessionFacts): StateView {
   if (facts.closedAt !== null) return { state: facts.failed ? "failed" : "closed", since: facts.closedAt, reason: facts.closeReason ?? "closed" };
   if (facts.failed) return { state: "failed", since: facts.lastActivityAt, reason: facts.closeReason ?? "failed" };
   if (facts.workspace === "failed") return { state: "failed", since: facts.lastActivityAt, reason: "workspace" };
+  if (facts.closingAt !== null) return { state: "closing", since: facts.closingAt, reason: "close" };
   const asked = ownApprovals(facts)[0];
   if (asked) return { state: "waiting", since: asked.askedAt, reason: asked.kind };
   if (facts.turn && facts.turn.state !== "done") return openTurn(facts, facts.turn);
@@ -97,7 +100,7 @@ function openTurn(facts: SessionFacts, turn: TurnFact): StateView {
   return { state: "running", since, reason: turn.state === "queued" ? "waits for a turn slot" : "turn" };
 }
 
-/** The pm_session word: between turns IDLE; starting and waiting are RUNNING. */
+/** The pm_session word: between turns IDLE; starting, waiting and closing are RUNNING. */
 export function pmStatus(state: SessionState): SessionStatus {
   if (state === "closed") return "CLOSED";
   if (state === "failed") return "FAILED";
@@ -110,6 +113,7 @@ export function sessionActivity(facts: SessionFacts): SessionActivity {
   if (state === "closed" || state === "failed") return "exited";
   if (state === "waiting") return ownApprovals(facts).some((a) => a.kind === "question" || a.kind === "plan") ? "waiting_input" : "blocked";
   if (state === "running") return facts.turn?.state === "queued" ? "ready" : "active";
+  if (state === "closing") return facts.turn && facts.turn.state !== "done" ? "active" : "idle";
   if (state === "idle") return facts.turn ? "idle" : "ready";
   return null;
 }

@@ -28,7 +28,7 @@ const sum = (name: string) => `coalesce(sum((result->'usage'->>'${name}')::bigin
 
 /** Everything that a status and its views are computed from, in one statement: a session a row. */
 const factsSelect = `select ${plain.replaceAll(/\w+/g, "s.$&")}, s.args->'effective'->>'model' as model, session_limits(s.session_ulid, s.args->'effective'->'limits') as limits,
-  h.last_seq, h.last_delta, h.updated_at as last_activity_at, g.run_id, case when s.generation > 1 then g.created_at end as restarted_at,
+  h.last_seq, h.last_delta, h.updated_at as last_activity_at, g.run_id, case when s.generation > 1 then g.created_at end as restarted_at, g.closing_at,
   s.root_ulid,
   (select lease_until > clock_timestamp() from host where host.host_id = s.host_id) as host_alive,
   (select e.seq ${newest("turn.completed")}) as ended_seq, (select e.data->'resumable' ${newest("session.agent_ready")}) as resumes,

@@ -4,6 +4,7 @@ const at = (n: number) => `2026-01-01T00:00:0${n}.000Z`;
 const idle: SessionFacts = {
   createdAt: at(0),
   startedAt: at(1),
+  closingAt: null,
   closedAt: null,
   closeReason: null,
   failed: false,
@@ -35,7 +36,9 @@ describe("a session's status", () => {
     ["question asked", { ...open, approvals: [{ ...permission, kind: "question" }] }, "waiting", "RUNNING", "waiting_input"],
     ["turn ended", idle, "idle", "IDLE", "idle"],
     ["turn ended, queue not empty", { ...idle, pendingInputs: [{ inputId: "I", createdAt: at(4) }] }, "running", "RUNNING", "active"],
-    ["closed", { ...idle, closedAt: at(6), closeReason: "superseded" }, "closed", "CLOSED", "exited"],
+    ["closing while its turn is ended", { ...open, closingAt: at(4), approvals: [permission] }, "closing", "RUNNING", "active"],
+    ["closing with nothing open", { ...idle, closingAt: at(4) }, "closing", "RUNNING", "idle"],
+    ["closed", { ...idle, closingAt: at(5), closedAt: at(6), closeReason: "superseded" }, "closed", "CLOSED", "exited"],
     ["closed while asking", { ...open, approvals: [permission], closedAt: at(6) }, "closed", "CLOSED", "exited"],
     ["failed", { ...idle, closedAt: at(6), failed: true }, "failed", "FAILED", "exited"],
     ["workspace failed", { ...idle, turn: null, workspace: "failed" }, "failed", "FAILED", "exited"],

@@ -185,3 +185,18 @@ test("done means that nothing of what was asked for is left, however it was filt
   expect(first).toMatchObject({ done: false, truncated: true, nextSeq: 1_001 });
   expect(await sessions().liveDeltas({ sessionUlid: session, sinceSeq: 1_001, limit: 2 })).toMatchObject({ done: true, truncated: false, nextSeq: 1_002 });
 }, 120_000);
+
+test("a session whose close was asked for is closing until its agent is gone", async () => {
+  const session = await launchScripted(on.baton, on.stack, { key: key("closing"), turns: [["ignoreSignals", "hang"], [{ say: "again" }]] });
+  await working(session);
+  await sessions().close(caller, { sessionUlid: session });
+  expect(await sessions().get({ sessionUlid: session })).toMatchObject({ status: "RUNNING", state: "closing", statusReason: "close", activity: "active" });
+  const listed = await sessions().list({ status: "closing" });
+  expect(listed.data["sessions"]).toEqual([expect.objectContaining({ sessionUlid: session, state: "closing" })]);
+  await on.baton.eventually("it is closed", async () => (await sessions().get({ sessionUlid: session }))["state"] === "closed", 30_000);
+  // Its next generation is none that is closing.
+  await sessions().input(caller, { sessionUlid: session, prompt: "again" });
+  await on.baton.turnsEnded(session, 2, 30_000);
+  expect(await sessions().get({ sessionUlid: session })).toMatchObject({ state: "idle", generation: 2 });
+  await on.baton.closeSession(session);
+}, 120_000);
