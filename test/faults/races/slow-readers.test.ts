@@ -60,19 +60,21 @@ test(`${readers} readers that never read their answers: the gateway's memory is 
     expect(answer.ok).toBe(true);
     return performance.now() - from;
   };
-  const quick = async (): Promise<boolean> => (await ask().catch(() => Number.POSITIVE_INFINITY)) < 2_000;
   const one = JSON.stringify(await door.call({ action: "events", sessionUlid: session, sinceSeq: 0, maxBytes: 204_800 })).length;
   const asked = (readers * requestsEach * one) / 1_048_576;
   expect(asked).toBeGreaterThan(1.5 * heapMb);
   const token = readFileSync(join(on.stack.home, "token"), "utf8").trim();
   await Promise.all(Array.from({ length: readers }, () => deafReader(new URL(door.url), token, session)));
   // Until the system's own buffers are full they are readers like any other; then nothing more is read from them and nothing computed.
-  await on.baton.eventually("others have theirs at once", async () => (await quick()) && (await sleep(1_000, true)) && (await quick()), 150_000);
-  const slowest = Math.max(await ask(), await ask(), await ask());
+  let slowest = Number.POSITIVE_INFINITY;
+  const threeQuick = async () => {
+    slowest = Math.max(await ask(), await sleep(1_000).then(ask), await ask());
+    return slowest < 2_000;
+  };
+  await on.baton.eventually("others have theirs at once", () => threeQuick().catch(() => false), 150_000);
   console.log(
     `one answer ${one} bytes, ${Math.round(asked)} MB asked for at once of a heap of ${heapMb} MB; slowest answer to others ${Math.round(slowest)} ms`,
   );
-  expect(slowest).toBeLessThan(10_000);
   expect([door.process.exitCode, door.process.signalCode]).toEqual([null, null]);
   // A connection that takes nothing for as long as this is closed by the gateway.
   const port = Number(new URL(door.url).port).toString(16).toUpperCase().padStart(4, "0");
