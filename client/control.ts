@@ -36,10 +36,7 @@ export async function close(deps: Deps, caller: Caller, args: CloseArgs): Promis
   const reason = args.reason ?? "closed by the caller";
   const { sessionUlid, generation } = row;
   const asked = { action: "close", args: { ...args }, target: sessionUlid };
-  const { ids, replayed } = await record<CloseIds>(store, caller, asked, async (tx) => {
-    await store.sessions.closing(tx, sessionUlid, generation);
-    return { sessionUlid, generation };
-  });
+  const { ids, replayed } = await record<CloseIds>(store, caller, asked, async () => ({ sessionUlid, generation }));
   let now = row;
   // A late repeat: an input has woken the session since, and that is not what was to be closed.
   if (replayed && (ids.generation ?? now.generation) !== now.generation) return closeAnswer(now, replayed);
@@ -51,7 +48,11 @@ export async function close(deps: Deps, caller: Caller, args: CloseArgs): Promis
       await store.sessions.end({ sessionUlid: now.sessionUlid, generation: now.generation, state: "closed", reason });
       // One that was being started just then, by somebody who saw it open.
       await deps.starter.signal(now.workflowId, "close", { reason });
-    } else await store.hosts.post(null, { hostId: now.hostId, kind: "poke", sessionUlid: now.sessionUlid, body: {} });
+    } else {
+      // Only now: a close that Temporal never heard of closes nothing.
+      await store.sessions.closing(now.sessionUlid, now.generation);
+      await store.hosts.post(null, { hostId: now.hostId, kind: "poke", sessionUlid: now.sessionUlid, body: {} });
+    }
   }
   return closeAnswer(now, replayed);
 }

@@ -4,7 +4,7 @@ import type { ApprovalKind, TurnFailure, TurnOutcome } from "./event.ts";
 export interface SessionFacts {
   createdAt: string;
   startedAt: string | null;
-  /** when a close was asked for */
+  /** when its workflow was told to close */
   closingAt: string | null;
   closedAt: string | null;
   closeReason: string | null;

@@ -19,16 +19,17 @@ export async function followTurn(deps: HostDeps, held: HeldTurn, runner: Obtaine
   const { turnId } = held.turn;
   const ending = Promise.withResolvers<void>();
   let gone = false;
+  let limits: LimitWatch | null = null;
   let wake = Promise.withResolvers<void>();
   runner.connection.onNotice((notice) => {
     if (notice === null) gone = true;
+    else limits?.alive();
     wake.resolve();
   });
   const stop = () =>
     void interrupt(deps, held, runner, ending.promise).catch((error: unknown) => deps.log.warn({ turnId, error: String(error) }, "interrupt failed"));
   if (held.abort.signal.aborted || held.limitReached) stop();
   else held.abort.signal.addEventListener("abort", stop, { once: true });
-  let limits: LimitWatch | null = null;
   try {
     limits = await watchLimits(deps, held, stop);
     await answerAgain(deps, held, runner);
@@ -66,8 +67,8 @@ async function interrupt(deps: HostDeps, held: HeldTurn, runner: Obtained, endin
 async function notice(deps: HostDeps, held: HeldTurn, runner: Obtained, record: TailRecord): Promise<void> {
   if (record.kind !== "event" || record.event.type !== "approval.requested") return;
   const { approvalId, requestKey } = record.event.data as { approvalId: string; requestKey: string };
-  // An answer that never reached the killed agent serves the identical request of the same turn, once.
-  const waiting = await deps.store.approvals.undelivered(held.turn.sessionUlid);
+  // An answer that never reached the killed agent serves the identical request of the same turn, once. One that has reached it may only not be noted yet.
+  const waiting = (await deps.store.approvals.undelivered(held.turn.sessionUlid)).filter((row) => !held.answered.has(row.approvalId));
   const same = waiting.find((row) => row.requestKey === requestKey && row.turnId === held.turn.turnId && row.approvalId !== approvalId);
   if (same?.decision) {
     await deps.store.approvals.answerAgain(approvalId, same);

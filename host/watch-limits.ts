@@ -11,6 +11,8 @@ import type { TailRecord } from "./spool-tail.ts";
 export interface LimitWatch {
   /** the agent gave a sign of itself, and maybe said what it has used */
   heard(records: TailRecord[]): void;
+  /** the agent gave a sign of itself that nobody could write down yet: while Postgres is away it works on */
+  alive(): void;
   end(): void;
 }
 
@@ -75,13 +77,16 @@ export async function watchLimits(deps: HostDeps, held: HeldTurn, stop: () => vo
     if (held.hasSlot) held.agentMs += now - last;
     else lastHeard = now; // it waits for people, and has nothing to say
     last = now;
-    if (limits.wallSeconds !== undefined && held.agentMs - kept >= keepMs) {
+    if ((limits.wallSeconds !== undefined || turnMs < Infinity) && held.agentMs - kept >= keepMs) {
       kept = held.agentMs;
       deps.store.limits.count(sessionUlid, turnId, kept).catch(() => undefined);
     }
     check();
   }, lookMs);
   return {
+    alive() {
+      lastHeard = performance.now();
+    },
     heard(records) {
       lastHeard = performance.now();
       for (const record of records)

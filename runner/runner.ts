@@ -50,6 +50,7 @@ export function createRunner(a: {
   const { launch } = spec;
   const replies = new Map<string, Promise<Answer>>();
   const prompted: string[] = [];
+  const answered = new Set<string>();
   const done = Promise.withResolvers<string>();
   let session: ProviderSession | null = null;
   let turn: CurrentTurn | null = null;
@@ -108,7 +109,11 @@ export function createRunner(a: {
     // On the disk before the agent has it: without this mark the prompt was never sent, and may be.
     spool.append({ kind: "mark", mark: "prompt.written", turnId, inputId });
     prompted.push(turnId);
-    await spool.synced();
+    await spool.synced().catch((error: unknown) => {
+      // Nobody knows what the disk holds: the next attempt looks, with an agent of its own. This one would count as prompted for good.
+      close({ reason: "spool_failed", lost: true });
+      throw error;
+    });
     void opened.prompt(turnId, inputId, text).then((end) => current.end(current.interrupted && end.outcome === "failed" ? interrupted(end) : end));
     // An interrupt that came while the disk was full had no turn to go to.
     if (current.interrupted) await opened.interrupt();
@@ -178,7 +183,10 @@ export function createRunner(a: {
       case "interrupt":
         return interrupt(request.turnId);
       case "respond": {
+        // A repeat by somebody who does not know that the agent has it: told "no", they would give the answer to the next request like it.
+        if (answered.has(request.approvalId)) return { ok: true, applied: true };
         const applied = session?.respond(request.approvalId, request.decision) ?? false;
+        if (applied) answered.add(request.approvalId);
         // Also an agent that does not hear the driver's cancel is to stop.
         if (applied && request.decision === "deny_stop" && turn) interrupt(turn.turnId);
         return { ok: true, applied };

@@ -102,7 +102,7 @@ export interface FactsRow extends Omit<SessionRow, "systemPrompt" | "args" | "pr
   rootUlid: string;
   /** Temporal's run of the current generation, as far as it is known */ runId: string | null;
   /** when the current generation began, if it is not the first */ restartedAt: string | null;
-  /** when the current generation's close was asked for */ closingAt: string | null;
+  /** when the current generation's workflow was told to close */ closingAt: string | null;
   hostAlive: boolean | null;
   /** `seq` of the newest turn's end */ endedSeq: number | null;
   /** can the agent go on with its conversation in another process; null: it did not say */ resumes: boolean | null;

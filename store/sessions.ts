@@ -56,8 +56,8 @@ export interface SessionStore {
   /** workspace result with its event (keyed) */
   workspaceReady(sessionUlid: string, a: { path: string; head: string; branch: string | null }): Promise<void>;
   workspaceFailed(sessionUlid: string, message: string): Promise<void>;
-  /** notes that somebody asked for the generation's close; the first time counts */
-  closing(tx: Tx, sessionUlid: string, generation: number): Promise<void>;
+  /** notes that the generation's workflow was told to close; the first time counts */
+  closing(sessionUlid: string, generation: number): Promise<void>;
   /** closes the generation: columns, event, open turns are given up, waiting inputs stay recorded; inbox `close_runner`. Idempotent; only if `generation` is current. */
   end(a: EndOfSession): Promise<void>;
   /** what the log says of the agent's conversations: their first and their newest new one, the newest input an agent got, whether the newest can be gone on with elsewhere, what its finished turns cost */
@@ -144,8 +144,8 @@ export function sessionStore(db: Database): SessionStore {
         if (changed.rowCount === 1)
           await appendEvents(db, tx, sessionUlid, [{ key: "session.workspace_failed", event: { type: "session.workspace_failed", data: { message } } }]);
       }),
-    async closing(tx, sessionUlid, generation) {
-      await tx.query("update generation set closing_at = coalesce(closing_at, clock_timestamp()) where session_ulid = $1 and generation = $2", [
+    async closing(sessionUlid, generation) {
+      await db.rows("update generation set closing_at = clock_timestamp() where session_ulid = $1 and generation = $2 and closing_at is null", [
         sessionUlid,
         generation,
       ]);

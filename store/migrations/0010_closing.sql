@@ -1,3 +1,3 @@
 -- breaking: 1
--- When somebody asked for this generation's close: until its end, the session is shown as closing.
+-- When this generation's workflow was told to close: until its end, the session is shown as closing.
 alter table generation add column closing_at timestamptz;

@@ -1,4 +1,4 @@
-import { launchScripted } from "../faults/support/launch.ts";
+import { launchScripted, openTestBaton } from "../faults/support/launch.ts";
 import { type McpDoor, openMcpDoor } from "../faults/support/mcp-door.ts";
 import { onStack } from "../faults/support/on-stack.ts";
 
@@ -198,5 +198,15 @@ test("a session whose close was asked for is closing until its agent is gone", a
   await sessions().input(caller, { sessionUlid: session, prompt: "again" });
   await on.baton.turnsEnded(session, 2, 30_000);
   expect(await sessions().get({ sessionUlid: session })).toMatchObject({ state: "idle", generation: 2 });
+  await on.baton.closeSession(session);
+}, 120_000);
+
+test("a close that Temporal never heard of leaves a session that is shown as it is", async () => {
+  const session = await launchScripted(on.baton, on.stack, { key: key("unheard"), turns: [[{ say: "one" }], [{ say: "two" }]] });
+  await on.baton.turnsEnded(session, 1, 30_000);
+  const cutOff = await openTestBaton({ ...on.stack, env: { ...on.stack.env, TEMPORAL_ADDRESS: "127.0.0.1:1" } });
+  await expect(cutOff.sdk.sessions.close(caller, { sessionUlid: session })).rejects.toMatchObject({ code: "UNAVAILABLE" });
+  await cutOff.close();
+  expect(await sessions().get({ sessionUlid: session })).toMatchObject({ state: "idle" });
   await on.baton.closeSession(session);
 }, 120_000);

@@ -71,3 +71,25 @@ test("an answer that is faster than the keeper leaves the agent its slot (row 1)
   );
   expect(first).toEqual({ type: "message.completed", session });
 }, 120_000);
+
+test("one answer allows one request, also when the worker dies between telling the agent and writing it down (row 1)", async () => {
+  const command = { title: "terraform apply", input: { command: "terraform apply" } };
+  const session = await asks("once", [[{ ask: command }, { wait: 6_000 }, { ask: command }, { say: "applied twice" }]]);
+  await asked(session, 1);
+  // What says that the agent was told is slow, and fails: the worker dies meanwhile.
+  await on.baton.query("create sequence told");
+  await on.baton.query(`create function slowly() returns trigger language plpgsql as $$ begin
+    if new.state = 'delivered' and nextval('told') = 1 then perform pg_sleep(2); raise exception 'the worker is gone'; end if; return new; end $$`);
+  await on.baton.query("create trigger slowly before update on approval for each row execute function slowly()");
+  expect(await respond((await approvals(session))[0]!.id, "allow")).toMatchObject({ applied: true });
+  const told = async () => (await on.baton.query<{ is_called: boolean }>("select is_called from told"))[0]!.is_called;
+  await on.baton.eventually("the agent is told", told, 20_000);
+  await kill(on.host);
+  on.host = await on.stack.startHost();
+  await asked(session, 2);
+  await on.baton.eventually("the first is noted", async () => (await approvals(session))[0]?.state === "delivered", 20_000);
+  await on.baton.query("drop trigger slowly on approval");
+  expect((await approvals(session))[1]).toMatchObject({ state: "open", decision: null });
+  await respond((await approvals(session))[1]!.id, "deny");
+  await on.baton.turnsEnded(session, 1, 30_000);
+}, 120_000);

@@ -130,3 +130,26 @@ const agentSaid = (session: string): boolean => {
     return false;
   }
 };
+
+test("an agent that works while Postgres is down is not idle: its limit of silence is not reached (row 11)", async () => {
+  const { data } = await on.baton.sdk.sessions.launch(caller, {
+    clientRequestId: key("talks"),
+    actor: "@test",
+    taskKey: "TALKS",
+    launcherConfigKey: "demo-executor",
+    agentHandle: "executor",
+    prompt: "go",
+    limits: { idleSeconds: 4 },
+    config: { scenario: { turns: [[{ numbered: { count: 150, everyMs: 100 } }]] } },
+    task: { title: "talks", repositoryPath: on.stack.repository, projectKey: "FAULTS" },
+  });
+  const session = String(data["sessionUlid"]);
+  await on.baton.eventually("the agent works", async () => emitted(on.stack, session) > 20, 60_000);
+  await on.postgres.kill();
+  const before = emitted(on.stack, session);
+  await sleep(6_000);
+  expect(emitted(on.stack, session)).toBeGreaterThan(before);
+  await on.postgres.start();
+  await on.baton.turnsEnded(session, 1, 60_000);
+  expect(await on.baton.outcomes(session)).toEqual(["completed"]);
+}, 180_000);
