@@ -1,4 +1,3 @@
-import type { Viewer } from "./reach.ts";
 import type { Lineage } from "./lineage.ts";
 import type { EndOfSession } from "../contracts/messages.ts";
 import { BatonError } from "../contracts/failures.ts";
@@ -7,7 +6,6 @@ import { camel, type Database, txRow } from "./database.ts";
 import { appendEvents, lockHead } from "./events.ts";
 import { conversation, forgetConversation } from "./conversation.ts";
 import { countLineage } from "./lineage.ts";
-import { seenBy } from "./reach.ts";
 import { endGeneration, endIfIdle, failNeverStarted, failUnmakeable, isBusy } from "./session-end.ts";
 import type { NewSession, SessionRow, Cursors } from "./rows.ts";
 import { insertSession, sessionSelect } from "./session-row.ts";
@@ -22,19 +20,6 @@ export interface SessionStore {
   /** by readable name (`TASK-42/executor-2`) */
   byName(name: string): Promise<SessionRow | null>;
   byChainRole(chainId: string, role: string, n: number): Promise<SessionRow | null>;
-  list(filter: {
-    limit: number;
-    contextRef?: string;
-    role?: string;
-    agentHandle?: string;
-    projectKey?: string;
-    parentUlid?: string;
-    chainId?: string;
-    before?: string;
-    open?: boolean;
-    /** only what these eyes reach */
-    reach?: Viewer;
-  }): Promise<SessionRow[]>;
   /** what a session has launched, under the tree's lock; null: it is gone */
   lineage(tx: Tx, sessionUlid: string): Promise<Lineage | null>;
   /** next `n` for `<context>/<role>-<n>` */
@@ -90,7 +75,6 @@ export function sessionStore(db: Database): SessionStore {
       and (right(g.workflow_id, length($3)) = $3 or ($2 = 'executor' and $4 = 1)))`,
         [chainId, role, `/${role}/${n}`, n],
       ),
-    list: (filter) => listSessions(db, filter),
     async nextOrdinal(tx, contextRef, role) {
       // until the transaction's end: two callers must not get one name
       await tx.query("select pg_advisory_xact_lock(hashtextextended($1, 1))", [`${contextRef}/${role}`]);
@@ -176,18 +160,6 @@ export function sessionStore(db: Database): SessionStore {
 }
 
 const gone = (sessionUlid: string) => new BatonError("NOT_FOUND", `There is no session ${sessionUlid}.`);
-
-async function listSessions(db: Database, f: Parameters<SessionStore["list"]>[0]): Promise<SessionRow[]> {
-  const open = f.open === undefined ? "true" : f.open ? "s.closed_at is null" : "s.closed_at is not null";
-  const seen = seenBy(f.reach, 9);
-  return db.rows<SessionRow>(
-    `${sessionSelect} where s.purge is null and ${open} and ${seen.sql}
-    and ($2::text is null or s.context_ref = $2) and ($3::text is null or s.role = $3) and ($4::text is null or s.agent_handle = $4) and ($5::text is null or s.project_key = $5)
-    and ($6::text is null or s.parent_ulid = $6) and ($7::text is null or s.chain_id = $7) and ($8::text is null or s.session_ulid < $8)
-    order by s.session_ulid desc limit $1`,
-    [f.limit, ...[f.contextRef, f.role, f.agentHandle, f.projectKey, f.parentUlid, f.chainId, f.before].map((value) => value ?? null), seen.value],
-  );
-}
 
 /**
  * An input that was recorded after the close was asked for, and before it was done: its sender was told that it will run, and the

@@ -14,7 +14,7 @@ test("columns that are added while it runs do not disturb an open store", async 
     const missing = ulid();
     const everything = async (): Promise<void> => {
       await store.sessions.get(turn.sessionUlid);
-      await store.sessions.list({ limit: 5 });
+      await store.facts.list({ limit: 5 });
       await store.sessions.unstarted(0, 60_000);
       await store.inputs.get(turn.turnId);
       await store.inputs.pending(turn.sessionUlid);
