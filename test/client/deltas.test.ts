@@ -1,42 +1,30 @@
 import pg from "pg";
 import { ulid } from "ulid";
-import { openBaton, type Baton } from "../../client/open-baton.ts";
-import { batch, claimedTurn, freshStore } from "../store/rows.ts";
-import { temporaryDirectory } from "../support/temp-directory.ts";
-import { batonOptions } from "./support.ts";
+import { batch, claimedTurn } from "../store/rows.ts";
+import { onBaton } from "./on-baton.ts";
 
-const home = temporaryDirectory();
-let fresh: Awaited<ReturnType<typeof freshStore>>;
-let baton: Baton;
-beforeAll(async () => {
-  fresh = await freshStore();
-  baton = await openBaton(batonOptions({ home, databaseUrl: fresh.url, instance: "test" }));
-});
-afterAll(async () => {
-  await baton?.close();
-  await fresh?.end();
-});
+const on = onBaton();
 
 type Turn = Awaited<ReturnType<typeof claimedTurn>>;
 const delta = (turnId: string, text: string) => ({ kind: "delta" as const, turnId, itemId: "i", stream: "message" as const, text });
 async function nextTurn({ sessionUlid, owner }: Turn): Promise<Turn> {
   const turnId = ulid();
-  await fresh.store.transaction((tx) =>
-    fresh.store.inputs.insert(tx, { inputId: turnId, sessionUlid, prompt: "on", delivery: "queue", source: "test", requestId: null, limit: 50 }),
+  await on.store.transaction((tx) =>
+    on.store.inputs.insert(tx, { inputId: turnId, sessionUlid, prompt: "on", delivery: "queue", source: "test", requestId: null, limit: 50 }),
   );
-  const claim = await fresh.store.turns.claim({ sessionUlid, turnId, inputId: turnId, generation: 1, attempt: 1, taskToken: "t", owner, minEpoch: 0 });
+  const claim = await on.store.turns.claim({ sessionUlid, turnId, inputId: turnId, generation: 1, attempt: 1, taskToken: "t", owner, minEpoch: 0 });
   if (claim.kind !== "claimed") throw new Error(claim.kind);
-  await fresh.store.turns.switchSpool({ sessionUlid, epoch: claim.head.epoch, owner, spoolId: "spool" });
+  await on.store.turns.switchSpool({ sessionUlid, epoch: claim.head.epoch, owner, spoolId: "spool" });
   return { sessionUlid, turnId, epoch: claim.head.epoch, owner };
 }
 async function end(turn: Turn): Promise<void> {
   const usage = { inputTokens: 0, outputTokens: 0, cachedTokens: 0, costMicros: 0 };
-  await fresh.store.turns.complete({ ...turn, result: { outcome: "completed", usage, providerSessionId: "thread" }, finalMessage: "" });
+  await on.store.turns.complete({ ...turn, result: { outcome: "completed", usage, providerSessionId: "thread" }, finalMessage: "" });
 }
 /** A session whose turn spoke `pieces` pieces, of which later turns that said nothing have left none. */
 async function silentSince(pieces: number): Promise<Turn> {
-  let turn = await claimedTurn(fresh.store);
-  await fresh.store.lane.append(
+  let turn = await claimedTurn(on.store);
+  await on.store.lane.append(
     batch(
       turn,
       0,
@@ -67,24 +55,24 @@ test("a cursor before deltas of which none are kept says so after a wait that as
   const { sessionUlid } = await silentSince(5);
   let answer: Record<string, unknown> = {};
   const sent = await statements(async () => {
-    answer = await baton.sessions.liveDeltas({ sessionUlid, sinceSeq: 2, waitMs: 3_000 });
+    answer = await on.baton.sessions.liveDeltas({ sessionUlid, sinceSeq: 2, waitMs: 3_000 });
   });
   expect(answer).toMatchObject({ deltas: [], expired: true, firstSeq: 6, nextSeq: 5, truncated: false });
   // Three rounds of the safety poll and what they are opened with, not one statement after the other.
   expect(sent).toBeLessThan(40);
   // The cursor that was answered is one to go on from.
-  const again = await baton.sessions.liveDeltas({ sessionUlid, sinceSeq: 5 });
+  const again = await on.baton.sessions.liveDeltas({ sessionUlid, sinceSeq: 5 });
   expect(again).toMatchObject({ deltas: [], nextSeq: 5 });
   expect(again).not.toHaveProperty("expired");
   // Nothing was missed by who asks for the first time.
-  const first = await baton.sessions.liveDeltas({ sessionUlid });
+  const first = await on.baton.sessions.liveDeltas({ sessionUlid });
   expect(first).toMatchObject({ deltas: [], nextSeq: 5 });
   expect(first).not.toHaveProperty("expired");
 }, 30_000);
 
 test("an expired cursor hears of the next piece, and from where they are kept", async () => {
   const turn = await nextTurn(await silentSince(5));
-  const waiting = baton.sessions.liveDeltas({ sessionUlid: turn.sessionUlid, sinceSeq: 0, waitMs: 20_000 });
-  await fresh.store.lane.append(batch(turn, (await fresh.store.events.head(turn.sessionUlid))!.spoolOffset, [delta(turn.turnId, "new")]));
+  const waiting = on.baton.sessions.liveDeltas({ sessionUlid: turn.sessionUlid, sinceSeq: 0, waitMs: 20_000 });
+  await on.store.lane.append(batch(turn, (await on.store.events.head(turn.sessionUlid))!.spoolOffset, [delta(turn.turnId, "new")]));
   expect(await waiting).toMatchObject({ deltas: [{ seq: 6, text: "new" }], expired: true, firstSeq: 6, nextSeq: 6 });
 });

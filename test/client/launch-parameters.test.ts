@@ -2,40 +2,23 @@ import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import pg from "pg";
 import type { LaunchArgs } from "../../client/launch-plan.ts";
-import { type Baton, openBaton } from "../../client/open-baton.ts";
-import { freshDatabase } from "../support/fresh-database.ts";
-import { temporaryDirectory } from "../support/temp-directory.ts";
-import { batonOptions, repository } from "./support.ts";
+import { onBaton } from "./on-baton.ts";
 
-const home = temporaryDirectory();
 const caller = { principal: "local", actor: "@me" };
 const instance = `t${randomBytes(4).toString("hex")}`;
-let database: { url: string; drop(): Promise<void> };
-let baton: Baton;
-let sql: pg.Client;
-let repositoryPath: string;
+const on = onBaton(instance);
 
-beforeAll(async () => {
-  database = await freshDatabase();
-  repositoryPath = repository(join(home, "repo"));
-  baton = await openBaton(batonOptions({ home, databaseUrl: database.url, instance }));
-  sql = new pg.Client({ connectionString: database.url });
-  await sql.connect();
-  mkdirSync(join(home, "presets"));
+beforeAll(() => {
+  mkdirSync(join(on.home, "presets"));
   const preset = (key: string, more: object) =>
-    writeFileSync(join(home, "presets", `${key}.json`), JSON.stringify({ providerType: "scripted", config: { scenario: { turns: [[]] } }, ...more }));
+    writeFileSync(join(on.home, "presets", `${key}.json`), JSON.stringify({ providerType: "scripted", config: { scenario: { turns: [[]] } }, ...more }));
   preset("closed", { allowAdhocOverrides: false });
   preset("limited", {
     config: { scenario: { turns: [[]] }, model: "small", env: [{ name: "KEY", valueRef: "env:OLD" }] },
     limits: { wallSeconds: 60, turns: 5 },
     tools: ["read"],
   });
-});
-afterAll(async () => {
-  await Promise.allSettled([baton.close(), sql.end()]);
-  await database.drop();
 });
 
 const key = () => `${instance}-${randomBytes(6).toString("hex")}`;
@@ -50,31 +33,31 @@ function task(taskKey: string, more: Partial<LaunchArgs> = {}): LaunchArgs {
     taskKey,
     launcherConfigKey: "demo-executor",
     run: false,
-    task: { title: "A task", description: "Do it.", acceptanceCriteria: ["it works"], repositoryPath },
+    task: { title: "A task", description: "Do it.", acceptanceCriteria: ["it works"], repositoryPath: on.repositoryPath },
     ...more,
   };
 }
-const launch = async (args: LaunchArgs) => String((await baton.sessions.launch(caller, args)).data["sessionUlid"]);
+const launch = async (args: LaunchArgs) => String((await on.baton.sessions.launch(caller, args)).data["sessionUlid"]);
 const written = async () =>
   (
-    await sql.query(
+    await on.sql.query(
       "select (select count(*) from session) s, (select count(*) from task) t, (select count(*) from launch) l, (select count(*) from client_request) r",
     )
   ).rows[0] as unknown;
 
 test("agents and capabilities come from home, the repository and Baton; the record says which", async () => {
   file(
-    join(home, "agents", "mender.md"),
+    join(on.home, "agents", "mender.md"),
     "---\nid: mender-1\ndisplayName: The Mender\nrole: mechanic\ncapabilityKeys: [tidy, valdr-executor]\n---\nYou mend things.\n",
   );
-  file(join(home, "capabilities", "tidy.md"), "---\nkey: tidy\n---\nLeave no mess.\n");
-  file(join(repositoryPath, ".baton", "capabilities", "tidy.md"), "from the repository\n");
-  file(join(repositoryPath, ".baton", "capabilities", "local.md"), "Know this place.\n");
+  file(join(on.home, "capabilities", "tidy.md"), "---\nkey: tidy\n---\nLeave no mess.\n");
+  file(join(on.repositoryPath, ".baton", "capabilities", "tidy.md"), "from the repository\n");
+  file(join(on.repositoryPath, ".baton", "capabilities", "local.md"), "Know this place.\n");
   const args = task("AGENT-1", { agentId: "mender-1", capabilityKeys: ["local", "no-such"], additionalInstructions: "Hurry." });
-  const { data, warnings } = await baton.sessions.launch(caller, args);
+  const { data, warnings } = await on.baton.sessions.launch(caller, args);
   expect(warnings).toEqual([expect.stringContaining('"no-such"')]);
   expect(data).toMatchObject({ targetAgentHandle: "mender", name: "AGENT-1/mechanic-1" });
-  const prompt = await baton.sessions.prompt({ sessionUlid: String(data["sessionUlid"]) });
+  const prompt = await on.baton.sessions.prompt({ sessionUlid: String(data["sessionUlid"]) });
   expect(prompt).toMatchObject({
     promptMode: "task",
     systemPrompt: expect.stringMatching(/The Mender[^]*You mend things\.[^]*Leave no mess\.[^]*Know this place\./),
@@ -95,44 +78,44 @@ test("agents and capabilities come from home, the repository and Baton; the reco
     ["capability no-such", "none", true],
   ]);
   // What was used stays what it was, whatever becomes of the files.
-  writeFileSync(join(home, "capabilities", "tidy.md"), "Something else.\n");
-  expect(await baton.sessions.prompt({ sessionUlid: String(data["sessionUlid"]) })).toEqual(prompt);
+  writeFileSync(join(on.home, "capabilities", "tidy.md"), "Something else.\n");
+  expect(await on.baton.sessions.prompt({ sessionUlid: String(data["sessionUlid"]) })).toEqual(prompt);
 });
 
 test("a prompt of the caller's makes the system prompt minimal; a long one is cut in the answer, and says so", async () => {
   const long = "p".repeat(100_000);
   const sessionUlid = await launch(task("PROMPT-1", { prompt: long, agentHandle: "@whoever" }));
-  const shown = await baton.sessions.prompt({ sessionUlid });
+  const shown = await on.baton.sessions.prompt({ sessionUlid });
   expect(shown).toMatchObject({
     promptMode: "minimal",
     systemPrompt: expect.stringContaining("You are whoever, working as executor on TASK-PROMPT-1."),
     truncated: { firstPrompt: { truncated: true, bytes: 100_000, resource: `session://${sessionUlid}/prompt` } },
   });
   expect(JSON.stringify(shown).length).toBeLessThan(32_768);
-  expect(await baton.sessions.prompt({ sessionUlid, maxBytes: 204_800 })).toMatchObject({ firstPrompt: long });
+  expect(await on.baton.sessions.prompt({ sessionUlid, maxBytes: 204_800 })).toMatchObject({ firstPrompt: long });
 });
 
 test("files of a repository cannot lead out of it, hold a launch up or be of any size", async () => {
-  const folder = join(repositoryPath, ".baton", "capabilities");
-  file(join(home, "secret.md"), "a secret\n");
+  const folder = join(on.repositoryPath, ".baton", "capabilities");
+  file(join(on.home, "secret.md"), "a secret\n");
   mkdirSync(folder, { recursive: true });
-  symlinkSync(join(home, "secret.md"), join(folder, "linked.md"));
+  symlinkSync(join(on.home, "secret.md"), join(folder, "linked.md"));
   execFileSync("mkfifo", [join(folder, "pipe.md")]);
   file(join(folder, "large.md"), "x".repeat(70_000));
   const names = ["linked", "pipe", "large", "../../secret"];
-  const { data, warnings } = await baton.sessions.launch(caller, task("HOSTILE-1", { capabilityKeys: names }));
+  const { data, warnings } = await on.baton.sessions.launch(caller, task("HOSTILE-1", { capabilityKeys: names }));
   expect(warnings.join("\n")).toMatch(/linked\.md is a symbolic link[^]*pipe\.md is not a plain file[^]*large\.md is larger/);
-  const prompt = await baton.sessions.prompt({ sessionUlid: String(data["sessionUlid"]) });
+  const prompt = await on.baton.sessions.prompt({ sessionUlid: String(data["sessionUlid"]) });
   expect((prompt["sections"] as { missing?: true }[]).filter((section) => section.missing)).toHaveLength(names.length);
   expect(JSON.stringify(prompt)).not.toContain("a secret");
 
-  rmSync(join(repositoryPath, ".baton"), { recursive: true });
-  mkdirSync(join(home, "outside", "capabilities"), { recursive: true });
-  writeFileSync(join(home, "outside", "capabilities", "beyond.md"), "a secret\n");
-  symlinkSync(join(home, "outside"), join(repositoryPath, ".baton"));
-  const beyond = await baton.sessions.launch(caller, task("HOSTILE-2", { capabilityKeys: ["beyond"] }));
+  rmSync(join(on.repositoryPath, ".baton"), { recursive: true });
+  mkdirSync(join(on.home, "outside", "capabilities"), { recursive: true });
+  writeFileSync(join(on.home, "outside", "capabilities", "beyond.md"), "a secret\n");
+  symlinkSync(join(on.home, "outside"), join(on.repositoryPath, ".baton"));
+  const beyond = await on.baton.sessions.launch(caller, task("HOSTILE-2", { capabilityKeys: ["beyond"] }));
   expect(beyond.warnings.join("\n")).toMatch(/lies outside/);
-  rmSync(join(repositoryPath, ".baton"));
+  rmSync(join(on.repositoryPath, ".baton"));
 });
 
 test("overrides are recorded, limits only narrow, and config shows no secret", async () => {
@@ -146,7 +129,7 @@ test("overrides are recorded, limits only narrow, and config shows no secret", a
       labels: { team: "a" },
     }),
   );
-  const config = await baton.sessions.config({ sessionUlid });
+  const config = await on.baton.sessions.config({ sessionUlid });
   expect(config).toMatchObject({
     preset: { key: "limited", revision: 1, sha256: expect.stringMatching(/^[0-9a-f]{64}$/) },
     effective: { model: "large", tools: ["read", "edit"], limits: { wallSeconds: 30, turns: 5, tokens: 1_000 } },
@@ -157,7 +140,7 @@ test("overrides are recorded, limits only narrow, and config shows no secret", a
     ],
     env: [{ name: "KEY", valueRef: "env:NEW" }],
   });
-  expect(await baton.sessions.spec({ sessionUlid })).toMatchObject({
+  expect(await on.baton.sessions.spec({ sessionUlid })).toMatchObject({
     prompt: { promptMode: "task" },
     tools: ["read", "edit"],
     worktree: { policy: "branch", branchName: "baton/OVER-1", state: "pending" },
@@ -179,7 +162,7 @@ test("a dry run checks and shows everything, makes nothing and takes no key", as
     run: true,
     chain: { reviewers: [{ launcherConfigKey: "demo-reviewer" }] },
   });
-  const { data } = await baton.sessions.launch(caller, args);
+  const { data } = await on.baton.sessions.launch(caller, args);
   expect(data).toMatchObject({
     dryRun: true,
     contextRef: "TASK-DRY-1",
@@ -190,34 +173,34 @@ test("a dry run checks and shows everything, makes nothing and takes no key", as
     effective: { providerType: "scripted" },
     chain: { reviewers: 1 },
   });
-  await expect(baton.sessions.launch(caller, { ...args, launcherConfigKey: "no-such" })).rejects.toMatchObject({ code: "NOT_FOUND" });
+  await expect(on.baton.sessions.launch(caller, { ...args, launcherConfigKey: "no-such" })).rejects.toMatchObject({ code: "NOT_FOUND" });
   expect(await written()).toEqual(before);
   const there = await launch(task("DRY-1", { clientRequestId }));
   // Now somebody is there, and a dry run says so as the launch would: one that has nothing to do gives way, one that has does not.
   const next = { dryRun: true, agentHandle: "demo-executor" };
-  expect((await baton.sessions.launch(caller, task("DRY-1", next))).data).toMatchObject({ supersedes: there });
-  await baton.sessions.input(caller, { sessionUlid: there, prompt: "work" });
-  await expect(baton.sessions.launch(caller, task("DRY-1", next))).rejects.toMatchObject({ code: "CONFLICT_STATE" });
+  expect((await on.baton.sessions.launch(caller, task("DRY-1", next))).data).toMatchObject({ supersedes: there });
+  await on.baton.sessions.input(caller, { sessionUlid: there, prompt: "work" });
+  await expect(on.baton.sessions.launch(caller, task("DRY-1", next))).rejects.toMatchObject({ code: "CONFLICT_STATE" });
 });
 
 test("a dry run names the branch that the launch gets, and answers a taken key as it would be answered", async () => {
   const args = task("DRY-2", { agentHandle: "executor", run: false });
-  const first = await baton.sessions.launch(caller, args);
+  const first = await on.baton.sessions.launch(caller, args);
   expect(first.data).toMatchObject({ branchName: "baton/DRY-2" });
-  const dry = (more: Partial<LaunchArgs>) => baton.sessions.launch(caller, { ...args, ...more, dryRun: true });
+  const dry = (more: Partial<LaunchArgs>) => on.baton.sessions.launch(caller, { ...args, ...more, dryRun: true });
   expect(await dry({})).toMatchObject({ replayed: true, data: { dryRun: true, replayed: true, sessionUlid: first.data["sessionUlid"] } });
   await expect(dry({ prompt: "something else" })).rejects.toMatchObject({ code: "IDEMPOTENCY_MISMATCH" });
   const next = { agentHandle: "another", clientRequestId: key() };
   const before = await written();
   const { branchName } = (await dry(next)).data;
   expect([branchName, await written()]).toEqual(["baton/DRY-2-1", before]);
-  expect((await baton.sessions.launch(caller, { ...args, ...next })).data).toMatchObject({ branchName });
+  expect((await on.baton.sessions.launch(caller, { ...args, ...next })).data).toMatchObject({ branchName });
 });
 
 test("a dry run fits: what is long is cut, or said by its size alone", async () => {
   const prompt = "p".repeat(250_000);
   const config = { scenario: { turns: [[{ say: "s".repeat(200_000) }]] } };
-  const { data } = await baton.sessions.launch(caller, task("DRY-3", { prompt, config, dryRun: true }));
+  const { data } = await on.baton.sessions.launch(caller, task("DRY-3", { prompt, config, dryRun: true }));
   expect(Buffer.byteLength(JSON.stringify(data))).toBeLessThanOrEqual(32_768);
   expect(data).toMatchObject({
     firstPrompt: expect.stringMatching(/^p{500,}$/),
@@ -229,7 +212,7 @@ test("a dry run fits: what is long is cut, or said by its size alone", async () 
 test("a bare contextRef that is a task's key means the task, with its repository; a project gives one too", async () => {
   await launch(task("CTX-1"));
   const start = (more: Partial<LaunchArgs>) =>
-    baton.sessions.start(caller, {
+    on.baton.sessions.start(caller, {
       clientRequestId: key(),
       actor: "@me",
       taskKey: "CTX-1",
@@ -241,7 +224,7 @@ test("a bare contextRef that is a task's key means the task, with its repository
     });
   const { data } = await start({});
   expect(data).toMatchObject({ contextRef: "TASK-CTX-1", taskKey: "CTX-1", branchName: "baton/CTX-1-1" });
-  expect(await baton.sessions.prompt({ sessionUlid: String(data["sessionUlid"]) })).toMatchObject({ promptMode: "explicit", systemPrompt: "Help." });
+  expect(await on.baton.sessions.prompt({ sessionUlid: String(data["sessionUlid"]) })).toMatchObject({ promptMode: "explicit", systemPrompt: "Help." });
   const spike = await start({ taskKey: "spike", contextRef: "spike", worktree: { projectKey: "CTX", branchPrefix: "try/" } });
   expect(spike.data).toMatchObject({ contextRef: "spike", taskKey: null, branchName: "try/spike" });
   await expect(start({ taskKey: "other", contextRef: "other", worktree: { projectKey: "NONE" } })).rejects.toMatchObject({ code: "NOT_FOUND" });
@@ -254,13 +237,13 @@ test("the record to audit is named in the prompt, and parents are sessions that 
   const made = await launch(task("AUDIT-1"));
   const args = { agentHandle: "valdr-auditor", sessionUlidToAudit: made, parentUlid: "AUDIT-1/executor-1" };
   const sessionUlid = await launch(task("AUDIT-1", args));
-  expect(await baton.sessions.prompt({ sessionUlid })).toMatchObject({ promptMode: "audit", systemPrompt: expect.stringContaining(`sessionUlid: ${made}`) });
-  expect(await baton.sessions.get({ sessionUlid })).toMatchObject({ parentUlid: made, role: "auditor" });
+  expect(await on.baton.sessions.prompt({ sessionUlid })).toMatchObject({ promptMode: "audit", systemPrompt: expect.stringContaining(`sessionUlid: ${made}`) });
+  expect(await on.baton.sessions.get({ sessionUlid })).toMatchObject({ parentUlid: made, role: "auditor" });
 });
 
 test("one session at a time works in the repository itself", async () => {
   const sessionUlid = await launch(task("PLACE-1", { worktree: { disabled: true } }));
-  expect(await baton.sessions.get({ sessionUlid })).toMatchObject({ worktreePath: repositoryPath, branchName: null });
+  expect(await on.baton.sessions.get({ sessionUlid })).toMatchObject({ worktreePath: on.repositoryPath, branchName: null });
   const second = task("PLACE-2", { worktree: { disabled: true } });
   await expect(launch({ ...second, prompt: "do this" })).rejects.toMatchObject({
     code: "CONFLICT_STATE",
@@ -294,6 +277,6 @@ test.each<[string, Partial<LaunchArgs>, string, string, typeof caller?]>([
   ["long labels", { labels: { a: "x".repeat(201) } }, "INVALID_ARGUMENT", "labels"],
 ])("%s is refused; nothing is made", async (_what, more, code, field, by = caller) => {
   const before = await written();
-  await expect(baton.sessions.launch(by, task("REFUSED-1", more))).rejects.toMatchObject({ code, detail: { field } });
+  await expect(on.baton.sessions.launch(by, task("REFUSED-1", more))).rejects.toMatchObject({ code, detail: { field } });
   expect(await written()).toEqual(before);
 });

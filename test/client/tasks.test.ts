@@ -1,50 +1,29 @@
-import { join } from "node:path";
-import pg from "pg";
-import { type Baton, openBaton } from "../../client/open-baton.ts";
-import { freshDatabase } from "../support/fresh-database.ts";
-import { temporaryDirectory } from "../support/temp-directory.ts";
 import { until } from "../support/until.ts";
-import { batonOptions, repository } from "./support.ts";
+import { onBaton } from "./on-baton.ts";
 
-const home = temporaryDirectory();
 const caller = { principal: "local" };
-let database: { url: string; drop(): Promise<void> };
-let baton: Baton;
-let sql: pg.Client;
-let repositoryPath: string;
-
-beforeAll(async () => {
-  database = await freshDatabase();
-  repositoryPath = repository(join(home, "repo"));
-  baton = await openBaton(batonOptions({ home, databaseUrl: database.url, instance: "test" }));
-  sql = new pg.Client({ connectionString: database.url });
-  await sql.connect();
-});
-afterAll(async () => {
-  await Promise.allSettled([baton.close(), sql.end()]);
-  await database.drop();
-});
+const on = onBaton();
 
 const bytes = (value: unknown): number => Buffer.byteLength(JSON.stringify(value));
 type Task = Record<string, unknown>;
-const make = (taskKey: string, more: object = {}) => baton.tasks.create(caller, { taskKey, title: taskKey, repositoryPath, ...more });
-const statusOf = async (taskKey: string) => ((await baton.tasks.get(taskKey))["task"] as Task)["status"];
+const make = (taskKey: string, more: object = {}) => on.baton.tasks.create(caller, { taskKey, title: taskKey, repositoryPath: on.repositoryPath, ...more });
+const statusOf = async (taskKey: string) => ((await on.baton.tasks.get(taskKey))["task"] as Task)["status"];
 
 test("a step is judged on what the task is when it is written, and the audit row says from where, to where and why", async () => {
   await make("STEP-1");
-  await sql.query("update task set status = 'verified' where task_key = 'STEP-1'");
-  const blocked = async (n: number) => (await sql.query("select 1 from pg_locks where not granted and pid <> pg_backend_pid()")).rowCount === n;
+  await on.sql.query("update task set status = 'verified' where task_key = 'STEP-1'");
+  const blocked = async (n: number) => (await on.sql.query("select 1 from pg_locks where not granted and pid <> pg_backend_pid()")).rowCount === n;
   // The first one has written, and waits for its audit row, while the second one comes.
-  await sql.query("begin; lock table audit in share mode");
-  const back = baton.tasks.changeStatus(caller, { taskKey: "STEP-1", to: "in_progress", reason: "the build broke", actorHandle: "@nora" });
+  await on.sql.query("begin; lock table audit in share mode");
+  const back = on.baton.tasks.changeStatus(caller, { taskKey: "STEP-1", to: "in_progress", reason: "the build broke", actorHandle: "@nora" });
   await until("the first one is in its transaction", () => blocked(1));
-  const done = baton.tasks.changeStatus(caller, { taskKey: "STEP-1", to: "done" }).catch((error: unknown) => error);
+  const done = on.baton.tasks.changeStatus(caller, { taskKey: "STEP-1", to: "done" }).catch((error: unknown) => error);
   await until("the second one is in its own", () => blocked(2));
-  await sql.query("commit");
+  await on.sql.query("commit");
   expect(await back).toMatchObject({ task: { status: "in_progress" } });
   expect(await done).toMatchObject({ code: "CONFLICT_STATE", detail: { currentState: "in_progress" } });
   expect(await statusOf("STEP-1")).toBe("in_progress");
-  const { rows } = await sql.query("select actor, detail from audit where action = 'task.change_status' and target = 'STEP-1'");
+  const { rows } = await on.sql.query("select actor, detail from audit where action = 'task.change_status' and target = 'STEP-1'");
   expect(rows).toEqual([{ actor: "nora", detail: { from: "verified", to: "in_progress", reason: "the build broke" } }]);
 });
 
@@ -57,7 +36,7 @@ test("a list is bounded and paged, with the beginning of each description; one t
   }
   const seen: Task[] = [];
   for (let cursor: string | undefined, more = true; more;) {
-    const { data, page } = await baton.tasks.list({ projectKey: "BIG", ...(cursor ? { cursor } : {}) });
+    const { data, page } = await on.baton.tasks.list({ projectKey: "BIG", ...(cursor ? { cursor } : {}) });
     expect(bytes(data)).toBeLessThan(32_768);
     seen.push(...(data["tasks"] as Task[]));
     more = (cursor = page?.nextCursor) !== undefined;
@@ -71,15 +50,15 @@ test("a list is bounded and paged, with the beginning of each description; one t
   });
   expect(seen[1]).toMatchObject({ description: "short" });
   expect(seen[1]).not.toHaveProperty("truncated");
-  const one = await baton.tasks.get("BIG-10");
+  const one = await on.baton.tasks.get("BIG-10");
   expect(one).toMatchObject({ task: { truncated: { description: { truncated: true, bytes: 90_000 } } } });
   expect(bytes(one)).toBeLessThan(32_800);
-  expect(await baton.tasks.get("BIG-10", { maxBytes: 204_800 })).toMatchObject({ task: texts });
+  expect(await on.baton.tasks.get("BIG-10", { maxBytes: 204_800 })).toMatchObject({ task: texts });
 }, 60_000);
 
 test("filters take a status in any case and a handle with its @; what is none is refused with those there are", async () => {
   await make("FILTER-1", { assigneeHandle: "@me" });
-  const found = async (args: object) => ((await baton.tasks.list({ projectKey: "FILTER", ...args })).data["tasks"] as Task[]).length;
+  const found = async (args: object) => ((await on.baton.tasks.list({ projectKey: "FILTER", ...args })).data["tasks"] as Task[]).length;
   expect([await found({ assigneeHandle: "@me" }), await found({ assigneeHandle: "me" }), await found({ status: "BACKLOG " })]).toEqual([1, 1, 1]);
   await expect(found({ status: "open" })).rejects.toMatchObject({
     code: "INVALID_ARGUMENT",

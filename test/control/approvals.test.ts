@@ -1,29 +1,17 @@
 import { ulid } from "ulid";
-import { type Baton, openBaton } from "../../client/open-baton.ts";
-import { batonOptions } from "../client/support.ts";
-import { freshStore, newSession } from "../store/rows.ts";
-import { temporaryDirectory } from "../support/temp-directory.ts";
+import { onBaton } from "../client/on-baton.ts";
+import { newSession } from "../store/rows.ts";
 
-const home = temporaryDirectory();
-let fresh: Awaited<ReturnType<typeof freshStore>>;
-let baton: Baton;
-beforeAll(async () => {
-  fresh = await freshStore();
-  baton = await openBaton(batonOptions({ home, databaseUrl: fresh.url, instance: "test" }));
-});
-afterAll(async () => {
-  await baton.close();
-  await fresh.end();
-});
+const on = onBaton();
 
 type View = { approvalId: string; title: string; detail: Record<string, unknown>; options: unknown[]; truncated?: boolean; resource?: string };
 const bytes = (value: unknown): number => Buffer.byteLength(JSON.stringify(value));
 let n = 0;
 /** A session whose agent asks these permissions. */
 async function asking(...details: Record<string, unknown>[]): Promise<string> {
-  const { sessionUlid } = await newSession(fresh.store, { branchName: `baton/asking-${(n += 1)}` });
+  const { sessionUlid } = await newSession(on.store, { branchName: `baton/asking-${(n += 1)}` });
   const options = [{ id: "allow", label: "Allow" }];
-  await fresh.store.events.append(
+  await on.store.events.append(
     sessionUlid,
     details.map(({ title = "May I?", ...detail }) => {
       const approvalId = ulid();
@@ -38,8 +26,8 @@ async function asking(...details: Record<string, unknown>[]): Promise<string> {
   );
   return sessionUlid;
 }
-const approvals = async (sessionUlid: string): Promise<View[]> => (await baton.sessions.approvals({ sessionUlid })).data["approvals"] as View[];
-const waits = async (sessionUlid: string): Promise<View[]> => (await baton.sessions.get({ sessionUlid }))["waits"] as View[];
+const approvals = async (sessionUlid: string): Promise<View[]> => (await on.baton.sessions.approvals({ sessionUlid })).data["approvals"] as View[];
+const waits = async (sessionUlid: string): Promise<View[]> => (await on.baton.sessions.get({ sessionUlid }))["waits"] as View[];
 
 describe("a permission says what is asked for", () => {
   test.each([
@@ -90,12 +78,12 @@ describe("eight large permissions", () => {
     const listed = await approvals(session);
     expect(listed).toHaveLength(8);
     expect(bytes(listed)).toBeLessThanOrEqual(32_768);
-    const shown = await baton.sessions.get({ sessionUlid: session });
+    const shown = await on.baton.sessions.get({ sessionUlid: session });
     expect(Math.max(...(shown["waits"] as View[]).map(bytes))).toBeLessThanOrEqual(4_000);
     expect(bytes(shown)).toBeLessThanOrEqual(49_152);
     for (const view of [...listed, ...(shown["waits"] as View[])])
       expect(view).toMatchObject({ approvalId: expect.any(String), options: [{ id: "allow" }], truncated: true, resource: `session://${session}/events` });
-    const { events } = (await baton.sessions.events({
+    const { events } = (await on.baton.sessions.events({
       sessionUlid: session,
       types: ["approval.requested"],
       limit: 1,

@@ -1,29 +1,13 @@
-import { join } from "node:path";
-import pg from "pg";
 import { ulid } from "ulid";
-import { type Baton, openBaton } from "../../client/open-baton.ts";
-import { openStore } from "../../store/open-store.ts";
 import type { NewSession } from "../../store/rows.ts";
-import type { Store } from "../../store/store.ts";
-import { batonOptions, repository } from "../client/support.ts";
+import { onBaton } from "../client/on-baton.ts";
 import { newSession } from "../store/rows.ts";
-import { freshDatabase } from "../support/fresh-database.ts";
-import { temporaryDirectory } from "../support/temp-directory.ts";
 
-/** Sessions, turns and chains as rows of a database of its own, without workflows and agents; from before the file's first test until behind its last. */
+/** Sessions, turns and chains as rows of a Baton that has no workers (`onBaton`). */
 export function onRows() {
-  const home = temporaryDirectory();
-  let database: { url: string; drop(): Promise<void> };
+  const on = onBaton();
   let names = 0;
-  let repositoryPath: string | undefined;
-  const on = {
-    baton: undefined as unknown as Baton,
-    store: undefined as unknown as Store,
-    sql: undefined as unknown as pg.Client,
-    /** a repository with one commit, made when it is asked for */
-    get repositoryPath(): string {
-      return (repositoryPath ??= repository(join(home, "repository")));
-    },
+  return Object.assign(on, {
     /** an open, started, idle session without turns */
     async session(change: Partial<NewSession> = {}): Promise<string> {
       const { sessionUlid } = await newSession(on.store, { branchName: `baton/w-${(names += 1)}`, ...change });
@@ -64,17 +48,5 @@ export function onRows() {
     },
     /** where a session's log ends */
     last: async (sessionUlid: string) => (await on.store.events.head(sessionUlid))!.lastSeq,
-  };
-  beforeAll(async () => {
-    database = await freshDatabase();
-    on.store = await openStore({ databaseUrl: database.url, instance: "test" });
-    on.baton = await openBaton(batonOptions({ home, databaseUrl: database.url, instance: "test" }));
-    on.sql = new pg.Client({ connectionString: database.url });
-    await on.sql.connect();
   });
-  afterAll(async () => {
-    await Promise.allSettled([on.baton.close(), on.store.close(), on.sql.end()]);
-    await database.drop();
-  });
-  return on;
 }

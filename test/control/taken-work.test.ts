@@ -1,34 +1,22 @@
 import { ulid } from "ulid";
-import { type Baton, openBaton } from "../../client/open-baton.ts";
 import type { NewSession } from "../../store/rows.ts";
-import { batonOptions } from "../client/support.ts";
-import { freshStore, newSession } from "../store/rows.ts";
-import { temporaryDirectory } from "../support/temp-directory.ts";
+import { onBaton } from "../client/on-baton.ts";
+import { newSession } from "../store/rows.ts";
 
-const home = temporaryDirectory();
-let fresh: Awaited<ReturnType<typeof freshStore>>;
-let baton: Baton;
-beforeAll(async () => {
-  fresh = await freshStore();
-  baton = await openBaton(batonOptions({ home, databaseUrl: fresh.url, instance: "test" }));
-});
-afterAll(async () => {
-  await baton.close();
-  await fresh.end();
-});
+const on = onBaton();
 
 let n = 0;
 /** Two closed sessions that cannot both be open. */
 async function rivals(change: Partial<NewSession>): Promise<{ sessionUlid: string; name: string }[]> {
   const made: { sessionUlid: string; name: string }[] = [];
   for (let of = 0; of < 2; of += 1) {
-    const row = await newSession(fresh.store, { branchName: `baton/rival-${(n += 1)}`, ...change });
-    await fresh.store.sessions.end({ sessionUlid: row.sessionUlid, generation: 1, state: "closed", reason: "done" });
+    const row = await newSession(on.store, { branchName: `baton/rival-${(n += 1)}`, ...change });
+    await on.store.sessions.end({ sessionUlid: row.sessionUlid, generation: 1, state: "closed", reason: "done" });
     made.push(row);
   }
   return made;
 }
-const input = (sessionUlid: string, principal: string, prompt = "go on") => baton.sessions.input({ principal }, { sessionUlid, prompt });
+const input = (sessionUlid: string, principal: string, prompt = "go on") => on.baton.sessions.input({ principal }, { sessionUlid, prompt });
 
 describe.each([
   ["agent, role and context", () => ({ contextRef: `C-${ulid()}` })],
@@ -37,8 +25,8 @@ describe.each([
   test("of two that are woken at once one is; the other hears which", async () => {
     const [one, other] = await rivals(change());
     const woken = Promise.withResolvers<void>();
-    const first = fresh.store.transaction(async (tx) => {
-      await fresh.store.sessions.wake(tx, one!.sessionUlid);
+    const first = on.store.transaction(async (tx) => {
+      await on.store.sessions.wake(tx, one!.sessionUlid);
       woken.resolve();
       await new Promise((resolve) => setTimeout(resolve, 300));
     });
@@ -51,7 +39,7 @@ describe.each([
 
   test("the refusal says where, with a call that can be sent, to those whose session it is, and to nobody else", async () => {
     const [one, other] = await rivals(change());
-    await fresh.store.transaction((tx) => fresh.store.sessions.wake(tx, one!.sessionUlid));
+    await on.store.transaction((tx) => on.store.sessions.wake(tx, one!.sessionUlid));
     const refused = async (principal: string, prompt?: string) =>
       (await input(other!.sessionUlid, principal, prompt).catch((error: unknown) => error)) as { message: string; detail: { next?: { args: object }[] } };
     for (const principal of ["local", "p"]) {

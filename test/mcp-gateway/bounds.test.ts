@@ -1,28 +1,12 @@
-import { join } from "node:path";
-import { type Baton, openBaton } from "../../client/open-baton.ts";
 import { BatonError } from "../../contracts/failures.ts";
 import { waitLimit } from "../../mcp-gateway/long-polls.ts";
 import { tools } from "../../mcp-gateway/registry/index.ts";
 import { callTool } from "../../mcp-gateway/server.ts";
-import { batonOptions, repository } from "../client/support.ts";
-import { freshDatabase } from "../support/fresh-database.ts";
-import { temporaryDirectory } from "../support/temp-directory.ts";
+import { onBaton } from "../client/on-baton.ts";
 
 type Args = Record<string, unknown>;
-const home = temporaryDirectory();
 const instance = `t${process.pid}${Date.now()}`;
-let database: { url: string; drop(): Promise<void> };
-let baton: Baton;
-let repositoryPath: string;
-beforeAll(async () => {
-  database = await freshDatabase();
-  repositoryPath = repository(join(home, "repo"));
-  baton = await openBaton(batonOptions({ home, databaseUrl: database.url, instance }));
-});
-afterAll(async () => {
-  await baton.close();
-  await database.drop();
-});
+const on = onBaton(instance);
 
 interface Envelope {
   ok: boolean;
@@ -33,7 +17,7 @@ interface Envelope {
 async function call(tool: string, args: Args, up = true): Promise<{ envelope: Envelope; text: string }> {
   const away = () => Promise.reject(new BatonError("UNAVAILABLE", "Not now."));
   const parts = {
-    baton: up ? () => Promise.resolve(baton) : away,
+    baton: up ? () => Promise.resolve(on.baton) : away,
     caller: { principal: "local" },
     report: () => {},
     waits: waitLimit(4, 4),
@@ -84,9 +68,9 @@ test("a refusal fits where hosts cut text, whatever of it was sent; every call i
     const launch = { action: "launch_task", clientRequestId: "k", actor: "@me", taskKey: "NONE-1", launcherConfigKey: "demo-executor", prompt: text };
     await fits("pm_session", launch);
     for (const field of ["role", "agentId", "parentUlid", "sessionUlidToAudit"])
-      await fits("pm_session", { ...launch, task: { title: "x", repositoryPath }, [field]: text });
+      await fits("pm_session", { ...launch, task: { title: "x", repositoryPath: on.repositoryPath }, [field]: text });
     await fits("pm_session", { ...launch, task: { title: "x", repositoryPath: text } });
-    await fits("pm_session", { ...launch, task: { title: "x", repositoryPath }, worktree: { baseRef: text } });
+    await fits("pm_session", { ...launch, task: { title: "x", repositoryPath: on.repositoryPath }, worktree: { baseRef: text } });
   }
 }, 120_000);
 
@@ -107,7 +91,7 @@ test("start without a preset's key takes that of provider and role, and asks for
       role,
       provider,
       systemPrompt: "s",
-      repositoryPath,
+      repositoryPath: on.repositoryPath,
     });
   // The agent is not here: the refusal says for which preset it would be.
   for (const [role, key] of Object.entries({ executor: "coder-claude", reviewer: "reviewer-claude", auditor: "auditor-claude", helper: "coder-claude" })) {
@@ -121,7 +105,7 @@ test("what a caller has to say is bounded in what he is told: tasks and dry runs
   const task = {
     title: "t".repeat(300),
     description: "d".repeat(90_000),
-    repositoryPath,
+    repositoryPath: on.repositoryPath,
     acceptanceCriteria: Array.from({ length: 100 }, () => "c".repeat(1_000)),
   };
   for (let n = 0; n < 20; n += 1) {
