@@ -1,38 +1,17 @@
-import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openWorkspaces } from "../../workspaces/open-workspaces.ts";
-import { scratch } from "./scratch.ts";
-
-const at = "2030-01-02T03:04:05.678Z";
-
-async function prepared(branch: string | null = "baton/T-1") {
-  const s = scratch(),
-    plan = s.plan(branch);
-  await s.workspaces.inspectRepository(s.repo);
-  await s.workspaces.prepare(plan);
-  return {
-    s,
-    plan,
-    again: () => openWorkspaces({ home: s.home, environment: { PATH: process.env["PATH"], HOME: s.home } }),
-    write(path: string, text: string) {
-      mkdirSync(join(plan.path, path, ".."), { recursive: true });
-      writeFileSync(join(plan.path, path), text);
-    },
-    /** Commits all files; the commit. */
-    commit(message: string, cwd = plan.path) {
-      s.git(["add", "--all"], cwd);
-      s.git(["commit", "-qm", message], cwd);
-      return s.git(["rev-parse", "HEAD"], cwd);
-    },
-  };
-}
+import { at, prepared, type Scratch } from "./scratch.ts";
 
 describe("a repository that cannot be read", () => {
+  /** As a next process has them: nothing was learned of the repository yet. */
+  const again = ({ home }: Scratch) => openWorkspaces({ home, environment: { PATH: process.env["PATH"], HOME: home } });
+
   test("gone: what the worktree holds is unknown, and it is set aside, not deleted", async () => {
-    const { s, plan, write, again } = await prepared();
+    const { s, plan, write } = await prepared();
     write("precious.txt", "precious\n");
     renameSync(s.repo, `${s.repo}-away`);
-    for (const workspaces of [s.workspaces, again()])
+    for (const workspaces of [s.workspaces, again(s)])
       expect(await workspaces.inspect({ plan, candidate: null })).toEqual({ refs: 0, unmerged: "unknown: the repository cannot be read" });
     expect(readFileSync(join(plan.path, "precious.txt"), "utf8")).toBe("precious\n");
     const leftAt = `${plan.path}.left-1`;
@@ -46,10 +25,10 @@ describe("a repository that cannot be read", () => {
     ["a bad line in its config", (repo: string) => appendFileSync(join(repo, ".git/config"), "[broken\n")],
     ["without its .git", (repo: string) => renameSync(join(repo, ".git"), join(repo, "moved"))],
   ])("%s: an error, and nothing is touched", async (_what, spoil) => {
-    const { s, plan, write, again } = await prepared();
+    const { s, plan, write } = await prepared();
     write("precious.txt", "precious\n");
     spoil(s.repo);
-    for (const workspaces of [s.workspaces, again()]) {
+    for (const workspaces of [s.workspaces, again(s)]) {
       await expect(workspaces.inspect({ plan, candidate: null })).rejects.toThrow();
       await expect(workspaces.purge({ plan, candidate: null, at })).rejects.toThrow();
     }
@@ -58,7 +37,7 @@ describe("a repository that cannot be read", () => {
 });
 
 describe("every lost work is kept, not only the first", () => {
-  const holding = (s: ReturnType<typeof scratch>, session: string, commit: string) =>
+  const holding = (s: Scratch, session: string, commit: string) =>
     s
       .git(["for-each-ref", "--format=%(refname)", "--contains", commit, `refs/baton/${session}/`])
       .split("\n")
@@ -106,7 +85,7 @@ describe("every lost work is kept, not only the first", () => {
 });
 
 describe("without the ref that says where it started", () => {
-  const prune = (s: ReturnType<typeof scratch>) => {
+  const prune = (s: Scratch) => {
     for (const ref of s.git(["for-each-ref", "--format=%(refname)", "refs/baton"]).split("\n")) s.git(["update-ref", "-d", ref]);
   };
 

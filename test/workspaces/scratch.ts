@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { WorkspacePlan, Workspaces } from "../../contracts/workspaces.ts";
@@ -52,3 +52,31 @@ export function scratch(): Scratch {
     },
   };
 }
+
+/** A scratch with a worktree on `branch` (null: detached), and what an agent does in it. */
+export async function prepared(branch: string | null = "baton/T-1") {
+  const s = scratch(),
+    plan = s.plan(branch);
+  await s.workspaces.inspectRepository(s.repo);
+  await s.workspaces.prepare(plan);
+  return {
+    s,
+    plan,
+    write(path: string, text: string) {
+      mkdirSync(join(plan.path, path, ".."), { recursive: true });
+      writeFileSync(join(plan.path, path), text);
+    },
+    /** Commits all files; the commit. */
+    commit(message: string, cwd = plan.path) {
+      s.git(["add", "--all"], cwd);
+      s.git(["commit", "-qm", message], cwd);
+      return s.git(["rev-parse", "HEAD"], cwd);
+    },
+  };
+}
+
+/** When the host says that a capture or a purge is. */
+export const at = "2030-01-02T03:04:05.678Z";
+
+/** What is said of the turn whose work is captured. */
+export const turn = (s: Scratch, n = 1) => ({ base: s.first, turnId: `TURN${n}`, attempt: 1, at });
