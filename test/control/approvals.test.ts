@@ -1,8 +1,8 @@
 import { ulid } from "ulid";
-import { onBaton } from "../client/on-baton.ts";
 import { newSession } from "../store/rows.ts";
+import { onRows } from "./session-rows.ts";
 
-const on = onBaton();
+const on = onRows();
 
 type View = { approvalId: string; title: string; detail: Record<string, unknown>; options: unknown[]; truncated?: boolean; resource?: string };
 const bytes = (value: unknown): number => Buffer.byteLength(JSON.stringify(value));
@@ -106,4 +106,61 @@ describe("eight large permissions", () => {
     expect(bytes(alone)).toBeGreaterThan(bytes((await waits(session))[0]));
     expect(bytes(alone)).toBeLessThanOrEqual(16_384);
   });
+});
+
+test("approvals: questions, deadlines, pages", async () => {
+  const sessionUlid = await on.session();
+  const { turnId } = await on.turn(sessionUlid);
+  const ids = Array.from({ length: 5 }, () => ulid());
+  for (const [at, approvalId] of ids.entries())
+    await on.store.events.append(sessionUlid, [
+      {
+        key: approvalId,
+        event: {
+          type: "approval.requested",
+          turnId,
+          data:
+            at === 4
+              ? {
+                  approvalId,
+                  kind: "question",
+                  title: "Which?",
+                  options: [{ id: "a", label: "A" }],
+                  requestKey: "k",
+                  detail: { deadline: "2030-01-01T00:00:00.000Z", onDeadline: "deny" },
+                }
+              : { approvalId, kind: "permission", title: `May I ${at}?`, options: [], requestKey: "k", detail: { why: "mode ask" } },
+        },
+      },
+    ]);
+  const pages: string[] = [];
+  let cursor: string | undefined;
+  for (let page = 0; page < 5; page += 1) {
+    const found = await on.baton.sessions.approvals({ sessionUlid, limit: 2, ...(cursor === undefined ? {} : { cursor }) });
+    pages.push(...(found.data["approvals"] as { approvalId: string }[]).map((one) => one.approvalId));
+    if (!found.page) break;
+    cursor = found.page.nextCursor;
+  }
+  expect(pages).toEqual(ids.toReversed());
+  const [question, permission] = (await on.baton.sessions.approvals({ sessionUlid, limit: 2 })).data["approvals"] as Record<string, unknown>[];
+  expect(question).toMatchObject({
+    deadline: "2030-01-01T00:00:00.000Z",
+    onDeadline: "deny",
+    questions: [{ text: "Which?", options: [{ id: "a", label: "A" }], freeText: true, multi: false }],
+  });
+  expect(permission).toMatchObject({ questions: [], onDeadline: "wait", why: "mode ask" });
+  expect(permission).not.toHaveProperty("deadline");
+  // A text answers the question that it names, once, and never a permission.
+  const caller = { principal: "local" };
+  const answer = (more: Record<string, unknown>) => on.baton.sessions.input(caller, { sessionUlid, prompt: "A", ...more });
+  await expect(answer({ approvalId: ids[0] })).rejects.toMatchObject({
+    code: "INVALID_ARGUMENT",
+    detail: { next: ["allow", "deny"].map((decision) => ({ args: { action: "respond", approvalId: ids[0], decision } })) },
+  });
+  await expect(answer({ approvalId: "no-such" })).rejects.toMatchObject({ code: "NOT_FOUND" });
+  expect((await answer({ approvalId: ids[4], clientRequestId: "answer" })).data).toMatchObject({ delivery: "answer", approvalId: ids[4] });
+  expect((await answer({ approvalId: ids[4], clientRequestId: "answer" })).data).toMatchObject({ replayed: true, approvalId: ids[4] });
+  await expect(answer({ approvalId: ids[4] })).rejects.toMatchObject({ code: "CONFLICT_STATE" });
+  const { attention } = (await on.baton.sessions.get({ sessionUlid })) as { attention: { seq: number }[] };
+  expect(attention.map((one) => one.seq)).toEqual(attention.map((one) => one.seq).toSorted((a, b) => a - b));
 });

@@ -15,7 +15,7 @@ export function onRows() {
       await on.sql.query("update session set workspace = 'ready' where session_ulid = $1", [sessionUlid]);
       return sessionUlid;
     },
-    /** a turn that runs, until `end` */
+    /** a turn that runs, until `end`: then it has cost something, and said more than a view shows */
     async turn(sessionUlid: string): Promise<{ turnId: string; end(more?: Record<string, unknown>): Promise<void> }> {
       const turnId = ulid();
       const { inputs, turns } = on.store;
@@ -28,9 +28,11 @@ export function onRows() {
       return {
         turnId,
         async end(more = {}) {
+          // Only a turn that began counts as used.
           await turns.start({ ...held, runnerId: "r", pid: 1 });
-          const usage = { inputTokens: 0, outputTokens: 0, cachedTokens: 0, costMicros: 0 };
-          await turns.complete({ ...held, result: { outcome: "completed", usage, providerSessionId: "thread", ...more }, finalMessage: "done" });
+          const usage = { inputTokens: 10, outputTokens: 5, cachedTokens: 2, costMicros: 700 };
+          const finalMessage = `It is done.\n\n${"More of it. ".repeat(600)}`;
+          await turns.complete({ ...held, result: { outcome: "completed", usage, providerSessionId: "thread", ...more }, finalMessage });
         },
       };
     },
