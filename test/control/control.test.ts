@@ -1,16 +1,8 @@
 import { launchScripted, openTestBaton } from "../faults/support/launch.ts";
-import { type McpDoor, openMcpDoor } from "../faults/support/mcp-door.ts";
-import { onStack } from "../faults/support/on-stack.ts";
+import { caller, onDoor } from "./on-door.ts";
 
-const caller = { principal: "local", actor: "@test" };
-const on = onStack({ start: ["engine", "host"] });
-const key = (name: string) => `${on.stack.env["BATON_INSTANCE"]}-${name}`;
-const sessions = () => on.baton.sdk.sessions;
-let door: McpDoor;
-beforeAll(async () => {
-  door = await openMcpDoor(on.stack);
-}, 60_000);
-afterAll(() => door.close());
+const on = onDoor();
+const { key, sessions } = on;
 
 /** Its agent has the prompt: aborted before, a scripted agent would play the same turn for the next one. */
 const working = (session: string) =>
@@ -75,12 +67,12 @@ describe("abort", () => {
     expect(await listed({ rootUlid: middle })).toEqual([middle, bottom].toSorted());
     expect(await listed({ parentUlid: top })).toEqual([middle]);
     await sessions().input(caller, { sessionUlid: middle, prompt: "kept" });
-    const { data } = await door.call({ action: "abort", sessionUlid: top, cascade: true, dropQueue: false, clientRequestId: key("cascade") });
+    const { data } = await on.door.call({ action: "abort", sessionUlid: top, cascade: true, dropQueue: false, clientRequestId: key("cascade") });
     expect(data).toMatchObject({ aborted: true, cascade: [{ sessionUlid: bottom }, { sessionUlid: middle }] });
     for (const session of tree) await on.baton.turnsEnded(session, 1, 30_000);
     for (const session of tree) expect((await on.baton.outcomes(session))[0]).toBe("interrupted");
     await on.baton.turnsEnded(middle, 2, 30_000);
-    const { data: repeated } = await door.call({ action: "abort", sessionUlid: top, cascade: true, dropQueue: false, clientRequestId: key("cascade") });
+    const { data: repeated } = await on.door.call({ action: "abort", sessionUlid: top, cascade: true, dropQueue: false, clientRequestId: key("cascade") });
     expect(repeated).toMatchObject({ aborted: true, cascade: [{ sessionUlid: bottom }, { sessionUlid: middle }] });
     expect((await sessions().tree({ rootUlid: top }))["totals"]).toEqual({ sessions: 3, running: 0, costMicros: 1_000 });
   }, 120_000);
@@ -94,12 +86,12 @@ describe("run", () => {
     });
     await on.baton.turnsEnded(session, 1, 30_000);
     const refused = async (more: Record<string, unknown>) =>
-      (await door.call({ action: "run", sessionUlid: session, clientRequestId: key("run"), ...more })).error;
+      (await on.door.call({ action: "run", sessionUlid: session, clientRequestId: key("run"), ...more })).error;
     expect(await refused({ dbPath: "/tmp/x.db" })).toMatchObject({ code: "INVALID_ARGUMENT", field: "dbPath" });
     expect(await refused({ configuration: { command: ["sh"] } })).toMatchObject({ code: "INVALID_ARGUMENT", field: "configuration.command" });
     const before = await sessions().get({ sessionUlid: session });
     expect(before).toMatchObject({ status: "IDLE", turns: { total: 1 } });
-    const { data, ok } = await door.call({
+    const { data, ok } = await on.door.call({
       action: "run",
       sessionUlid: session,
       clientRequestId: key("run"),
@@ -118,7 +110,7 @@ describe("run", () => {
       field: "configuration.mode",
       allowed: ["ask", "deny-all"],
     });
-    await door.call({ action: "run", sessionUlid: session, clientRequestId: key("run-2") });
+    await on.door.call({ action: "run", sessionUlid: session, clientRequestId: key("run-2") });
     await on.baton.eventually("it asks", async () => (await decisions()) === 1, 30_000);
     await sessions().abort(caller, { sessionUlid: session });
   }, 120_000);
@@ -131,13 +123,13 @@ test("a message that is longer than an answer may be is cut, and its resource ha
     turns: [[{ say: "it begins" }, { flood: { count: bytes / 1_000, bytes: 1_000 } }, { say: "that is all" }]],
   });
   await on.baton.turnsEnded(session, 1, 60_000);
-  const answer = await door.call({ action: "events", sessionUlid: session, types: ["message.completed"], maxBytes: 204_800 });
+  const answer = await on.door.call({ action: "events", sessionUlid: session, types: ["message.completed"], maxBytes: 204_800 });
   type Said = { seq: number; truncated?: boolean; bytes: number; resource: string; data: { text: string } };
   const cut = (answer.data!["events"] as Said[]).find((event) => event.truncated);
   expect(cut).toMatchObject({ truncated: true, resource: `session://${session}/transcript/${cut?.seq}` });
   expect(cut?.data.text.length).toBeLessThan(204_800);
   expect(cut?.bytes).toBeGreaterThan(bytes);
-  const whole = await door.read(cut?.resource ?? "");
+  const whole = await on.door.read(cut?.resource ?? "");
   expect(whole).toContain("x\n");
   expect(whole.split("x".repeat(999)).length).toBe(bytes / 1_000 + 1);
   expect(whole).toContain(`/transcript/${(cut?.seq ?? 0) + 1}`);

@@ -1,13 +1,7 @@
-import { type McpDoor, openMcpDoor } from "../faults/support/mcp-door.ts";
-import { onStack } from "../faults/support/on-stack.ts";
+import { onDoor } from "./on-door.ts";
 
-const on = onStack({ start: ["engine", "host"] });
-const key = (name: string) => `${on.stack.env["BATON_INSTANCE"]}-${name}`;
-let door: McpDoor;
-beforeAll(async () => {
-  door = await openMcpDoor(on.stack);
-}, 60_000);
-afterAll(() => door.close());
+const on = onDoor();
+const { key } = on;
 
 interface Answered {
   ok: boolean;
@@ -17,7 +11,7 @@ interface Answered {
 }
 /** Each answer must be a success. */
 async function call(args: Record<string, unknown>): Promise<Answered> {
-  const answer = (await door.call(args)) as unknown as Answered;
+  const answer = (await on.door.call(args)) as unknown as Answered;
   expect(answer).toMatchObject({ ok: true });
   return answer;
 }
