@@ -1,6 +1,7 @@
 import type { Mutation } from "./mutation.ts";
 
-const trust = "test/mcp-gateway/trust.test.ts";
+const trustOfPeople = "test/mcp-gateway/trust-people.test.ts";
+const trustOfAgents = "test/mcp-gateway/trust-agents.test.ts";
 const agents = "test/faults/agents.test.ts";
 
 /** What keeps callers to what is theirs, each switched off once. */
@@ -10,7 +11,7 @@ export const mutations: Mutation[] = [
     file: "client/tokens.ts",
     find: " || !token.valid) return null;",
     replace: ") return null;",
-    test: trust,
+    test: trustOfPeople,
     title: "a token's secret is shown once",
   },
   {
@@ -18,7 +19,7 @@ export const mutations: Mutation[] = [
     file: "client/authorize.ts",
     find: "if (!hasScope(caller, called.scope))",
     replace: 'if (!hasScope(caller, called.scope) && called.scope === "operator")',
-    test: trust,
+    test: trustOfPeople,
     title: "each principal has its own sessions",
   },
   {
@@ -26,7 +27,7 @@ export const mutations: Mutation[] = [
     file: "store/migrations/0003_trust.sql",
     find: "    where s.chain_id is null or c.chain_id is distinct from s.chain_id\n",
     replace: "",
-    test: trust,
+    test: trustOfAgents,
     title: "an executor has no power over those who judge it",
   },
   {
@@ -34,7 +35,7 @@ export const mutations: Mutation[] = [
     file: "client/authorize.ts",
     find: 'found["delivery"] ??= "queue";',
     replace: "found;",
-    test: trust,
+    test: trustOfAgents,
     title: "an agent answers what its own agents ask, never itself",
   },
   {
@@ -42,7 +43,7 @@ export const mutations: Mutation[] = [
     file: "store/lineage.ts",
     find: 'await tx.query("select pg_advisory_xact_lock(hashtextextended(root_ulid, 3)) from session where session_ulid = $1", [sessionUlid]);',
     replace: "",
-    test: trust,
+    test: trustOfAgents,
     title: "launches of agents are counted",
   },
   {
