@@ -58,7 +58,7 @@ export const mutations: Mutation[] = [
     file: "workflows/session-messages.ts",
     find: 'if (typeof turnId === "string" && (state.closing !== null || turnId === current?.turnId))',
     replace: "if (state.turns < 0)",
-    test: "test/workflows/session.test.ts",
+    test: "test/workflows/session-abort-and-close.test.ts",
     title: "an abort that names the turn of a closing session",
   },
   {
