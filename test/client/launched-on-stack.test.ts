@@ -81,31 +81,33 @@ test("a tool that the session may not use is denied, whatever its permissions al
   expect((await texts(sessionUlid, "message.completed", "text")).join(" ")).toMatch(/not allowed.*done/);
 }, 60_000);
 
+/** A session whose workspace begins with these commands, and which has a turn to do. */
+async function booting(bootstrapCommands: string[], step: unknown = { run: "cat boot.txt" }): Promise<string> {
+  const contextRef = `boot-${(count += 1)}`;
+  const { data } = await on.baton.sdk.sessions.start(caller, {
+    clientRequestId: `${on.stack.env["BATON_INSTANCE"]}-${contextRef}`,
+    actor: "@test",
+    taskKey: contextRef,
+    contextRef,
+    launcherConfigKey: "demo-executor",
+    role: "executor",
+    systemPrompt: "Work.",
+    repositoryPath: on.stack.repository,
+    config: { scenario: { turns: [[step]] } },
+    bootstrapCommands,
+  });
+  const sessionUlid = String(data["sessionUlid"]);
+  await on.baton.sdk.sessions.run(caller, { sessionUlid, prompt: "go" });
+  return sessionUlid;
+}
+
 test("bootstrap commands run once before the first turn; one that fails is the end of the session, with its reason", async () => {
-  const start = async (bootstrapCommands: string[]) => {
-    const contextRef = `boot-${(count += 1)}`;
-    const { data } = await on.baton.sdk.sessions.start(caller, {
-      clientRequestId: `${on.stack.env["BATON_INSTANCE"]}-${contextRef}`,
-      actor: "@test",
-      taskKey: contextRef,
-      contextRef,
-      launcherConfigKey: "demo-executor",
-      role: "executor",
-      systemPrompt: "Work.",
-      repositoryPath: on.stack.repository,
-      config: { scenario: { turns: [[{ run: "cat boot.txt" }]] } },
-      bootstrapCommands,
-    });
-    const sessionUlid = String(data["sessionUlid"]);
-    await on.baton.sdk.sessions.run(caller, { sessionUlid, prompt: "go" });
-    return sessionUlid;
-  };
-  const good = await start(["echo one >> boot.txt; echo said", "echo two >> boot.txt"]);
+  const good = await booting(["echo one >> boot.txt; echo said", "echo two >> boot.txt"]);
   await on.baton.turnsEnded(good, 1, 30_000);
   expect(await texts(good, "command.completed", "output")).toEqual(["said\n", "", expect.stringMatching(/^one\ntwo\n?$/)]);
   expect(await on.baton.sdk.sessions.spec({ sessionUlid: good })).toMatchObject({ bootstrapCommands: [expect.any(String), expect.any(String)] });
 
-  const bad = await start(["echo it broke >&2; exit 3", "touch never"]);
+  const bad = await booting(["echo it broke >&2; exit 3", "touch never"]);
   await on.baton.eventually("it failed", async () => (await get(bad))["status"] === "FAILED", 30_000);
   expect(await get(bad)).toMatchObject({ workspace: "failed", turns: { total: 1 } });
   await on.baton.turnsEnded(bad, 1, 30_000);
@@ -227,24 +229,11 @@ test("a limit that was reached stays one when the host dies before its agent has
 }, 120_000);
 
 test("a bootstrap command that a dead host left running is ended and begun again, never beside itself", async () => {
-  const contextRef = `boot-${(count += 1)}`;
-  const log = join(on.stack.home, `${contextRef}.log`);
-  const { data } = await on.baton.sdk.sessions.start(caller, {
-    clientRequestId: `${on.stack.env["BATON_INSTANCE"]}-${contextRef}`,
-    actor: "@test",
-    taskKey: contextRef,
-    contextRef,
-    launcherConfigKey: "demo-executor",
-    role: "executor",
-    systemPrompt: "Work.",
-    repositoryPath: on.stack.repository,
-    config: { scenario: { turns: [[{ say: "done" }]] } },
-    // Held until the test lets it go: it is surely in the middle when its host dies.
-    bootstrapCommands: [`echo begin $$ >> ${log}; while [ ! -e ${log}.go ]; do sleep 0.05; done; echo end $$ >> ${log}`],
-  });
-  const sessionUlid = String(data["sessionUlid"]);
+  const log = join(on.stack.home, "boot.log");
   const lines = () => (existsSync(log) ? readFileSync(log, "utf8").trim().split("\n") : []);
-  await on.baton.sdk.sessions.run(caller, { sessionUlid, prompt: "go" });
+  // Held until the test lets it go: it is surely in the middle when its host dies.
+  const held = `echo begin $$ >> ${log}; while [ ! -e ${log}.go ]; do sleep 0.05; done; echo end $$ >> ${log}`;
+  const sessionUlid = await booting([held], { say: "done" });
   await on.baton.eventually("it runs", async () => lines().length === 1, 30_000);
   await kill(on.host);
   on.host = await on.stack.startHost();

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
-import { batch, claimedTurn, freshStore, said } from "../store/rows.ts";
+import { freshStore, talking } from "../store/rows.ts";
 import { endNodeProcesses, type NodeProcess, nodeProcess } from "../support/node-process.ts";
 import { temporaryDirectory } from "../support/temp-directory.ts";
 import { until } from "../support/until.ts";
@@ -70,18 +70,7 @@ async function call(by: Client, args: Record<string, unknown>, options: Paramete
   };
 }
 
-/** A session whose agent says these things; `more` says the next. */
-async function session(...texts: string[]) {
-  const turn = await claimedTurn(fresh.store);
-  let start = 0;
-  const more = async (...saying: string[]) => {
-    const next = batch(turn, start, saying.map(said));
-    expect(await fresh.store.lane.append(next)).toMatchObject({ kind: "applied" });
-    start = next.records.at(-1)!.end;
-    return (await fresh.store.events.head(turn.sessionUlid))?.lastSeq ?? 0;
-  };
-  return { ulid: turn.sessionUlid, lastSeq: texts.length > 0 ? await more(...texts) : 0, more };
-}
+const session = (...texts: string[]) => talking(fresh.store, ...texts);
 
 const eras: [string, Era, RegExp][] = [
   ["2025-11-25", "legacy", /^2025-11-25$/],

@@ -5,7 +5,7 @@ import { waitLimit } from "../../mcp-gateway/long-polls.ts";
 import { bothRevisions, type Revisions } from "../../mcp-gateway/revisions.ts";
 import { createServer, subscribe } from "../../mcp-gateway/server.ts";
 import { batonOptions, repository } from "../client/support.ts";
-import { batch, claimedTurn, freshStore, newSession, said } from "../store/rows.ts";
+import { freshStore, newSession, talking } from "../store/rows.ts";
 import { temporaryDirectory } from "../support/temp-directory.ts";
 import { until } from "../support/until.ts";
 
@@ -49,18 +49,7 @@ async function client(mode: Era, who: Caller = caller): Promise<Client> {
   return made;
 }
 
-/** A session whose agent says these things; `more` says the next. */
-async function session(...texts: string[]) {
-  const turn = await claimedTurn(fresh.store);
-  let start = 0;
-  const more = async (...saying: string[]) => {
-    const next = batch(turn, start, saying.map(said));
-    expect(await fresh.store.lane.append(next)).toMatchObject({ kind: "applied" });
-    start = next.records.at(-1)!.end;
-    return (await fresh.store.events.head(turn.sessionUlid))?.lastSeq ?? 0;
-  };
-  return { ulid: turn.sessionUlid, lastSeq: texts.length > 0 ? await more(...texts) : 0, more };
-}
+const session = (...texts: string[]) => talking(fresh.store, ...texts);
 
 describe.each<[string, Era]>([
   ["2025-11-25", "legacy"],

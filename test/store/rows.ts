@@ -85,3 +85,16 @@ export function batch(
   return { ...turn, spoolId: "spool", start, attempt: 1, records: records.map((record, i) => ({ record, end: start + (i + 1) * 10 })) };
 }
 export const said = (text: string) => ({ kind: "event" as const, event: { type: "message.completed" as const, data: { role: "agent" as const, text } } });
+
+/** A session whose agent says these things; `more` says the next, and tells where the log ends then. */
+export async function talking(store: Store, ...texts: string[]) {
+  const turn = await claimedTurn(store);
+  let start = 0;
+  const more = async (...saying: string[]) => {
+    const next = batch(turn, start, saying.map(said));
+    expect(await store.lane.append(next)).toMatchObject({ kind: "applied" });
+    start = next.records.at(-1)!.end;
+    return (await store.events.head(turn.sessionUlid))?.lastSeq ?? 0;
+  };
+  return { ulid: turn.sessionUlid, lastSeq: texts.length > 0 ? await more(...texts) : 0, more };
+}
