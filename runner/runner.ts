@@ -50,7 +50,7 @@ export function createRunner(a: {
   const { launch } = spec;
   const replies = new Map<string, Promise<Answer>>();
   const prompted: string[] = [];
-  const answered = new Set<string>();
+  const answered = new Map<string, string>();
   const done = Promise.withResolvers<string>();
   let session: ProviderSession | null = null;
   let turn: CurrentTurn | null = null;
@@ -184,9 +184,10 @@ export function createRunner(a: {
         return interrupt(request.turnId);
       case "respond": {
         // A repeat by somebody who does not know that the agent has it: told "no", they would give the answer to the next request like it.
-        if (answered.has(request.approvalId)) return { ok: true, applied: true };
+        const given = answered.get(request.approvalId);
+        if (given !== undefined) return { ok: true, applied: given === request.decision };
         const applied = session?.respond(request.approvalId, request.decision) ?? false;
-        if (applied) answered.add(request.approvalId);
+        if (applied) answered.set(request.approvalId, request.decision);
         // Also an agent that does not hear the driver's cancel is to stop.
         if (applied && request.decision === "deny_stop" && turn) interrupt(turn.turnId);
         return { ok: true, applied };

@@ -82,6 +82,7 @@ test("an approval is asked, answered once, and a denial ends the call as denied"
   expect(asked).toMatchObject({ kind: "permission", title: "rm x", options: [{ id: "allow" }, { id: "allow_always" }, { id: "deny" }, { id: "deny_stop" }] });
   expect(asked.approvalId).toMatch(/^[0-9A-HJKMNP-TV-Z]{26}$/);
   expect(await connection.request({ cmd: "respond", approvalId: asked.approvalId, decision: "allow" })).toMatchObject({ ok: true, applied: true });
+  expect(await connection.request({ cmd: "respond", approvalId: asked.approvalId, decision: "allow" })).toMatchObject({ ok: true, applied: true });
   expect(await connection.request({ cmd: "respond", approvalId: asked.approvalId, decision: "deny" })).toMatchObject({ ok: true, applied: false });
   expect((await b.ended(spec, "T1")).end.finalMessage).toBe("after");
   await connection.request({ cmd: "prompt", turnId: "T2", inputId: "I2", text: "go" });
