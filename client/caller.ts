@@ -15,6 +15,11 @@ export interface Caller {
 /** The local operator: the token file, stdio. Its keys need no prefix in Temporal. */
 export const localPrincipal = "local";
 
+/** Everything about the caller, as text: a credential that allows less is another owner. */
+export function ownerOf(caller: Caller): string {
+  return JSON.stringify(caller);
+}
+
 /** Null: the local operator, who sees everything. */
 export function viewerOf(caller: Caller): Viewer | null {
   if (caller.session !== undefined) return { session: caller.session };

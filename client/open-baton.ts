@@ -17,6 +17,7 @@ import type { LaunchArgs } from "./launch-plan.ts";
 import { configView, promptView, specView, type ViewArgs } from "./launch-views.ts";
 import { createPreset, deletePreset, type PresetArgs, updatePreset } from "./preset-changes.ts";
 import { listProviders, testPreset } from "./providers.ts";
+import { type McpTasks, mcpTasks } from "./mcp-tasks.ts";
 import { purge, type PurgeArgs } from "./purge.ts";
 import { getChain } from "./read-chains.ts";
 import { type DeltasArgs, liveDeltas } from "./read-deltas.ts";
@@ -70,6 +71,8 @@ export interface Baton {
     list(args: ListTasksArgs): Promise<{ data: Data; page?: { nextCursor: string } }>;
     changeStatus(caller: Caller, args: ChangeStatusArgs): Promise<Data>;
   };
+  /** waits that their callers look after instead of holding a call open */
+  mcpTasks: McpTasks;
   chains: { get(chainId: string): Promise<Data> };
   presets: {
     list(args?: { includeProviderDefaults?: boolean }): Promise<Data>;
@@ -138,6 +141,7 @@ export function openBaton(options: BatonOptions): Promise<Baton> {
       list: (args) => listTasks(deps, args),
       changeStatus: (caller, args) => changeStatus(deps, caller, args),
     },
+    mcpTasks: mcpTasks(deps),
     chains: { get: (chainId) => getChain(deps, chainId) },
     presets: {
       list: (args) => listPresets(deps, args ?? {}),

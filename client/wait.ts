@@ -26,6 +26,8 @@ export interface WaitArgs {
   /** by ULID or name; what counts must come after it: an event's seq, or `cursors` as answers have them */
   cursors?: Record<string, number | { events: number; deltas?: number | undefined }>;
   waitMs?: number;
+  /** an earlier look that this call goes on with, or an empty one to be filled by the first */
+  begun?: Begun;
   /** whose eyes; set by `authorize` */
   reach?: Viewer;
 }
@@ -39,9 +41,10 @@ const roundMs = 1_000;
  * Waits until one session (`mode: all`: every one) is where the caller wants it, or its chain has ended; a chain needs `attention` when
  * one of its sessions does. A session that is closed ends every wait for it; what was closed before the call, or before its cursor, ends no
  * wait in which something else is open.
- * In time without it: `met: false`, never an error. `begun`: of an earlier call that this one goes on with.
+ * In time without it: `met: false`, never an error.
  */
-export async function wait(deps: Deps, args: WaitArgs, signal?: AbortSignal, begun: Begun = {}): Promise<Record<string, unknown>> {
+export async function wait(deps: Deps, args: WaitArgs, signal?: AbortSignal): Promise<Record<string, unknown>> {
+  const { begun = {} } = args;
   const store = await deps.getStore();
   const { find, known, chainId } = await targets(store, args);
   const deadline = performance.now() + Math.min(args.waitMs ?? longestWaitMs, args.reach && "session" in args.reach ? longestAgentWaitMs : longestWaitMs);

@@ -6,7 +6,7 @@ import {
   SUPPORTED_PROTOCOL_VERSIONS,
   WebStandardStreamableHTTPServerTransport,
 } from "@modelcontextprotocol/server";
-import type { Caller } from "../client/open-baton.ts";
+import { type Caller, ownerOf } from "../client/caller.ts";
 import { eventRing } from "./event-ring.ts";
 import { refusal } from "./request-body.ts";
 import { sessionIds } from "./session-ids.ts";
@@ -132,11 +132,6 @@ export function sessionful(a: { build: (caller: Caller) => McpServer | Server; s
       for (const id of current.keys()) retire(id);
     },
   };
-}
-
-/** Everything about the caller: a credential that allows less is another owner. */
-function ownerOf(caller: Caller): string {
-  return JSON.stringify(caller);
 }
 
 async function tell({ transport }: Session, message: unknown, headers: Record<string, string> = {}): Promise<void> {

@@ -11,6 +11,7 @@ import { hostStore } from "./hosts.ts";
 import { inputStore } from "./inputs.ts";
 import { launchStore } from "./launches.ts";
 import { limitStore } from "./limits.ts";
+import { mcpTaskStore } from "./mcp-tasks.ts";
 import { purgeStore } from "./purge.ts";
 import { reachStore } from "./reach.ts";
 import { lockName, recordRefusal, requestStore } from "./requests.ts";
@@ -63,6 +64,7 @@ export async function openStore(options: { databaseUrl: string; instance: string
     settles: settleStore(db),
     tokens: tokenStore(db),
     reach: reachStore(db),
+    mcpTasks: mcpTaskStore(db),
     waits: turnWaitStore(db),
     lane,
     feed,

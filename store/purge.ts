@@ -70,7 +70,7 @@ export function purgeStore(db: Database): PurgeStore {
             sessionUlid,
           ])
         ).length;
-      return erased > 0;
+      return erased > 0 || (await forgetAnswers(db, sessionUlid));
     },
     async finish(sessionUlid, found) {
       await db.rows(
@@ -81,6 +81,11 @@ export function purgeStore(db: Database): PurgeStore {
       );
     },
   };
+}
+
+/** Of waits that show the session, maybe beside others: the task stays and says so. False: there are none left. */
+async function forgetAnswers(db: Database, sessionUlid: string): Promise<boolean> {
+  return (await db.rows("update mcp_task set answer = null where answer is not null and $1 = any(shown) returning 1 as one", [sessionUlid])).length > 0;
 }
 
 /** Under the session's lock: what comes later finds it gone. Errors: CONFLICT_STATE. */

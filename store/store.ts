@@ -11,6 +11,7 @@ import type { InputStore } from "./inputs.ts";
 import type { AppendLane, EventFeed } from "./lane.ts";
 import type { LaunchStore } from "./launches.ts";
 import type { LimitStore } from "./limits.ts";
+import type { McpTaskStore } from "./mcp-tasks.ts";
 import type { PurgeStore } from "./purge.ts";
 import type { ReachStore, Viewer } from "./reach.ts";
 import type { AuditEntry } from "./rows.ts";
@@ -98,6 +99,8 @@ export interface Store {
   tokens: TokenStore;
   /** Who reaches what (store/reach.ts). */
   reach: ReachStore;
+  /** Waits that their callers look after (store/mcp-tasks.ts). */
+  mcpTasks: McpTaskStore;
   /** Agents that wait for what they launched (store/turn-waits.ts). */
   waits: TurnWaitStore;
   /** The append lane (store/append-lane.ts): one per worker process. */
