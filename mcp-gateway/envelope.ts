@@ -34,6 +34,11 @@ export function failure(action: string, error: unknown, report: ReportError): To
   return { ...wire(refusal(action, error)), isError: true };
 }
 
+/** The result whose body was written down. */
+export function kept(body: Record<string, unknown>): ToolResult {
+  return { ...wire(body), ...(body["ok"] === true ? {} : { isError: true }) };
+}
+
 /** Hosts cut a refusal's text at about 11,000 characters, and JSON that is cut is none. Bytes. */
 const mostOfRefusal = 9_900;
 /** Of what the caller sent, that comes back in a refusal. Characters. */

@@ -28,7 +28,9 @@ export function httpApp(
 ): { app: Hono<Env>; close(): Promise<void> } {
   const app = new Hono<Env>();
   const mcp = bothRevisions({
-    build: (caller, called = null) => createToolServer({ ...parts, caller }, called) ?? createServer({ ...parts, caller }, { subscribable: true }),
+    build: (caller, request) =>
+      createToolServer({ ...parts, caller }, request?.called ?? null) ??
+      createServer({ ...parts, caller }, { subscribable: true, tasks: request !== undefined }),
     subscribe: (caller) => subscribe({ ...parts, caller }),
     secret,
     largestBody,

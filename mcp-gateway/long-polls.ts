@@ -6,6 +6,8 @@ import type { Action } from "./registry/action.ts";
 export interface CallContext {
   mcpReq?: {
     signal?: AbortSignal;
+    /** what the caller says of itself with each request, from 2026 on */
+    envelope?: unknown;
     _meta?: { progressToken?: ProgressToken | undefined } | undefined;
     notify?(notification: { method: string; params: Record<string, unknown> }): Promise<void>;
   };

@@ -6,12 +6,19 @@ import {
   ResourceNotFoundError,
   ResourceTemplate,
 } from "@modelcontextprotocol/server";
+import type { Begun } from "../client/waited-sessions.ts";
 import { BatonError } from "../contracts/failures.ts";
 import type { Answer } from "./registry/action.ts";
 import { tools } from "./registry/index.ts";
 
-/** Calls an action of pm_session_read; rejects with a BatonError when it is refused. `whole`: past the bounds of an answer, where the action knows how. */
-export type Read = (args: Record<string, unknown>, signal?: AbortSignal, whole?: boolean) => Promise<Answer>;
+/** Calls an action of pm_session_read; rejects with a BatonError when it is refused. `more`: what no caller says for itself. */
+export type Read = (args: Record<string, unknown>, signal?: AbortSignal, more?: ReadMore) => Promise<Answer>;
+export interface ReadMore {
+  /** past the bounds of an answer, where the action knows how */
+  whole?: true;
+  /** of `wait`: what was so as it began */
+  begun?: Begun;
+}
 
 type Data = Record<string, unknown>;
 interface Resource {
@@ -77,7 +84,7 @@ export function registerResources(server: McpServer, read: Read): void {
 async function contents(resource: Resource, uri: string, at: { ulid: string; from: string }, read: Read, signal: AbortSignal): Promise<ReadResourceResult> {
   const args = { action: resource.action, sessionUlid: at.ulid, ...resource.args?.(at.from) };
   // A cut answer names the resource: that one must not be cut itself.
-  let { data } = await read(args, signal, true);
+  let { data } = await read(args, signal, { whole: true });
   // Its first event alone is longer than an answer may be: this is where all of it is read.
   if (String(data["transcript"]).includes(`[cut: all of it in session://${at.ulid}/transcript/${at.from}]`))
     data = { ...(await read({ ...args, limit: 1, textMaxLength: 4_194_304 }, signal)).data, truncated: true };

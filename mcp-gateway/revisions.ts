@@ -11,6 +11,7 @@ import type { Caller } from "../client/open-baton.ts";
 import { jsonBody } from "./request-body.ts";
 import { busOf, type Subscribe, takeAll } from "./session-news.ts";
 import { sessionful, type SessionLimits } from "./sessionful.ts";
+import { knowsTasks, needsTasks } from "./task-methods.ts";
 
 export interface Revisions {
   /** Serves one request for a caller whose credential was checked. */
@@ -20,8 +21,8 @@ export interface Revisions {
 
 /** Both revisions of MCP over HTTP, from one factory: 2026-07-28, an instance per request, and those of 2025, an instance per session. */
 export function bothRevisions(a: {
-  /** `called`: the tool that the one request calls which the server is for, as its headers say; the SDK has compared them with its body */
-  build: (caller: Caller, called?: string | null) => McpServer | Server;
+  /** `request`: the one of 2026 that the server is for, and the tool that it calls as its headers say; the SDK has compared them with its body */
+  build: (caller: Caller, request?: { called: string | null }) => McpServer | Server;
   /** news of resources, for this caller */
   subscribe: (caller: Caller) => Subscribe;
   /** signs the ids of sessions; the same in every gateway of a Baton */
@@ -35,7 +36,7 @@ export function bothRevisions(a: {
   const size = { maxRequestBodySize: a.largestBody };
   const common = a.bus ?? new InMemoryServerEventBus();
   const serve = (bus: ServerEventBus) =>
-    createMcpHandler(({ authInfo }) => a.build(authInfo?.extra?.["caller"] as Caller, authInfo?.extra?.["called"] as string | null), {
+    createMcpHandler(({ authInfo }) => a.build(authInfo?.extra?.["caller"] as Caller, { called: authInfo?.extra?.["called"] as string | null }), {
       legacy: "reject",
       bus,
       ...size,
@@ -47,7 +48,12 @@ export function bothRevisions(a: {
 
   /** A stream that names resources has a bus of its own: the SDK's would tell everybody's news to whoever knows the address of a resource. */
   async function listen(request: Request, caller: Caller, body: ListenRequest | null): Promise<Response> {
-    const uris = body?.params?.notifications?.resourceSubscriptions;
+    const { resourceSubscriptions: uris, taskIds } = body?.params?.notifications ?? {};
+    // News of tasks are not sent, whoever asks; but who does not know tasks is told so.
+    if (taskIds !== undefined && !knowsTasks(body?.params?._meta)) {
+      const { code, message, data } = needsTasks();
+      return Response.json({ jsonrpc: "2.0", id: body?.id ?? null, error: { code, message, data } }, { status: 400 });
+    }
     if (!Array.isArray(uris) || uris.length === 0) return modern.fetch(request, { authInfo: authInfo(caller), parsedBody: body });
     const taken = await takeAll(a.subscribe(caller), uris.map(String));
     const notifications = { ...body?.params?.notifications, resourceSubscriptions: taken.map((one) => one.uri) };
@@ -86,5 +92,6 @@ export function bothRevisions(a: {
 }
 
 interface ListenRequest {
-  params?: { notifications?: { resourceSubscriptions?: unknown } };
+  id?: string | number;
+  params?: { _meta?: unknown; notifications?: { resourceSubscriptions?: unknown; taskIds?: unknown } };
 }

@@ -32,7 +32,7 @@ function main(): void {
     progressMs: config.progressMs,
   };
   // Over stdio the SDK gives the subscriptions of 2026 no way to ask who may hear what.
-  serveStdio(({ era }) => createServer(parts, { subscribable: era === "legacy" }));
+  serveStdio(({ era }) => createServer(parts, { subscribable: era === "legacy", tasks: era === "modern" }));
   const stop = () => {
     void baton.close().finally(() => process.exit(0));
   };

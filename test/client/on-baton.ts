@@ -10,6 +10,7 @@ import { temporaryDirectory } from "../support/temp-directory.ts";
 /** What a test file without workers works on. The fields are filled before its first test. */
 export interface OnBaton {
   home: string;
+  databaseUrl: string;
   baton: Baton;
   /** a store of our own on Baton's database */
   store: Store;
@@ -32,6 +33,7 @@ export function onBaton(instance = "test"): OnBaton {
   } as OnBaton;
   beforeAll(async () => {
     database = await freshDatabase();
+    on.databaseUrl = database.url;
     on.store = await openStore({ databaseUrl: database.url, instance });
     on.baton = await openBaton(batonOptions({ home, databaseUrl: database.url, instance }));
     on.sql = new pg.Client({ connectionString: database.url });

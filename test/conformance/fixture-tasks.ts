@@ -1,16 +1,9 @@
 import { randomUUID } from "node:crypto";
-import {
-  acceptedContent,
-  inputRequired,
-  type McpServer,
-  MissingRequiredClientCapabilityError,
-  ProtocolError,
-  type ServerContext,
-} from "@modelcontextprotocol/server";
+import { acceptedContent, inputRequired, type McpServer, MissingRequiredClientCapabilityError, type ServerContext } from "@modelcontextprotocol/server";
 import { z } from "zod";
+import { knowsTasks, needsTasks } from "../../mcp-gateway/task-methods.ts";
 import { clientCapabilities, text } from "./fixture-contents.ts";
 
-const extension = "io.modelcontextprotocol/tasks";
 const lifeMs = 60_000;
 
 interface Task {
@@ -51,23 +44,53 @@ const plays: Record<string, Play> = {
   },
 };
 
-/** Before the first tool is registered: what a client must be able to do is checked in front of the tools themselves. */
-export function needsCapability(server: McpServer): void {
+/**
+ * Before the first tool and the product's `tasks/*` are registered: what a client must be able to do is checked in front of the tools
+ * themselves, and tasks of these tools are answered in front of the product's.
+ */
+export function inFront(server: McpServer): void {
   const set = server.server.setRequestHandler.bind(server.server) as (method: string, ...rest: unknown[]) => void;
   server.server.setRequestHandler = ((method: string, ...rest: unknown[]) => {
-    const handler = rest.pop() as (request: Call, context: ServerContext) => unknown;
-    set(method, ...rest, method === "tools/call" ? (request: Call, context: ServerContext) => route(request, context, handler) : handler);
+    const handler = rest.pop() as (request: unknown, context: ServerContext) => unknown;
+    const answer = answers[method];
+    if (method === "tools/call") set(method, (request: Call, context: ServerContext) => route(request, context, handler as Next));
+    else if (answer) set(method, ...rest, (sent: Sent, context: ServerContext) => ownTask(sent, context, answer) ?? handler(sent, context));
+    else set(method, ...rest, handler);
   }) as never;
 }
 
-function route(request: Call, context: ServerContext, next: (request: Call, context: ServerContext) => unknown): unknown {
+type Sent = { taskId: string };
+type Answer = (task: Task, sent: Sent, context: ServerContext) => object;
+const answers: Record<string, Answer> = {
+  "tasks/get": (task, { taskId }) => envelope(taskId, task),
+  "tasks/cancel": (task) => {
+    settle(task, { status: "cancelled" });
+    return {};
+  },
+  "tasks/update": (task, _, { mcpReq }) => {
+    const left = Object.entries(task.inputRequests ?? {}).filter(([key]) => mcpReq.inputResponses?.[key] === undefined);
+    if (left.length > 0) settle(task, { inputRequests: Object.fromEntries(left) });
+    else settle(task, { status: "completed", result: text("answered") });
+    return {};
+  },
+};
+
+/** Undefined: none of ours, or of a client that knows no tasks: the product says so. */
+function ownTask(sent: Sent, context: ServerContext, answer: Answer): object | undefined {
+  const task = all.get(sent.taskId);
+  return task && knowsTasks(context.mcpReq.envelope) ? { resultType: "complete", ...answer(task, sent, context) } : undefined;
+}
+
+type Next = (request: Call, context: ServerContext) => unknown;
+
+function route(request: Call, context: ServerContext, next: Next): unknown {
   const { name, arguments: args = {} } = request.params;
   if (name === "test_missing_capability" && !clientCapabilities(context).sampling)
     throw new MissingRequiredClientCapabilityError({ requiredCapabilities: { sampling: {} } });
   const play = plays[name];
   if (play === undefined) return next(request, context);
-  if (!knowsTasks(context)) {
-    if (name === "failing_job" || name === "test_tool_with_task") mustKnowTasks(context);
+  if (!knowsTasks(context.mcpReq.envelope)) {
+    if (name === "failing_job" || name === "test_tool_with_task") throw needsTasks();
     return next(request, context);
   }
   if (name !== "test_tool_with_task") return started(play, args);
@@ -76,30 +99,10 @@ function route(request: Call, context: ServerContext, next: (request: Call, cont
 }
 
 export function tasks(server: McpServer): void {
-  server.server.registerCapabilities({ extensions: { [extension]: {} } });
   server.registerTool("greet", { description: "Greets", inputSchema: z.object({ name: z.string() }) }, ({ name }) => text(`Hello, ${name}!`));
   server.registerTool("test_missing_capability", { description: "Needs sampling", inputSchema: z.object({}) }, () => text("sampling is there"));
   for (const name of Object.keys(plays))
     server.registerTool(name, { description: `Fixture ${name}`, inputSchema: z.looseObject({}) }, () => text("done at once, as this client knows no tasks"));
-  const handle = (method: string, params: z.ZodObject, answer: (task: Task, sent: Record<string, unknown>, context: ServerContext) => object) =>
-    server.server.setRequestHandler(method, { params, result: z.looseObject({}) }, ((sent: Record<string, unknown>, context: ServerContext) => {
-      mustKnowTasks(context);
-      const task = all.get(String(sent["taskId"]));
-      if (task === undefined) throw new ProtocolError(-32602, "There is no such task.");
-      return { resultType: "complete", ...answer(task, sent, context) };
-    }) as never);
-  const id = z.looseObject({ taskId: z.string() });
-  handle("tasks/get", id, (task, { taskId }) => envelope(String(taskId), task));
-  handle("tasks/cancel", id, (task) => {
-    settle(task, { status: "cancelled" });
-    return {};
-  });
-  handle("tasks/update", id, (task, _, { mcpReq }) => {
-    const left = Object.entries(task.inputRequests ?? {}).filter(([key]) => mcpReq.inputResponses?.[key] === undefined);
-    if (left.length > 0) settle(task, { inputRequests: Object.fromEntries(left) });
-    else settle(task, { status: "completed", result: text("answered") });
-    return {};
-  });
 }
 
 function started(play: Play, args: Record<string, unknown>): object {
@@ -120,12 +123,4 @@ function settle(task: Task, change: Partial<Task>): void {
 
 function envelope(taskId: string, task: Task): object {
   return { taskId, ...task, ttlMs: lifeMs, pollIntervalMs: 100 };
-}
-
-function knowsTasks(context: ServerContext): boolean {
-  return clientCapabilities(context).extensions?.[extension] !== undefined;
-}
-
-function mustKnowTasks(context: ServerContext): void {
-  if (!knowsTasks(context)) throw new MissingRequiredClientCapabilityError({ requiredCapabilities: { extensions: { [extension]: {} } } });
 }

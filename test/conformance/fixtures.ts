@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { Fixtures } from "../../mcp-gateway/server.ts";
 import { contents, text } from "./fixture-contents.ts";
 import { inputs } from "./fixture-inputs.ts";
-import { needsCapability, tasks } from "./fixture-tasks.ts";
+import { inFront, tasks } from "./fixture-tasks.ts";
 
 const bus = new InMemoryServerEventBus();
 /** One process plays all rounds of a conversation here, and only there is the key valid. */
@@ -15,7 +15,7 @@ export const fixtures: Fixtures = {
   bus,
   register(server) {
     server.server.registerCapabilities({ tools: { listChanged: true } });
-    needsCapability(server);
+    inFront(server);
     contents(server);
     inputs(server, codec);
     tasks(server);
