@@ -117,13 +117,12 @@ export function acpTools(turnId: string): AcpTools {
     tool.name = textOf(update["name"]) || tool.name;
     tool.title = textOf(update["title"]) || tool.title;
     tool.kind = textOf(update["kind"]) || tool.kind;
-    // Pieces of it until its start tells of it. What comes later is only to be judged: kept as it was said last.
-    const input = objectOf(update["rawInput"]);
-    if (Object.keys(input).length > 0) tool.input = tool.started ? input : { ...tool.input, ...input };
-    if (Array.isArray(update["locations"]))
-      tool.locations = listOf(update["locations"])
-        .map((one) => textOf(one["path"]))
-        .filter((path) => path !== "");
+    // What a piece leaves out still holds: a request may say the command alone, and was to run in the directory that was said before (opencode).
+    tool.input = { ...tool.input, ...objectOf(update["rawInput"]) };
+    const paths = listOf(update["locations"])
+      .map((one) => textOf(one["path"]))
+      .filter((path) => path !== "");
+    if (paths.length > 0) tool.locations = paths;
     const content = listOf(update["content"]);
     const diffs = content.filter((one) => one["type"] === "diff");
     if (diffs.length > 0) tool.diffs = diffs;

@@ -133,6 +133,37 @@ describe("what was allowed for always", () => {
     );
   });
 
+  /** As opencode says it: the directory is said of the call before, and its request says only the command. */
+  const opencodeShell = (directory: string, between: Json[] = []): Json[] => [
+    { sessionUpdate: "tool_call", toolCallId: "b", title: "bash", kind: "execute", status: "pending", locations: [{ path: directory }] },
+    {
+      sessionUpdate: "tool_call_update",
+      toolCallId: "b",
+      status: "in_progress",
+      kind: "execute",
+      title: "rm -rf build",
+      locations: [{ path: directory }],
+      rawInput: { command: "rm -rf build", description: "Clean", cwd: directory },
+    },
+    ...between,
+    ask({ toolCallId: "b", title: "rm -rf build", kind: "execute", status: "pending", locations: [], rawInput: { command: "rm -rf build" } }),
+  ];
+
+  test("is not the command elsewhere, also where the request leaves its directory out", async () => {
+    expect(await askedAgain(opencodeShell(cwd), opencodeShell(cwd))).toBe(false);
+    expect(await askedAgain(opencodeShell(cwd), opencodeShell("/srv"))).toBe(true);
+    const again = { sessionUpdate: "tool_call_update", toolCallId: "b", rawInput: { command: "rm -rf build" } };
+    expect(await askedAgain(opencodeShell(cwd, [again]), opencodeShell("/srv", [again]))).toBe(true);
+  });
+
+  test("a directory that the request leaves out is judged, shown and part of what is answered", async () => {
+    expect(await answers(opencodeShell("/srv"), { outsideWorkspace: "deny" })).toEqual(["no"]);
+    expect(await answers(opencodeShell(cwd), { outsideWorkspace: "deny" })).toEqual(["yes"]);
+    const { detail, requestKey } = await asked(...opencodeShell("/srv"));
+    expect(detail).toMatchObject({ command: "rm -rf build", paths: ["/srv"], input: { cwd: "/srv" } });
+    expect(requestKey).not.toBe((await asked(...opencodeShell(cwd))).requestKey);
+  });
+
   test.each<[string, Json[], Json[]]>([
     ["another command", shell(), shell({}, { command: "npm test --all" })],
     ["the command as other words", shell({}, { command: ["npm", "test"] }), shell({}, { command: ["npm test"] })],

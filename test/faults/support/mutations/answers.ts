@@ -77,6 +77,15 @@ export const mutations: Mutation[] = [
     title: "another command",
   },
   {
+    protection: "what a permission request leaves out of its call still holds",
+    file: "providers/acp-tools.ts",
+    find: 'tool.input = { ...tool.input, ...objectOf(update["rawInput"]) };',
+    replace: 'tool.input = objectOf(update["rawInput"]);',
+    also: { find: "if (paths.length > 0) tool.locations = paths;", replace: "tool.locations = paths;" },
+    test: "test/providers/permissions.test.ts",
+    title: "also where the request leaves its directory out",
+  },
+  {
     protection: "an interrupt hands out no call that grants what it stops",
     file: "client/input.ts",
     find: 'const before = delivery === "interrupt" ? open.filter((approval) => approval.kind === "budget") : open;',
