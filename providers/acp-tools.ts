@@ -37,7 +37,8 @@ interface Tool {
   exitCode: number | null;
   /** it does not run yet, the agent says */
   pending: boolean;
-  started: boolean;
+  /** what its start was told of as; null: not told of yet */
+  startedAs: "command" | "tool" | null;
   ended: boolean;
   denied: boolean;
 }
@@ -67,13 +68,14 @@ export function acpTools(turnId: string): AcpTools {
   const tools = new Map<string, Tool>();
   // An item's id is indexed and part of keys: Postgres takes no long one there.
   const itemIdOf = (id: string): string => `${turnId}/${id.length > 200 ? createHash("sha256").update(id).digest("hex") : id}`;
-  const isCommand = (tool: Tool): boolean => tool.kind === "execute";
+  // Its end is of the family of its start: the kind may become another one meanwhile (codex-acp executes what it announced as a reading).
+  const isCommand = (tool: Tool): boolean => (tool.startedAs === null ? tool.kind === "execute" : tool.startedAs === "command");
   const command = (tool: Tool): string =>
     textOf(tool.input["command"]) || (Array.isArray(tool.input["command"]) ? (tool.input["command"] as unknown[]).join(" ") : "");
 
   function start(tool: Tool): SpoolRecord[] {
-    if (tool.started) return [];
-    tool.started = true;
+    if (tool.startedAs !== null) return [];
+    tool.startedAs = isCommand(tool) ? "command" : "tool";
     const where = { turnId, itemId: tool.itemId };
     const title = tool.title || "tool";
     if (isCommand(tool)) {
@@ -167,14 +169,14 @@ export function acpTools(turnId: string): AcpTools {
           diffs: [],
           exitCode: null,
           pending: false,
-          started: false,
+          startedAs: null,
           ended: false,
           denied: false,
         };
         tools.set(id, tool);
       }
       if (tool.ended) return [];
-      const wasStarted = tool.started;
+      const wasStarted = tool.startedAs !== null;
       const status = textOf(update["status"]);
       const deltas = merge(tool, update, { status, first, ask });
       if (isEnd(status)) return [...deltas.filter(() => wasStarted), ...finish(tool, tool.denied && status === "failed" ? "denied" : status, false)];

@@ -86,6 +86,14 @@ export const mutations: Mutation[] = [
     title: "also where the request leaves its directory out",
   },
   {
+    protection: "a call ends as what it began as",
+    file: "providers/acp-tools.ts",
+    find: '(tool.startedAs === null ? tool.kind === "execute" : tool.startedAs === "command")',
+    replace: 'tool.kind === "execute"',
+    test: "test/providers/items.test.ts",
+    title: "a call ends as what it began as",
+  },
+  {
     protection: "an interrupt hands out no call that grants what it stops",
     file: "client/input.ts",
     find: 'const before = delivery === "interrupt" ? open.filter((approval) => approval.kind === "budget") : open;',
