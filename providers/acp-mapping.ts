@@ -30,8 +30,10 @@ const ignored = new Set([
   "compaction_summary_chunk",
 ]);
 
-export function turnMapping(turnId: string): TurnMapping {
-  const tools = acpTools(turnId);
+export function turnMapping(turnId: string, runnerId: string): TurnMapping {
+  // A later attempt at the turn is another process: what it streams is not the rest of what the former one left open.
+  const prefix = `${turnId}/${runnerId.slice(-6)}`;
+  const tools = acpTools(turnId, prefix);
   let open: { stream: "message" | "thought"; itemId: string; messageId: string; text: GrowingText } | null = null;
   let count = 0;
   let last = "";
@@ -55,7 +57,7 @@ export function turnMapping(turnId: string): TurnMapping {
     const messageId = textOf(update["messageId"]);
     const records: SpoolRecord[] = [];
     if (open && (open.stream !== stream || open.messageId !== messageId)) records.push(...flush());
-    open ??= { stream, itemId: `${turnId}/text-${++count}`, messageId, text: noText };
+    open ??= { stream, itemId: `${prefix}/text-${++count}`, messageId, text: noText };
     open.text = grown(open.text, text);
     records.push(...tools.startAll(), { kind: "delta", turnId, itemId: open.itemId, stream, text });
     return records;

@@ -63,11 +63,11 @@ export interface AcpTools {
   settle(): SpoolRecord[];
 }
 
-/** @param turnId item ids start with it: some agents number their calls anew in each process */
-export function acpTools(turnId: string): AcpTools {
+/** @param prefix of item ids: some agents number their calls anew in each process */
+export function acpTools(turnId: string, prefix: string): AcpTools {
   const tools = new Map<string, Tool>();
   // An item's id is indexed and part of keys: Postgres takes no long one there.
-  const itemIdOf = (id: string): string => `${turnId}/${id.length > 200 ? createHash("sha256").update(id).digest("hex") : id}`;
+  const itemIdOf = (id: string): string => `${prefix}/${id.length > 200 ? createHash("sha256").update(id).digest("hex") : id}`;
   // Its end is of the family of its start: the kind may become another one meanwhile (codex-acp executes what it announced as a reading).
   const isCommand = (tool: Tool): boolean => (tool.startedAs === null ? tool.kind === "execute" : tool.startedAs === "command");
   const command = (tool: Tool): string =>

@@ -168,7 +168,7 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
 
   async function prompt(turnId: string, _inputId: string, text: string): Promise<TurnEnd> {
     silenceExpected = false;
-    const current: OpenTurn = { turnId, mapping: turnMapping(turnId), interrupted: false, stalled: false, costBefore: cost, threadStatus: "" };
+    const current: OpenTurn = { turnId, mapping: turnMapping(turnId, spec.runnerId), interrupted: false, stalled: false, costBefore: cost, threadStatus: "" };
     turn = current;
     lastHeard = performance.now();
     const watch = stallWatch({

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { SpoolRecord } from "../../contracts/runner-protocol.ts";
+import { agentProcesses } from "./support/auditor.ts";
 import { launchScripted } from "./support/launch.ts";
 import { onStack } from "./support/on-stack.ts";
 
@@ -30,3 +31,16 @@ test("an agent that is started anew for one turn's own mode: the last words of t
   );
   expect(stored.map((row) => row.type).slice(0, said.length)).toEqual(said);
 }, 90_000);
+
+test("what a second attempt at a turn streams is no rest of what the first one left open", async () => {
+  const session = await launchScripted(on.baton, on.stack, {
+    key: `${on.stack.env["BATON_INSTANCE"]}-items`,
+    turns: [[{ say: "Half of a sentence of the first, " }, { wait: 4_000 }, { say: "the second." }]],
+  });
+  const deltas = (): Promise<{ item_id: string }[]> => on.baton.query("select item_id from delta where session_ulid = $1 order by seq", [session]);
+  await on.baton.eventually("it speaks", async () => (await deltas()).length > 0, 60_000);
+  const [runner] = await on.baton.query<{ pid: number }>("select pid from runner where session_ulid = $1 and ended_at is null", [session]);
+  for (const pid of [Number(runner?.pid), ...agentProcesses([session]).map((one) => one.pid)]) process.kill(pid, "SIGKILL");
+  await on.baton.turnsEnded(session, 1, 60_000);
+  expect(new Set((await deltas()).map((one) => one.item_id)).size).toBe(2);
+}, 120_000);

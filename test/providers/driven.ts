@@ -10,6 +10,7 @@ import type { ToldTurn } from "../support/told-agent.ts";
 export interface Driven {
   session: ProviderSession;
   prompt(turnId: string): Promise<TurnEnd>;
+  records: SpoolRecord[];
   events<T extends EventType>(type: T): EventData[T][];
 }
 
@@ -38,6 +39,7 @@ export async function driven(turns: ToldTurn[], changes: Partial<LaunchSpec> = {
   return {
     session,
     prompt: (turnId) => session.prompt(turnId, `I-${turnId}`, "go"),
+    records,
     events: <T extends EventType>(type: T) =>
       records.flatMap((one) => (one.kind === "event" && one.event.type === type ? [one.event.data as EventData[T]] : [])),
   };

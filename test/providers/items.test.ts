@@ -26,3 +26,19 @@ test("a call ends as what it began as, whatever kind its request says", async ()
   const types = (["tool.started", "tool.completed", "command.started", "command.completed"] as const).map((type) => agent.events(type).length);
   expect(types).toEqual([1, 1, 0, 0]);
 });
+
+test("what two attempts of a turn stream are items of their own", async () => {
+  const says = [
+    { sessionUpdate: "agent_message_chunk", content: { type: "text", text: "half a sen" } },
+    { sessionUpdate: "tool_call", toolCallId: "1", kind: "execute", status: "in_progress", rawInput: { command: "make" } },
+    { sessionUpdate: "tool_call_update", toolCallId: "1", _meta: { terminal_output_delta: { data: "made" } } },
+  ];
+  const items = async (): Promise<string[]> => {
+    const agent = await driven([{ says, result: { stopReason: "end_turn" } }]);
+    await agent.prompt("T1");
+    return [...new Set(agent.records.flatMap((one) => (one.kind === "delta" ? [one.itemId] : (one.kind === "event" && one.event.itemId) || [])))];
+  };
+  const [first, second] = [await items(), await items()];
+  expect([first.length, second.length]).toEqual([2, 2]);
+  expect(second.filter((item) => first.includes(item))).toEqual([]);
+});

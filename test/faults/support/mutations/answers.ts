@@ -94,6 +94,14 @@ export const mutations: Mutation[] = [
     title: "a call ends as what it began as",
   },
   {
+    protection: "what two attempts of a turn stream are items of their own",
+    file: "providers/acp-mapping.ts",
+    find: "`${turnId}/${runnerId.slice(-6)}`",
+    replace: "turnId",
+    test: "test/providers/items.test.ts",
+    title: "what two attempts of a turn stream",
+  },
+  {
     protection: "an interrupt hands out no call that grants what it stops",
     file: "client/input.ts",
     find: 'const before = delivery === "interrupt" ? open.filter((approval) => approval.kind === "budget") : open;',
