@@ -6,12 +6,15 @@ export const runnerProtocol = 1;
 
 /** One line of the spool (NDJSON, whole records only; the byte offset after a record's newline is its end). */
 export type SpoolRecord =
-  | { kind: "event"; event: NewEvent }
+  | { kind: "event"; event: SpoolEvent }
   | { kind: "delta"; turnId: string; itemId: string; stream: "message" | "thought" | "output"; text: string }
   /** Written before the prompt goes to the agent: without it the agent never got the prompt. */
   | { kind: "mark"; mark: "prompt.written"; turnId: string; inputId: string }
   /** The turn is over for the agent. Last record of a turn. */
   | { kind: "mark"; mark: "turn.ended"; turnId: string; end: TurnEnd; providerSessionId: string | null };
+
+/** Without a `turnId` it belongs to the turn for which the spool is read; null: to none, it happened between two turns. */
+export type SpoolEvent = Omit<NewEvent, "turnId"> & { turnId?: string | null };
 
 /** Every command carries who sends it; a lower epoch is refused and its connection closed. */
 export interface Owner {

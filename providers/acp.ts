@@ -37,6 +37,7 @@ export const acpDriver: ProviderDriver = {
 
 async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
   let turn: OpenTurn | null = null;
+  let hadTurn = false;
   let closing: Promise<void> | null = null;
   let silenceExpected = false;
   let lastHeard = performance.now();
@@ -47,8 +48,12 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
   const permissions = acpPermissions(spec, spec.tools);
   const out = deltaCoalescer((record) => sink.write(record));
 
-  /** Where the fact came from goes with it, so that it can be mapped again. */
-  const write = (record: SpoolRecord): void => out.write(record.kind === "event" && rawRef ? { ...record, event: { ...record.event, rawRef } } : record);
+  /** Where the fact came from goes with it, so that it can be mapped again. Before its first turn an agent is being opened for that one. */
+  function write(record: SpoolRecord): void {
+    if (record.kind !== "event") return out.write(record);
+    const between = turn === null && hadTurn ? { turnId: null } : {};
+    out.write({ ...record, event: { ...between, ...record.event, ...(rawRef ? { rawRef } : {}) } });
+  }
   const unparsed = (text: string, reason: string): void => write(event("line.unparsed", { text: text.slice(0, 4_096), reason }, { turnId: turn?.turnId }));
 
   /** Some agents talk of other conversations on the same wire; those are not this session's work. */
@@ -170,6 +175,7 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
     silenceExpected = false;
     const current: OpenTurn = { turnId, mapping: turnMapping(turnId, spec.runnerId), interrupted: false, stalled: false, costBefore: cost, threadStatus: "" };
     turn = current;
+    hadTurn = true;
     lastHeard = performance.now();
     const watch = stallWatch({
       stallMs: spec.stallMs,

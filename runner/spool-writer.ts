@@ -1,6 +1,5 @@
 import { fdatasyncSync, fstatSync, openSync, writeSync } from "node:fs";
-import type { NewEvent } from "../contracts/event.ts";
-import type { SpoolRecord } from "../contracts/runner-protocol.ts";
+import type { SpoolEvent, SpoolRecord } from "../contracts/runner-protocol.ts";
 
 /** An append-only file of whole records. */
 export interface SpoolWriter {
@@ -113,7 +112,7 @@ const alreadyCut = (text: string): number => Number(/… \[(\d+) characters more
 
 /** The event that stands for a record that cannot be written as it is. */
 function instead(record: SpoolRecord, line: string, why: string): string {
-  const of: Partial<NewEvent> = record.kind === "event" ? record.event : {};
+  const of: Partial<SpoolEvent> = record.kind === "event" ? record.event : {};
   const { turnId, at = new Date().toISOString(), rawRef } = of;
   return JSON.stringify({
     kind: "event",

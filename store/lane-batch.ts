@@ -22,7 +22,7 @@ function eventsOf(record: Exclude<LaneRecord, { kind: "delta" }>, batch: LaneBat
     const { event } = record;
     // the seq, the key and the session are never the runner's to say
     const { type, data, at, turnId, attempt, itemId, parentItemId, synthetic, rawRef } = event;
-    return [storable({ ...place, ...defined({ type, data, at, turnId, attempt, itemId, parentItemId, synthetic, rawRef }) })];
+    return [storable({ ...(turnId === null ? {} : place), ...defined({ type, data, at, turnId, attempt, itemId, parentItemId, synthetic, rawRef }) })];
   }
   if (record.mark === "prompt.written") {
     return [{ ...place, turnId: record.turnId, type: "input.delivered", data: { inputId: record.inputId }, key: `input.delivered:${record.inputId}` }];

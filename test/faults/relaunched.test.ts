@@ -44,3 +44,18 @@ test("what a second attempt at a turn streams is no rest of what the first one l
   await on.baton.turnsEnded(session, 1, 60_000);
   expect(new Set((await deltas()).map((one) => one.item_id)).size).toBe(2);
 }, 120_000);
+
+test("the end of an agent between two turns is no part of the next one", async () => {
+  const session = await launchScripted(on.baton, on.stack, { key: `${on.stack.env["BATON_INSTANCE"]}-between`, turns: [[{ say: "one" }], [{ say: "two" }]] });
+  await on.baton.turnsEnded(session, 1, 60_000);
+  for (const { pid } of agentProcesses([session])) process.kill(pid, "SIGKILL");
+  await on.baton.eventually("its end", async () => agentProcesses([session]).length === 0, 10_000);
+  await on.baton.sdk.sessions.input(caller, { sessionUlid: session, prompt: "two" });
+  await on.baton.turnsEnded(session, 2, 60_000);
+  const ends = await on.baton.query("select data->>'signal' signal, turn_id, attempt from event where session_ulid = $1 and type = 'process.exited'", [
+    session,
+  ]);
+  expect(ends).toEqual([{ signal: "SIGKILL", turn_id: null, attempt: null }]);
+  const opened = "select t.n from event e join turn t using (session_ulid, turn_id) where session_ulid = $1 and type = 'session.agent_ready' order by seq";
+  expect(await on.baton.query(opened, [session])).toEqual([{ n: 1 }, { n: 2 }]);
+}, 120_000);

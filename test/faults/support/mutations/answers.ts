@@ -102,6 +102,14 @@ export const mutations: Mutation[] = [
     title: "what two attempts of a turn stream",
   },
   {
+    protection: "what happens between two turns is no part of the next one",
+    file: "providers/acp.ts",
+    find: "turn === null && hadTurn ? { turnId: null } : {}",
+    replace: "{}",
+    test: "test/faults/relaunched.test.ts",
+    title: "the end of an agent between two turns",
+  },
+  {
     protection: "an interrupt hands out no call that grants what it stops",
     file: "client/input.ts",
     find: 'const before = delivery === "interrupt" ? open.filter((approval) => approval.kind === "budget") : open;',
