@@ -17,6 +17,7 @@ import { openRawLog } from "./raw-log.ts";
 import { createRunner } from "./runner.ts";
 import { takeSessionLock } from "./session-lock.ts";
 import { openSpool } from "./spool-writer.ts";
+import type { SpoolWriter } from "./spool-writer.ts";
 
 // A terminal's Ctrl-C and a closed terminal are not for us. Handlers, not SIG_IGN: the agent must not inherit them.
 for (const name of ["SIGINT", "SIGHUP", "SIGPIPE"] as const) process.on(name, () => undefined);
@@ -82,6 +83,13 @@ const spool = openSpool({
     spool.append({ kind: "event", event: { type: "notice.raised", data: { message: `spool_blocked: ${code}` }, at: new Date().toISOString() } });
   },
 });
+/** For all that is said of turns, in its order: a turn's end puts out what is held back. */
+const masked: SpoolWriter = {
+  ...spool,
+  append(record) {
+    for (const one of mask.records(record)) spool.append(one);
+  },
+};
 const raw = openRawLog(join(spec.dir, `raw-${launch.runnerId}.log`), mask.text);
 
 let overfull = false;
@@ -91,7 +99,7 @@ const sink: Sink = {
     if (spool.end() > spec.maxSpoolBytes) tooMuch();
     // No more streaming and no more garbage. Facts are still recorded.
     if (overfull && (record.kind === "delta" || (record.kind === "event" && record.event.type === "line.unparsed"))) return;
-    for (const one of mask.records(record)) spool.append(one);
+    masked.append(record);
   },
   raw(line) {
     const ref = raw(line);
@@ -132,7 +140,7 @@ const clocks = limits({
 
 const runner = createRunner({
   spec,
-  spool,
+  spool: masked,
   sink,
   driver: acpDriver,
   changed(now) {

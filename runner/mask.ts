@@ -6,7 +6,7 @@ type Delta = Extract<SpoolRecord, { kind: "delta" }>;
 export interface Mask {
   /** plain text, or a line of JSON */
   text(text: string): string;
-  /** The records to write instead: a delta that ends with what may be the beginning of a secret is held back to there until the next record. */
+  /** The records to write instead: a delta that ends with what may be the beginning of a secret is held back to there until its item says more or ends. */
   records(record: SpoolRecord): SpoolRecord[];
 }
 
@@ -15,6 +15,8 @@ const instead = "[secret]";
 const shortest = 6;
 /** A line of a secret that has several. */
 const shortestLine = 16;
+/** Of items that are held back at once: more are put out as they are, the oldest first. */
+const mostHeld = 64;
 
 /** Masks these values, also as JSON writes them. */
 export function maskOf(secrets: readonly string[]): Mask {
@@ -25,21 +27,34 @@ export function maskOf(secrets: readonly string[]): Mask {
   if (known.length === 0) return { text: (text) => text, records: (record) => [record] };
   const pattern = new RegExp(known.map((value) => value.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, "\\$&")).join("|"), "g");
   const text = (whole: string): string => whole.replace(pattern, instead);
-  let held: Delta | null = null;
+  // By item: others speak between two pieces of one.
+  const held = new Map<string, Delta>();
+  const putOut = (which: (one: Delta) => boolean): Delta[] => {
+    const out = [...held].filter(([, one]) => which(one));
+    for (const [key] of out) held.delete(key);
+    return out.map(([, one]) => one);
+  };
 
   return {
     text,
     records(record) {
-      const before = held;
-      held = null;
-      if (record.kind !== "delta") return before ? [before, record] : [record];
-      const same = before !== null && before.itemId === record.itemId && before.stream === record.stream;
-      const whole = text((same ? before.text : "") + record.text);
+      if (record.kind !== "delta") return [...putOut((one) => endsItem(record, one.itemId)), record];
+      const key = `${record.stream} ${record.itemId}`;
+      const whole = text((held.get(key)?.text ?? "") + record.text);
       const kept = whole.length - beginning(whole, known);
-      if (kept < whole.length) held = { ...record, text: whole.slice(kept) };
-      return [...(before && !same ? [before] : []), ...(kept > 0 ? [{ ...record, text: whole.slice(0, kept) }] : [])];
+      held.delete(key);
+      if (kept < whole.length) held.set(key, { ...record, text: whole.slice(kept) });
+      const oldest = held.size > mostHeld ? held.values().next().value : undefined;
+      return [...(oldest ? putOut((one) => one === oldest) : []), ...(kept > 0 ? [{ ...record, text: whole.slice(0, kept) }] : [])];
     },
   };
+}
+
+/** Is nothing more said of the item after this record? */
+function endsItem(record: Exclude<SpoolRecord, Delta>, itemId: string): boolean {
+  if (record.kind === "mark") return record.mark === "turn.ended";
+  const { type, itemId: its } = record.event;
+  return type === "process.exited" || (its === itemId && type.endsWith(".completed"));
 }
 
 /** Length of the longest end of a text that is the beginning of one of the values, not all of it. */

@@ -63,6 +63,22 @@ export const mutations: Mutation[] = [
     title: "referenced secrets and the agent's own token",
   },
   {
+    protection: "what may be the beginning of a secret waits for its own item to go on",
+    file: "runner/mask.ts",
+    find: "putOut((one) => endsItem(record, one.itemId))",
+    replace: "putOut(() => true)",
+    test: "test/runner/mask.test.ts",
+    title: "also between those of others",
+  },
+  {
+    protection: "no more is held back than of a few items",
+    file: "runner/mask.ts",
+    find: "const mostHeld = 64;",
+    replace: "const mostHeld = Infinity;",
+    test: "test/runner/mask.test.ts",
+    title: "what is held back of many items is bounded",
+  },
+  {
     protection: "with its runner an agent's token ends",
     file: "store/runners.ts",
     find: "update token set revoked_at = clock_timestamp() where runner_id = $1 and revoked_at is null",
