@@ -1,3 +1,5 @@
+import type { TextMask } from "./text-mask.ts";
+
 /** What people judge a permission by, of all that its request says. Absent: it does not say that. */
 export interface PermissionDetail {
   command?: string;
@@ -9,8 +11,9 @@ export interface PermissionDetail {
 /** Of paths: how many, and characters of each. */
 const most = { command: 8_000, paths: 50, path: 500 };
 
-/** Derives it from a call as ACP says it: `input` with a command, `locations`, `content` with diffs. Whatever is of another shape says nothing. */
-export function permissionDetail(call: { input?: unknown; locations?: unknown; content?: unknown }): PermissionDetail {
+/** Derives it from a call as ACP says it: `input` with a command, `locations`, `content` with diffs. Whatever is of another shape says nothing. `mask` takes secrets out of what is cut. */
+export function permissionDetail(call: { input?: unknown; locations?: unknown; content?: unknown }, mask: TextMask = (text) => text): PermissionDetail {
+  const pathOf = (one: Record<string, unknown>): string => mask(textOf(one["path"])).slice(0, most.path);
   const said = recordOf(call.input)["command"];
   const command = Array.isArray(said) && said.every((word) => typeof word === "string") ? said.join(" ") : textOf(said);
   const diffs = recordsOf(call.content).filter((one) => one["type"] === "diff" && pathOf(one) !== "");
@@ -19,7 +22,7 @@ export function permissionDetail(call: { input?: unknown; locations?: unknown; c
     .slice(0, most.paths)
     .map((one) => ({ path: pathOf(one), ...changedLines(linesOf(textOf(one["oldText"])), linesOf(textOf(one["newText"]))) }));
   return {
-    ...(command === "" ? {} : { command: command.slice(0, most.command) }),
+    ...(command === "" ? {} : { command: mask(command).slice(0, most.command) }),
     ...(paths.length > 0 ? { paths } : {}),
     ...(diffStat.length > 0 ? { diffStat } : {}),
   };
@@ -40,7 +43,6 @@ function changedLines(before: string[], after: string[]): { added: number; delet
 }
 
 const linesOf = (text: string): string[] => (text === "" ? [] : text.replace(/\n$/, "").split("\n"));
-const pathOf = (one: Record<string, unknown>): string => textOf(one["path"]).slice(0, most.path);
 const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
 const recordOf = (value: unknown): Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};

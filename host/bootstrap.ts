@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { EventData } from "../contracts/event.ts";
 import { BatonError } from "../contracts/failures.ts";
 import type { EffectiveLaunch } from "../contracts/preset.ts";
+import { textMask } from "../contracts/text-mask.ts";
 import type { SessionRow } from "../store/rows.ts";
 import { bootId, isAlive, startTicks } from "./boot-identity.ts";
 import type { HostDeps } from "./deps.ts";
@@ -67,6 +68,7 @@ async function run(deps: HostDeps, session: SessionRow, line: string, timeoutMs:
   await mkdir(join(deps.config.home, "bootstrap"), { recursive: true, mode: 0o700 });
   await endFormer(note);
   const secrets = referenced(deps, session);
+  const mask = textMask(secrets.map(([, value]) => value));
   // It waits for its line on stdin until it is written down: killed before that, it reads nothing and ends.
   const child = spawn("sh", ["-c", 'IFS= read -r _ && exec sh -c "$0" < /dev/null', line], {
     cwd: session.worktreePath,
@@ -76,7 +78,12 @@ async function run(deps: HostDeps, session: SessionRow, line: string, timeoutMs:
   });
   let output = "";
   let late = false;
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text: string) => (output = `${output}${text}`.slice(-mostOutput)));
+  const hear = (text: string): void => {
+    output += text;
+    // Masked before the front of it is cut off: half of a secret would be found by nobody.
+    if (output.length > 2 * mostOutput) output = mask(output).slice(-mostOutput);
+  };
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", hear);
   const ended = new Promise<number | null>((resolve) => {
     child.once("error", (error) => {
       output += error.message;
@@ -107,8 +114,7 @@ async function run(deps: HostDeps, session: SessionRow, line: string, timeoutMs:
   endGroup(child.pid);
   await Promise.race([closed, sleep(1_000, undefined, { ref: false })]);
   await rm(note, { force: true });
-  const masked = secrets.reduce((text, [, value]) => (value.length < 4 ? text : text.replaceAll(value, "***")), output.toWellFormed());
-  return { exitCode, output: masked, late };
+  return { exitCode, output: mask(output).slice(-mostOutput).toWellFormed(), late };
 }
 
 function referenced(deps: HostDeps, session: SessionRow): [string, string][] {

@@ -17,9 +17,9 @@ const patterns: [RegExp, string, boolean][] = [
 
 /** The failure class of what an agent said when something went wrong. `unknown` when nothing fits. */
 export function classify(text: string): TurnFailure {
-  const message = text.slice(0, 2_000);
-  const match = patterns.find(([pattern]) => pattern.test(message));
-  return match ? { class: match[1], message, retryable: match[2] } : { class: "unknown", message, retryable: false };
+  const start = text.slice(0, 2_000);
+  const match = patterns.find(([pattern]) => pattern.test(start));
+  return match ? { class: match[1], message: text, retryable: match[2] } : { class: "unknown", message: text, retryable: false };
 }
 
 /** The failure of a request to the agent: by JSON-RPC code where it says something, else by the text. */
@@ -27,8 +27,8 @@ export function failureOf(error: unknown): TurnFailure {
   if (!(error instanceof RpcError)) return classify(error instanceof Error ? error.message : String(error));
   const data = error.data === undefined ? "" : ` ${jsonOf(error.data) ?? "[nested too deep]"}`;
   const text = `${error.message}${data}`;
-  if (error.code === -32000) return { class: "auth", message: text.slice(0, 2_000), retryable: false };
-  if (error.code === -32602 && !/session/i.test(text)) return { class: "invalid_request", message: text.slice(0, 2_000), retryable: false };
+  if (error.code === -32000) return { class: "auth", message: text, retryable: false };
+  if (error.code === -32602 && !/session/i.test(text)) return { class: "invalid_request", message: text, retryable: false };
   // Some agents put the model server's HTTP status into the code.
   return classify(error.code >= 400 && error.code < 600 ? `${error.code} ${text}` : text);
 }

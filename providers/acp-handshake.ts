@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { ProviderOpenError } from "../contracts/provider.ts";
 import type { LaunchSpec } from "../contracts/provider.ts";
+import { textMask } from "../contracts/text-mask.ts";
 import { failureOf } from "./acp-failure.ts";
 import { objectOf, textOf } from "./acp-tools.ts";
 import { mcpServers } from "./acp-mcp-servers.ts";
@@ -34,14 +35,15 @@ export async function openConversation(peer: RpcPeer, spec: LaunchSpec, quiet: (
     },
     "handshake",
   );
+  const mask = textMask(spec.secrets);
   if (answer["protocolVersion"] !== 1)
     throw new ProviderOpenError({
       class: "handshake",
-      message: `the agent speaks ACP version ${JSON.stringify(shown(answer["protocolVersion"], 100))}, not 1`,
+      message: `the agent speaks ACP version ${JSON.stringify(shown(answer["protocolVersion"], mask, 100))}, not 1`,
       retryable: false,
     });
   const info = objectOf(answer["agentInfo"]);
-  const agent = textOf(info["name"]) ? { agent: { name: textOf(info["name"]).slice(0, 200), version: textOf(info["version"]).slice(0, 200) } } : {};
+  const agent = textOf(info["name"]) ? { agent: { name: mask(textOf(info["name"])).slice(0, 200), version: mask(textOf(info["version"])).slice(0, 200) } } : {};
   const place = { cwd: spec.cwd, mcpServers: mcpServers(spec, objectOf(answer["agentCapabilities"])) };
   const notices: string[] = [];
 

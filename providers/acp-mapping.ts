@@ -1,6 +1,7 @@
 import { noUsage } from "../contracts/event.ts";
 import type { Usage } from "../contracts/event.ts";
 import type { SpoolRecord } from "../contracts/runner-protocol.ts";
+import type { TextMask } from "../contracts/text-mask.ts";
 import { acpTools, event, objectOf, textOf } from "./acp-tools.ts";
 import type { AcpTools, Json } from "./acp-tools.ts";
 import { countOf, grown, noText, whole } from "./bounded.ts";
@@ -30,10 +31,10 @@ const ignored = new Set([
   "compaction_summary_chunk",
 ]);
 
-export function turnMapping(turnId: string, runnerId: string): TurnMapping {
+export function turnMapping(turnId: string, runnerId: string, mask: TextMask): TurnMapping {
   // A later attempt at the turn is another process: what it streams is not the rest of what the former one left open.
   const prefix = `${turnId}/${runnerId.slice(-6)}`;
-  const tools = acpTools(turnId, prefix);
+  const tools = acpTools(turnId, prefix, mask);
   let open: { stream: "message" | "thought"; itemId: string; messageId: string; text: GrowingText } | null = null;
   let count = 0;
   let last = "";
@@ -41,7 +42,7 @@ export function turnMapping(turnId: string, runnerId: string): TurnMapping {
   function flush(): SpoolRecord[] {
     const item = open;
     open = null;
-    const text = item ? whole(item.text) : "";
+    const text = item ? whole(item.text, mask) : "";
     if (!item || text.trim() === "") return [];
     const where = { turnId, itemId: item.itemId };
     if (item.stream === "thought") return [event("thought.completed", { text }, where)];
@@ -93,9 +94,7 @@ export function turnMapping(turnId: string, runnerId: string): TurnMapping {
         case "notice":
           return [event("notice.raised", { message: textOf(update["message"]) || JSON.stringify(update) }, { turnId })];
         default:
-          return ignored.has(kind)
-            ? []
-            : [event("line.unparsed", { text: JSON.stringify(update).slice(0, 4_000), reason: `an unknown session update: ${kind}` }, { turnId })];
+          return ignored.has(kind) ? [] : [event("line.unparsed", { text: JSON.stringify(update), reason: `an unknown session update: ${kind}` }, { turnId })];
       }
     },
     end: () => [...flush(), ...tools.settle()],

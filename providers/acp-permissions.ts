@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { permissionDetail } from "../contracts/permission-detail.ts";
 import type { ApprovalDecision, LaunchSpec } from "../contracts/provider.ts";
 import type { SpoolRecord } from "../contracts/runner-protocol.ts";
+import { textMask } from "../contracts/text-mask.ts";
 import { event, objectOf, textOf } from "./acp-tools.ts";
 import type { Json } from "./acp-tools.ts";
 import { jsonOf, shown } from "./bounded.ts";
@@ -52,9 +53,11 @@ function identityOf(call: Json, { tool, kind }: { tool: string; kind: string }):
  * Answers by the session's permissions; where they say `ask`, as `allow_always` was answered to the same request before, else it records an approval
  * and waits for `respond`. A tool that is not among `tools` is denied unasked.
  */
-export function acpPermissions(permissions: Permissions & Pick<LaunchSpec, "remembered" | "answerWithin">, tools?: string[]): AcpPermissions {
+export function acpPermissions(permissions: Permissions & Pick<LaunchSpec, "remembered" | "answerWithin" | "secrets">, tools?: string[]): AcpPermissions {
   const pending = new Map<string, Pending>();
   const within = permissions.answerWithin;
+  const mask = textMask(permissions.secrets);
+  const start = (said: unknown, most: number): string => mask(textOf(said)).slice(0, most);
   /** the approval that allowed it, by grant key */
   const remembered = new Map((permissions.remembered ?? []).map((one) => [one.grantKey, one.approvalId]));
   const open = (call: Json): boolean => tools === undefined || tools.includes(textOf(call["kind"]) || "other") || tools.includes(textOf(call["name"]));
@@ -72,7 +75,7 @@ export function acpPermissions(permissions: Permissions & Pick<LaunchSpec, "reme
       if (!open(call)) return Promise.resolve(finish("deny"));
       const { decision: said, why } = decide(permissions, call);
       if (said !== "ask") return Promise.resolve(finish(said));
-      const title = textOf(call["title"]).slice(0, 2_000) || "The agent asks for permission";
+      const title = start(call["title"], 2_000) || "The agent asks for permission";
       const grant = grantKey(call);
       const allowedBy = grant === null ? undefined : remembered.get(grant);
       if (allowedBy !== undefined) {
@@ -81,15 +84,15 @@ export function acpPermissions(permissions: Permissions & Pick<LaunchSpec, "reme
       }
       const approvalId = newUlid();
       const detail = {
-        tool: textOf(call["name"]).slice(0, 2_000) || title,
-        kind: textOf(call["kind"]).slice(0, 200) || "other",
+        tool: start(call["name"], 2_000) || title,
+        kind: start(call["kind"], 200) || "other",
         why: why.slice(0, 2_000),
         // Before the rest is cut.
-        ...permissionDetail({ input: call["rawInput"], locations: call["locations"], content: call["content"] }),
+        ...permissionDetail({ input: call["rawInput"], locations: call["locations"], content: call["content"] }, mask),
         // A request that does not fit into an event would be seen by nobody, and its agent would wait for ever.
-        input: shown(call["rawInput"] ?? null),
-        locations: shown(call["locations"] ?? []),
-        content: shown(call["content"] ?? []),
+        input: shown(call["rawInput"] ?? null, mask),
+        locations: shown(call["locations"] ?? [], mask),
+        content: shown(call["content"] ?? [], mask),
         ...(grant === null ? {} : { grantKey: grant }),
         ...(within ? { deadline: new Date(Date.now() + within.seconds * 1_000).toISOString(), onDeadline: within.onDeadline } : {}),
       };
@@ -100,7 +103,7 @@ export function acpPermissions(permissions: Permissions & Pick<LaunchSpec, "reme
         const kind = { allow: "allow_once", allow_always: "allow_always", deny: "reject_once", deny_stop: "reject_once" }[id];
         // What an agent offers for always may be wider than what is asked here (all edits of its session): ours is for equal requests, and says so.
         if (id === "allow_always" && grant !== null) return [{ id, label: "Allow this and every equal request of the session", kind }];
-        const label = textOf(options.find((one) => one["kind"] === kind)?.["name"]).slice(0, 200);
+        const label = start(options.find((one) => one["kind"] === kind)?.["name"], 200);
         if (id === "allow_always" && label === "") return [];
         return [{ id, label: id === "deny_stop" ? "Deny and stop the turn" : label || id, kind }];
       });

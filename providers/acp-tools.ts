@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { EventData, EventType, NewEvent } from "../contracts/event.ts";
 import type { SpoolRecord } from "../contracts/runner-protocol.ts";
+import type { TextMask } from "../contracts/text-mask.ts";
 import { grown, noText, whole } from "./bounded.ts";
 import type { GrowingText } from "./bounded.ts";
 
@@ -64,7 +65,7 @@ export interface AcpTools {
 }
 
 /** @param prefix of item ids: some agents number their calls anew in each process */
-export function acpTools(turnId: string, prefix: string): AcpTools {
+export function acpTools(turnId: string, prefix: string, mask: TextMask): AcpTools {
   const tools = new Map<string, Tool>();
   // An item's id is indexed and part of keys: Postgres takes no long one there.
   const itemIdOf = (id: string): string => `${prefix}/${id.length > 200 ? createHash("sha256").update(id).digest("hex") : id}`;
@@ -101,7 +102,7 @@ export function acpTools(turnId: string, prefix: string): AcpTools {
     const records = start(tool);
     tool.ended = true;
     const where = { turnId, itemId: tool.itemId, synthetic };
-    const output = tool.output.kept ? { output: whole(tool.output) } : {};
+    const output = tool.output.kept ? { output: whole(tool.output, mask) } : {};
     if (status === "completed") records.push(...fileChanges(tool).map((change) => event("file.changed", change, { turnId, itemId: tool.itemId })));
     records.push(
       isCommand(tool)
@@ -152,7 +153,7 @@ export function acpTools(turnId: string, prefix: string): AcpTools {
   return {
     upsert(update, ask = false) {
       const id = textOf(update["toolCallId"]);
-      if (id === "") return [event("line.unparsed", { text: JSON.stringify(update).slice(0, 2_000), reason: "a tool call without an id" }, { turnId })];
+      if (id === "") return [event("line.unparsed", { text: JSON.stringify(update), reason: "a tool call without an id" }, { turnId })];
       let tool = tools.get(id);
       const first = !tool;
       if (!tool) {

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { noUsage } from "../contracts/event.ts";
-import type { TurnFailure } from "../contracts/event.ts";
+import type { EventData, TurnFailure } from "../contracts/event.ts";
 import { acpCapabilities, ProviderOpenError } from "../contracts/provider.ts";
 import type { LaunchSpec, ProviderDriver, ProviderSession, Sink, TurnEnd } from "../contracts/provider.ts";
 import type { SpoolRecord } from "../contracts/runner-protocol.ts";
+import { textMask } from "../contracts/text-mask.ts";
 import { classify, errorSaidAsMessage, failureOf } from "./acp-failure.ts";
 import { openConversation } from "./acp-handshake.ts";
 import { costOf, threadStatusOf, turnMapping, usageOf } from "./acp-mapping.ts";
@@ -45,16 +46,21 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
   /** Of the whole conversation, as the agent counts it; a turn costs the difference. */
   let cost = spec.resume === undefined ? 0 : (spec.costBefore ?? 0);
   let costSaid = false;
+  const mask = textMask(spec.secrets);
+  /** Nobody knows the half of a secret: it is masked before a cut. */
+  const start = (text: string, most: number): string => mask(text).slice(0, most);
   const permissions = acpPermissions(spec, spec.tools);
   const out = deltaCoalescer((record) => sink.write(record));
 
   /** Where the fact came from goes with it, so that it can be mapped again. Before its first turn an agent is being opened for that one. */
   function write(record: SpoolRecord): void {
     if (record.kind !== "event") return out.write(record);
+    const { type, data } = record.event;
     const between = turn === null && hadTurn ? { turnId: null } : {};
-    out.write({ ...record, event: { ...between, ...record.event, ...(rawRef ? { rawRef } : {}) } });
+    const cut = type === "line.unparsed" ? { data: { ...data, text: start((data as EventData["line.unparsed"]).text, 4_096) } } : {};
+    out.write({ ...record, event: { ...between, ...record.event, ...cut, ...(rawRef ? { rawRef } : {}) } });
   }
-  const unparsed = (text: string, reason: string): void => write(event("line.unparsed", { text: text.slice(0, 4_096), reason }, { turnId: turn?.turnId }));
+  const unparsed = (text: string, reason: string): void => write(event("line.unparsed", { text, reason }, { turnId: turn?.turnId }));
 
   /** Some agents talk of other conversations on the same wire; those are not this session's work. */
   const foreign = (params: Json): boolean => conversationId !== "" && typeof params["sessionId"] === "string" && params["sessionId"] !== conversationId;
@@ -168,12 +174,20 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
     for (const message of notices) write(event("notice.raised", { message }));
   } catch (error) {
     await close(2_000);
-    throw error instanceof ProviderOpenError ? error : new ProviderOpenError(failureOf(error));
+    const failure = error instanceof ProviderOpenError ? error.failure : failureOf(error);
+    throw new ProviderOpenError({ ...failure, message: start(failure.message, 2_000) });
   }
 
   async function prompt(turnId: string, _inputId: string, text: string): Promise<TurnEnd> {
     silenceExpected = false;
-    const current: OpenTurn = { turnId, mapping: turnMapping(turnId, spec.runnerId), interrupted: false, stalled: false, costBefore: cost, threadStatus: "" };
+    const current: OpenTurn = {
+      turnId,
+      mapping: turnMapping(turnId, spec.runnerId, mask),
+      interrupted: false,
+      stalled: false,
+      costBefore: cost,
+      threadStatus: "",
+    };
     turn = current;
     hadTurn = true;
     lastHeard = performance.now();
@@ -206,7 +220,7 @@ async function open(spec: LaunchSpec, sink: Sink): Promise<ProviderSession> {
     const usage = { ...noUsage, ...tokens, costMicros: Math.max(0, cost - current.costBefore) };
     if (tokens || usage.costMicros > 0) write(event("usage.reported", usage, { turnId }));
     out.flush();
-    return turnEnd({ ...current, answer, failure, finalMessage: current.mapping.finalMessage(), usage });
+    return turnEnd({ ...current, answer, failure, finalMessage: current.mapping.finalMessage(), usage, start });
   }
 
   return {
@@ -238,10 +252,12 @@ function turnEnd(a: {
   interrupted: boolean;
   stalled: boolean;
   threadStatus: string;
+  /** the first characters of a text */
+  start(text: string, most: number): string;
 }): TurnEnd {
-  const stopReason = textOf(a.answer["stopReason"]).slice(0, 200);
-  const base = { usage: a.usage, finalMessage: a.finalMessage, ...(stopReason ? { stopReason } : {}) };
-  const failed = (failure: TurnFailure): TurnEnd => ({ ...base, outcome: "failed", failure });
+  const stopReason = textOf(a.answer["stopReason"]);
+  const base = { usage: a.usage, finalMessage: a.finalMessage, ...(stopReason ? { stopReason: a.start(stopReason, 200) } : {}) };
+  const failed = (failure: TurnFailure): TurnEnd => ({ ...base, outcome: "failed", failure: { ...failure, message: a.start(failure.message, 2_000) } });
   if (a.stalled && stopReason !== "end_turn")
     return failed({ class: "stalled", message: "the agent said nothing for too long and was interrupted", retryable: true });
   if (a.interrupted && stopReason !== "end_turn") return { ...base, outcome: "interrupted" };

@@ -5,6 +5,7 @@ import type { Readable, Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ProviderOpenError } from "../contracts/provider.ts";
 import type { LaunchSpec } from "../contracts/provider.ts";
+import { textMask } from "../contracts/text-mask.ts";
 import { lineReader } from "./json-lines.ts";
 import { markerNames, startTicks } from "./process-tree.ts";
 import type { ProcessRef } from "./process-tree.ts";
@@ -18,6 +19,7 @@ export interface AgentProcess {
   exited: Promise<{ code: number | null; signal: string | null }>;
   /** Resolves when nobody holds its stdout any more, the agent may live on. */
   outputEnded: Promise<void>;
+  /** Without its secrets: they are masked before the front of it is cut off. */
   stderrTail(): string;
   send(line: string): void;
 }
@@ -57,9 +59,11 @@ export async function startAgent(
   // Now: until this process hears of its end, nobody else gets the pid.
   const start = startTicks(pid);
   const { stdin, stdout, stderr } = child;
+  const mask = textMask(spec.secrets);
   let tail = "";
   stderr.setEncoding("utf8").on("data", (piece: string) => {
-    tail = (tail + piece).slice(-tailCharacters);
+    tail += piece;
+    if (tail.length > 2 * tailCharacters) tail = mask(tail).slice(-tailCharacters);
   });
   // A write to an agent that just died is no error of ours: `exited` says what happened.
   for (const stream of [stdin, stdout, stderr]) stream.on("error", () => undefined);
@@ -98,7 +102,7 @@ export async function startAgent(
     self: start === null ? null : { pid, start },
     exited,
     outputEnded: drained,
-    stderrTail: () => tail,
+    stderrTail: () => mask(tail),
     send: (line) => {
       if (stdin.writable) stdin.write(line + "\n");
     },

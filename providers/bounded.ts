@@ -1,5 +1,9 @@
+import type { TextMask } from "../contracts/text-mask.ts";
+
 /** Characters of one text that an agent says piece by piece: what follows is counted, not kept. */
 const textCap = 1 << 20;
+/** Characters of a secret, at most. */
+const mayBeHalf = 4_096;
 
 /** A text that grows in pieces and takes a bounded room, whatever an agent says. */
 export interface GrowingText {
@@ -15,7 +19,10 @@ export function grown(text: GrowingText, piece: string): GrowingText {
   return { kept: room > 0 ? text.kept + piece.slice(0, room) : text.kept, dropped: text.dropped + piece.length - Math.max(0, room) };
 }
 
-export const whole = ({ kept, dropped }: GrowingText): string => (dropped === 0 ? kept : `${kept}\u2026 [${dropped} characters more]`);
+/** Of a text that was cut the last of what is left goes too: it may be the half of a secret, which no mask knows. */
+export function whole({ kept, dropped }: GrowingText, mask: TextMask): string {
+  return dropped === 0 ? kept : `${mask(kept).slice(0, -mayBeHalf)}\u2026 [${dropped + mayBeHalf} characters more]`;
+}
 
 /** JSON of anything that was parsed from JSON; null when it is nested too deep to be written again. */
 export function jsonOf(value: unknown): string | null {
@@ -27,10 +34,10 @@ export function jsonOf(value: unknown): string | null {
 }
 
 /** The value, or a text that says what it begins with: what people are asked must fit into an event. */
-export function shown(value: unknown, limit = 32_768): unknown {
+export function shown(value: unknown, mask: TextMask, limit = 32_768): unknown {
   const text = jsonOf(value);
   if (text === null) return "[nested too deep to be shown]";
-  return text.length <= limit ? value : `${text.slice(0, limit)}\u2026 [${text.length - limit} characters more]`;
+  return text.length <= limit ? value : `${mask(text).slice(0, limit)}\u2026 [${text.length - limit} characters more]`;
 }
 
 /** A number that agents count with: what no column could hold (1e400) counts as the most or as nothing. */

@@ -6,7 +6,7 @@ export interface LineReader {
 }
 
 /**
- * Cuts a byte stream into lines. A line above `capBytes` is not collected: its first 4 KB go to `tooLong`, the rest is
+ * Cuts a byte stream into lines. A line above `capBytes` is not collected: its first 64 KB go to `tooLong`, the rest is
  * dropped up to its newline, so one absurd line costs no memory and not the lines behind it.
  */
 export function lineReader(a: { capBytes: number; line(text: string): void; tooLong(start: string): void }): LineReader {
@@ -20,7 +20,7 @@ export function lineReader(a: { capBytes: number; line(text: string): void; tooL
     bytes += piece.length;
     if (bytes <= a.capBytes) return;
     dropping = true;
-    a.tooLong(Buffer.concat(held).subarray(0, 4096).toString("utf8"));
+    a.tooLong(Buffer.concat(held).subarray(0, 65_536).toString("utf8"));
     held = [];
     bytes = 0;
   }

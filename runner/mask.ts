@@ -1,32 +1,23 @@
 import type { SpoolRecord } from "../contracts/runner-protocol.ts";
+import { secretTexts, textMask } from "../contracts/text-mask.ts";
+import type { TextMask } from "../contracts/text-mask.ts";
 
 type Delta = Extract<SpoolRecord, { kind: "delta" }>;
 
 /** Takes secrets out of what is written down. */
 export interface Mask {
-  /** plain text, or a line of JSON */
-  text(text: string): string;
+  text: TextMask;
   /** The records to write instead: a delta that ends with what may be the beginning of a secret is held back to there until its item says more or ends. */
   records(record: SpoolRecord): SpoolRecord[];
 }
 
-const instead = "[secret]";
-/** A shorter value is no secret, and would take words out of every text. Characters. */
-const shortest = 6;
-/** A line of a secret that has several. */
-const shortestLine = 16;
 /** Of items that are held back at once: more are put out as they are, the oldest first. */
 const mostHeld = 64;
 
-/** Masks these values, also as JSON writes them. */
 export function maskOf(secrets: readonly string[]): Mask {
-  const values = secrets
-    .flatMap((secret) => [secret, ...(secret.includes("\n") ? secret.split("\n").filter((line) => line.length >= shortestLine) : [])])
-    .filter((value) => value.length >= shortest);
-  const known = [...new Set([...values, ...values.map((value) => JSON.stringify(value).slice(1, -1))])].toSorted((a, b) => b.length - a.length);
-  if (known.length === 0) return { text: (text) => text, records: (record) => [record] };
-  const pattern = new RegExp(known.map((value) => value.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, "\\$&")).join("|"), "g");
-  const text = (whole: string): string => whole.replace(pattern, instead);
+  const known = secretTexts(secrets);
+  const text = textMask(secrets);
+  if (known.length === 0) return { text, records: (record) => [record] };
   // By item: others speak between two pieces of one.
   const held = new Map<string, Delta>();
   const putOut = (which: (one: Delta) => boolean): Delta[] => {

@@ -6,7 +6,7 @@ import { startTicks } from "../../host/boot-identity.ts";
 import { kill, onStack } from "../faults/support/on-stack.ts";
 
 const caller = { principal: "local", actor: "@test" };
-const on = onStack({ start: ["engine", "host"] });
+const on = onStack({ start: ["engine", "host"], numbers: { BOOT_SECRET: "canary-of-many-letters" } });
 let count = 0;
 
 /** Launches a scripted agent for a task of its own. */
@@ -93,7 +93,7 @@ async function booting(bootstrapCommands: string[], step: unknown = { run: "cat 
     role: "executor",
     systemPrompt: "Work.",
     repositoryPath: on.stack.repository,
-    config: { scenario: { turns: [[step]] } },
+    config: { env: [{ name: "SECRET", valueRef: "env:BOOT_SECRET" }], scenario: { turns: [[step]] } },
     bootstrapCommands,
   });
   const sessionUlid = String(data["sessionUlid"]);
@@ -119,6 +119,12 @@ test("bootstrap commands run once before the first turn; one that fails is the e
   expect(await texts(bad, "session.workspace_failed", "message")).toEqual([expect.stringMatching(/command 1 .*failed with code 3: it broke/s)]);
   expect(await texts(bad, "command.started", "command")).toHaveLength(1);
 }, 90_000);
+
+test("of a bootstrap command's long output the end is kept, and not half of a secret", async () => {
+  const sessionUlid = await booting(['printf %s "$SECRET"; head -c 65526 /dev/zero | tr "\\0" y']);
+  await on.baton.turnsEnded(sessionUlid, 1, 30_000);
+  expect((await texts(sessionUlid, "command.completed", "output"))[0]).toMatch(/^\[secret\]y+$/);
+}, 60_000);
 
 test("the wall limit ends the turn and asks; what waits goes on when there is more", async () => {
   const sessionUlid = await launch([[{ wait: 60_000 }], [{ say: "second" }]], { limits: { wallSeconds: 1 } });

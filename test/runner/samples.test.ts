@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { SpoolRecord } from "../../contracts/runner-protocol.ts";
+import { textMask } from "../../contracts/text-mask.ts";
 import { costOf, turnMapping, usageOf } from "../../providers/acp-mapping.ts";
 import type { Json } from "../../providers/acp-tools.ts";
 
@@ -27,7 +28,8 @@ function mapped(name: string): Turn[] {
       params?: { update?: Json; toolCall?: Json };
       result?: Json;
     };
-    if (sent && message.method === "session/prompt") turn = { id: message.id, mapping: turnMapping(`T${turns.length + 1}`, "R1"), records: [], cost: null };
+    if (sent && message.method === "session/prompt")
+      turn = { id: message.id, mapping: turnMapping(`T${turns.length + 1}`, "R1", textMask()), records: [], cost: null };
     if (sent || !turn) continue;
     const update = message.method === "session/update" ? message.params?.update : undefined;
     if (update) {
@@ -133,7 +135,7 @@ test("what an agent says of a command before it runs is no output of it: Gemini'
 
 test("content replaces what content said before, also by nothing; what came as a terminal's output stays", () => {
   const run = (...pieces: Json[]): unknown[] => {
-    const { tools } = turnMapping("T1", "R1");
+    const { tools } = turnMapping("T1", "R1", textMask());
     const call = { toolCallId: "c", kind: "execute", title: "x", rawInput: { command: "x" }, status: "in_progress" };
     return [call, ...pieces]
       .flatMap((piece) => tools.upsert({ toolCallId: "c", ...piece }))

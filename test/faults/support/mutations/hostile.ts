@@ -81,7 +81,7 @@ export const mutations: Mutation[] = [
   {
     protection: "a permission that does not fit into an event is cut, not lost",
     file: "providers/acp-permissions.ts",
-    find: 'input: shown(call["rawInput"] ?? null)',
+    find: 'input: shown(call["rawInput"] ?? null, mask)',
     replace: 'input: call["rawInput"] ?? null',
     test: processes,
     title: "a permission whose arguments are 100,000 deep",
