@@ -143,7 +143,6 @@ export function createStarter(a: { client: Client; getStore: () => Promise<Store
         chainId: chain.chainId,
       });
       await store.chains.markStarted(chain.chainId, runId);
-      await store.sessions.markStarted(row.sessionUlid, row.generation);
     },
     signal: tell,
   };

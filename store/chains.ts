@@ -15,6 +15,7 @@ export interface ChainStore {
     a: { chainId: string; workflowId: string; taskKey: string; principal: string; config: Record<string, unknown>; executorUlid: string },
   ): Promise<void>;
   get(chainId: string): Promise<ChainRow | null>;
+  /** with its executor's first generation */
   markStarted(chainId: string, runId?: string): Promise<void>;
   unstarted(minAgeMs: number, maxAgeMs: number): Promise<ChainRow[]>;
   /** started and not ended, by id, behind `after` ("": from the first) */
@@ -60,12 +61,17 @@ export function chainStore(db: Database): ChainStore {
       ]);
     },
     get: (chainId) => db.row<ChainRow>(`select ${chainColumns} from chain where chain_id = $1`, [chainId]),
-    async markStarted(chainId, runId) {
-      await db.rows("update chain set started_at = coalesce(started_at, clock_timestamp()), run_id = coalesce(run_id, $2) where chain_id = $1", [
-        chainId,
-        runId ?? null,
-      ]);
-    },
+    // With its executor: nobody would mark that one later, since a chain that is marked is not started again.
+    markStarted: (chainId, runId) =>
+      change(chainId, async (tx) => {
+        await tx.query(
+          `with c as (update chain set started_at = coalesce(started_at, clock_timestamp()), run_id = coalesce(run_id, $2) where chain_id = $1 returning executor_ulid, started_at),
+          g as (update generation g set started_at = coalesce(g.started_at, c.started_at) from c where g.session_ulid = c.executor_ulid and g.generation = 1)
+          update session s set started_at = c.started_at from c where s.session_ulid = c.executor_ulid and s.generation = 1 and s.started_at is null`,
+          [chainId, runId ?? null],
+        );
+        return [];
+      }),
     unstarted: (minAgeMs, maxAgeMs) =>
       db.rows<ChainRow>(
         `select ${chainColumns} from chain where started_at is null and ended_at is null

@@ -62,11 +62,12 @@ export async function isBusy(tx: Tx, sessionUlid: string): Promise<boolean> {
   return busy !== null;
 }
 
-/** Ends what was recorded but never started within `olderThanMs`, with its inputs; returns the ULIDs. */
+/** Ends what was recorded but never started within `olderThanMs`, with its inputs; returns the ULIDs. The sessions of a running chain are its own to start and to end. */
 export async function failNeverStarted(db: Database, olderThanMs: number): Promise<string[]> {
   const old = await db.rows<{ sessionUlid: string; generation: number }>(
     `select s.session_ulid, s.generation from session s join generation g on g.session_ulid = s.session_ulid and g.generation = s.generation
-    where s.started_at is null and s.closed_at is null and g.created_at < clock_timestamp() - $1 * interval '1 ms' limit 200`,
+    where s.started_at is null and s.closed_at is null and g.created_at < clock_timestamp() - $1 * interval '1 ms'
+      and not (s.generation = 1 and exists (select 1 from chain c where c.chain_id = s.chain_id and c.state = 'open' and c.started_at is not null)) limit 200`,
     [olderThanMs],
   );
   const failed: string[] = [];

@@ -277,4 +277,20 @@ export const mutations: Mutation[] = [
     test: "test/control/control.test.ts",
     title: "Temporal never heard of",
   },
+  {
+    protection: "a chain that is marked as started has its executor marked, too",
+    file: "store/chains.ts",
+    find: "and s.generation = 1 and s.started_at is null",
+    replace: "and s.generation = 1 and s.started_at is null and false",
+    test: "test/client/sweeper.test.ts",
+    title: "whose starter was killed over its marks",
+  },
+  {
+    protection: "the sessions of a running chain are never given up as never started",
+    file: "store/session-end.ts",
+    find: "and c.state = 'open' and c.started_at is not null)",
+    replace: "and c.state = 'open' and c.started_at is not null and false)",
+    test: "test/client/sweeper.test.ts",
+    title: "the reviewer can still be opened",
+  },
 ];
