@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { ulid } from "ulid";
 import type { Config } from "../contracts/config.schema.ts";
+import { BatonError } from "../contracts/failures.ts";
 import { hostQueue } from "../contracts/messages.ts";
 import type { SessionArgs } from "../contracts/messages.ts";
 import type { ChainRow, NewSession, SessionRow } from "../store/rows.ts";
@@ -14,7 +15,7 @@ export interface RoleRequest {
   n: number;
 }
 
-/** The session of the n-th of a role: made once, by the request's key, even when two tries run at once. */
+/** The session of the n-th of a role: made once, by the request's key, even when two tries run at once. Error: CONFLICT_STATE when it was closed before it began. */
 export async function openRoleSession({ store, config }: { store: Store; config: Config }, a: RoleRequest): Promise<{ workflowId: string; args: SessionArgs }> {
   const chain = present(await store.chains.get(a.chainId), `Chain ${a.chainId}`);
   const executor = present(await store.sessions.get(chain.executorUlid), `Session ${chain.executorUlid}`);
@@ -25,11 +26,18 @@ export async function openRoleSession({ store, config }: { store: Store; config:
     async (tx) => ({ sessionUlid: (await store.sessions.insert(tx, await newSession(store, tx, config, chain, executor, a))).sessionUlid }),
   );
   const row = present(await store.sessions.get(ids.sessionUlid), `Session ${ids.sessionUlid}`);
-  await store.sessions.markStarted(row.sessionUlid, row.generation);
-  return { workflowId: row.workflowId, args: sessionArgs(config, chain, row) };
+  // The chain's is the first generation, also in a later round in which it is over, or goes on without the chain.
+  const closed = await store.sessions.markStarted(row.sessionUlid, 1);
+  // A child would find no session, and say only that.
+  if (closed !== null && row.generation === 1 && row.startedAt === null)
+    throw new BatonError("CONFLICT_STATE", `The ${a.role}'s session was closed before it began (${closed}).`, { currentState: "closed" });
+  return { workflowId: workflowIdOf(chain, a), args: sessionArgs(config, chain, { ...row, generation: 1 }) };
 }
 
-async function newSession(store: Store, tx: Tx, config: Config, chain: ChainRow, executor: SessionRow, { role, n }: RoleRequest): Promise<NewSession> {
+const workflowIdOf = (chain: ChainRow, { role, n }: RoleRequest): string => `${chain.workflowId}/${role}/${n}`;
+
+async function newSession(store: Store, tx: Tx, config: Config, chain: ChainRow, executor: SessionRow, asked: RoleRequest): Promise<NewSession> {
+  const { role, n } = asked;
   const role_ = roleConfig(chain, role, n);
   const sessionUlid = ulid();
   // Another chain for the same task may have had its own reviewer 1.
@@ -39,7 +47,7 @@ async function newSession(store: Store, tx: Tx, config: Config, chain: ChainRow,
   return {
     sessionUlid,
     name,
-    workflowId: `${chain.workflowId}/${role}/${n}`,
+    workflowId: workflowIdOf(chain, asked),
     principal: chain.principal,
     clientRequestId: null,
     contextRef: executor.contextRef,

@@ -68,3 +68,23 @@ describe("an hour after a start", () => {
     expect(await store.chains.get(chainId)).toMatchObject({ state: "ended", why: "never_started" });
   });
 });
+
+test("a reviewer that was closed before it was opened is not handed to its chain", async () => {
+  const { chainId } = await newChain();
+  const asked = { chainId, role: "reviewer", n: 1 } as const;
+  await expect(openRoleSession({ store: dying(), config }, asked)).rejects.toThrow("killed here");
+  const { sessionUlid } = (await store.sessions.byChainRole(chainId, "reviewer", 1))!;
+  await store.sessions.end({ sessionUlid, generation: 1, state: "closed", reason: "by hand" });
+  await expect(openRoleSession({ store, config }, asked)).rejects.toThrow("The reviewer's session was closed before it began (by hand).");
+});
+
+test("a reviewer that is over, or goes on without its chain, stays its chain's first generation in a later round", async () => {
+  const { chainId } = await newChain();
+  const asked = { chainId, role: "reviewer", n: 1 } as const;
+  const first = await openRoleSession({ store, config }, asked);
+  await store.sessions.end({ sessionUlid: first.args.sessionUlid, generation: 1, state: "closed", reason: "by hand" });
+  expect(await openRoleSession({ store, config }, asked)).toEqual(first);
+  await store.transaction((tx) => store.sessions.wake(tx, first.args.sessionUlid));
+  expect(await openRoleSession({ store, config }, asked)).toEqual(first);
+  expect(await store.sessions.get(first.args.sessionUlid)).toMatchObject({ generation: 2, startedAt: null });
+});
