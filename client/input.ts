@@ -2,7 +2,7 @@ import { ulid } from "ulid";
 import type { Delivery } from "../contracts/event.ts";
 import { BatonError } from "../contracts/failures.ts";
 import { pmStatus, readyAnswers, sessionState } from "../contracts/session-status.ts";
-import type { ApprovalRow, Cursors, SessionRow, TurnConfiguration } from "../store/rows.ts";
+import type { ApprovalRow, Cursors, InputRow, SessionRow, TurnConfiguration } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
 import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
@@ -10,7 +10,7 @@ import { inputThere, wakeFor } from "./input-there.ts";
 import { checkPrompt } from "./launch-plan.ts";
 import { actorOf, type Args, findSession, record, requestKey, sourceOf, storedAnswer } from "./requests.ts";
 import { loadFacts, type SessionWithFacts } from "./session-view.ts";
-import type { StoredArgs } from "./start-workflow.ts";
+import type { Starter, StoredArgs } from "./start-workflow.ts";
 import { checkConfiguration } from "./turn-configuration.ts";
 
 export interface InputArgs {
@@ -140,7 +140,7 @@ export async function refuseSleep(store: Store, row: SessionRow): Promise<void> 
     throw new BatonError("CONFLICT_STATE", `The session belongs to chain ${chain.chainId}, which is still open.`, { currentState: "closed" });
 }
 
-/** Tells the workflow of a recorded input; starts the generation when nobody has. Repeating it is harmless: the workflow dedupes. */
+/** Tells the workflow of a recorded input, once; starts the generation when nobody has. */
 export async function deliver(deps: Pick<Deps, "starter">, store: Store, inputId: string): Promise<void> {
   const given = await store.inputs.get(inputId);
   if (!given || given.state !== "recorded") return;
@@ -148,8 +148,19 @@ export async function deliver(deps: Pick<Deps, "starter">, store: Store, inputId
   if (!row || row.closedAt !== null) return;
   if (row.startedAt === null && (row.chainId === null || row.generation > 1)) await deps.starter.session(row);
   // Also after our own start: the generation's first input may be another's.
-  await deps.starter.signal(row.workflowId, "input", { inputId, delivery: given.delivery });
+  await tell(deps.starter, store, given, row);
   if (given.delivery === "interrupt") await store.hosts.post(null, { hostId: row.hostId, kind: "poke", sessionUlid: row.sessionUlid, body: {} });
+}
+
+/** Temporal keeps a Signal that it took. One that is sent twice, because nobody noted the first, is harmless: the workflow dedupes. */
+export async function tell(
+  starter: Starter,
+  store: Store,
+  { inputId, delivery, signalledTo }: InputRow,
+  { workflowId, generation }: SessionRow,
+): Promise<void> {
+  if (signalledTo === generation) return;
+  if (await starter.signal(workflowId, "input", { inputId, delivery })) await store.inputs.signalled(inputId, generation);
 }
 
 async function answer(store: Store, sessionUlid: string, ids: InputIds, delivery: Delivery, open: ApprovalRow[], replayed: boolean): Promise<InputAnswer> {

@@ -5,7 +5,7 @@ import { type ChainArgs, engineQueue, hostQueue, type SessionArgs, signalNames, 
 import type { EffectiveLaunch } from "../contracts/preset.ts";
 import type { ChainRow, SessionRow } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
-import { callTemporal } from "./temporal.ts";
+import { callTemporal, refusalOf } from "./temporal.ts";
 import { inTurnOrder } from "./turn-order.ts";
 
 /** Starts workflows and sends them Signals. Every method may be repeated by anybody at any time. */
@@ -110,12 +110,23 @@ export function createStarter(a: { client: Client; getStore: () => Promise<Store
   }
 
   const tell: Starter["signal"] = async (workflowId, name, body) => {
+    const handle = a.client.workflow.getHandle(workflowId);
+    const say = isRepeated[name] ? undefined : unheard;
     try {
-      await callTemporal(a.client, () => a.client.workflow.getHandle(workflowId).signal(signalNames[name], body), isRepeated[name] ? undefined : unheard);
+      await callTemporal(a.client, () => handle.signal(signalNames[name], body), say);
       return true;
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return false;
-      throw error;
+      const refusal = refusalOf(error);
+      if (refusal === null) throw error;
+      if (name !== "close")
+        throw new BatonError(
+          "LIMIT_EXCEEDED",
+          `Temporal takes no more Signals for this run of the workflow (${refusal}). Close the session: that needs none, and an input lets it go on as its next generation.`,
+        );
+      // A cancel is no Signal, and means the same.
+      await callTemporal(a.client, () => handle.cancel(), say);
+      return true;
     }
   };
 

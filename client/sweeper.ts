@@ -1,4 +1,5 @@
 import type { Store } from "../store/store.ts";
+import { tell } from "./input.ts";
 import { repeatedly } from "./repeatedly.ts";
 import type { Starter } from "./start-workflow.ts";
 
@@ -7,7 +8,7 @@ const hour = 60 * minute;
 
 /**
  * Finishes what a door that died left: starts rows between 1 min and 1 h old that are not started, fails older ones,
- * signals inputs and answers again that no workflow has taken, and closes whose session was superseded or purged. Run by the engine worker; several at once do no harm.
+ * signals inputs and answers that no workflow was told of, and closes whose session was superseded or purged. Run by the engine worker; several at once do no harm.
  * Returns a function that stops it and resolves when the current pass is over.
  */
 export function startSweeper(store: Store, start: Starter, options: { everyMs?: number; onError?: (error: unknown) => void } = {}): () => Promise<void> {
@@ -48,7 +49,7 @@ export async function sweepOnce(store: Store, start: Starter, onError: (error: u
     for (const input of await store.inputs.unsignalled(minAgeMs / 6)) {
       await attempt(async () => {
         const row = await store.sessions.get(input.sessionUlid);
-        if (row && row.closedAt === null) await start.signal(row.workflowId, "input", { inputId: input.inputId, delivery: input.delivery });
+        if (row && row.closedAt === null) await tell(start, store, input, row);
       });
     }
   });

@@ -31,3 +31,9 @@ function isAway(error: unknown): boolean {
   if (isGrpcServiceError(cause)) return awayCodes.has(cause.code);
   return cause instanceof Error && /connect|deadline/i.test(cause.message) && !(cause instanceof BatonError);
 }
+
+/** What Temporal says when it refuses a call that it has heard (gRPC: INVALID_ARGUMENT), as when a run has had all the Signals it may get; null: another error. */
+export function refusalOf(error: unknown): string | null {
+  const cause = error instanceof ServiceError ? error.cause : error;
+  return isGrpcServiceError(cause) && cause.code === 3 ? cause.details : null;
+}

@@ -30,14 +30,16 @@ export interface InputStore {
   after(sessionUlid: string, after: string, limit: number): Promise<InputRow[]>;
   /** recorded, accepted, delivering */
   pending(sessionUlid: string): Promise<InputRow[]>;
-  /** still `recorded` after minAge ms in a started, open session: to be signalled again */
+  /** still `recorded` after minAge ms in a started, open session whose generation was not told of it: to be signalled again */
   unsignalled(minAgeMs: number): Promise<InputRow[]>;
+  /** notes that Temporal took the generation's Signal */
+  signalled(inputId: string, generation: number): Promise<void>;
   /** fails those that no agent has yet; a turn that one of them opened and that has no result is given up */
   fail(sessionUlid: string, inputIds: string[], reason: string): Promise<void>;
 }
 
 export const inputColumns =
-  "input_id, session_ulid, generation, prompt, delivery, source, request_id, state, reason, turn_id, checkout, configuration, created_at";
+  "input_id, session_ulid, generation, prompt, delivery, source, request_id, state, reason, turn_id, checkout, configuration, created_at, signalled_to";
 
 /** Messages to sessions. */
 export function inputStore(db: Database): InputStore {
@@ -108,9 +110,13 @@ export function inputStore(db: Database): InputStore {
     unsignalled: (minAgeMs) =>
       db.rows<InputRow>(
         `select ${inputColumns.replaceAll(/\w+/g, "i.$&")} from input i join session s using (session_ulid)
-      where i.state = 'recorded' and i.created_at < clock_timestamp() - $1 * interval '1 ms' and s.started_at is not null and s.closed_at is null order by i.input_id limit 500`,
+      where i.state = 'recorded' and i.created_at < clock_timestamp() - $1 * interval '1 ms' and s.started_at is not null and s.closed_at is null
+        and i.signalled_to is distinct from s.generation order by i.input_id limit 500`,
         [minAgeMs],
       ),
+    async signalled(inputId, generation) {
+      await db.rows("update input set signalled_to = $2 where input_id = $1 and state = 'recorded'", [inputId, generation]);
+    },
     fail: (sessionUlid, inputIds, reason) =>
       db.transaction(async (tx) => {
         await failInputs(db, tx, sessionUlid, inputIds, reason);

@@ -131,6 +131,8 @@ export interface InputRow {
   /** what holds for this input's turn only */
   configuration: TurnConfiguration | null;
   createdAt: string;
+  /** the generation whose workflow was told of it while it waited */
+  signalledTo: number | null;
 }
 /** What `run` may change for one turn. */
 export interface TurnConfiguration {

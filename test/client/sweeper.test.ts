@@ -1,8 +1,11 @@
+import { ServiceError } from "@temporalio/client";
 import { ulid } from "ulid";
 import { openRoleSession } from "../../activities/role-session.ts";
+import { deliver } from "../../client/input.ts";
 import { createStarter, type Starter } from "../../client/start-workflow.ts";
 import { sweepOnce } from "../../client/sweeper.ts";
 import { readConfig } from "../../contracts/config.schema.ts";
+import type { SessionRow } from "../../store/rows.ts";
 import type { Store } from "../../store/store.ts";
 import { freshStore, newSession } from "../store/rows.ts";
 
@@ -87,4 +90,85 @@ test("a reviewer that is over, or goes on without its chain, stays its chain's f
   await store.transaction((tx) => store.sessions.wake(tx, first.args.sessionUlid));
   expect(await openRoleSession({ store, config }, asked)).toEqual(first);
   expect(await store.sessions.get(first.args.sessionUlid)).toMatchObject({ generation: 2, startedAt: null });
+});
+
+describe("an input that waits", () => {
+  let session: SessionRow;
+  beforeEach(async () => {
+    session = await newSession(store);
+    await store.sessions.markStarted(session.sessionUlid, 1, "run");
+  });
+  const waits = async (): Promise<string> => {
+    const input = { inputId: ulid(), sessionUlid: session.sessionUlid, prompt: "x", delivery: "queue", source: "test", requestId: null, limit: 1_000 } as const;
+    return (await store.transaction((tx) => store.inputs.insert(tx, input))).row.inputId;
+  };
+  /** Notes which inputs a workflow was told of; `heard`: does Temporal take the Signal? */
+  const listener = (heard = () => true) => {
+    const told: string[] = [];
+    const signal: Starter["signal"] = async (workflowId, _name, body) => {
+      if (workflowId.startsWith(session.workflowId)) told.push((body as { inputId: string }).inputId);
+      return heard();
+    };
+    return { told, starter: { ...starts, signal }, sweep: () => sweepOnce(store, { ...starts, signal }, undefined, 0) };
+  };
+
+  test("is told to its workflow once, by its door or by the sweeper, however long it waits", async () => {
+    const [byDoor, lost] = [await waits(), await waits()];
+    const { told, starter, sweep } = listener();
+    await deliver({ starter }, store, byDoor);
+    await deliver({ starter }, store, byDoor);
+    for (let pass = 0; pass < 3; pass += 1) await sweep();
+    expect(told).toEqual([byDoor, lost]);
+  });
+
+  test("is told again when no workflow was there, and to the next generation", async () => {
+    const inputId = await waits();
+    let there = false;
+    const { told, sweep } = listener(() => there);
+    await sweep();
+    await sweep();
+    expect(told).toEqual([inputId, inputId]);
+    there = true;
+    await sweep();
+    await sweep();
+    expect(told).toHaveLength(3);
+    await store.sessions.end({ sessionUlid: session.sessionUlid, generation: 1, state: "failed", reason: "workflow_gone" });
+    await store.transaction((tx) => store.sessions.wake(tx, session.sessionUlid));
+    await store.sessions.markStarted(session.sessionUlid, 2, "run");
+    await sweep();
+    await sweep();
+    expect(told).toHaveLength(4);
+  });
+
+  test("whose Signal was lost is found behind any number of others", async () => {
+    await store.pool.query(
+      `insert into input (input_id, session_ulid, generation, prompt, delivery, source) select '00' || lpad(n::text, 24, '0'), $1, 1, 'x', 'queue', 'test' from generate_series(1, 600) n`,
+      [session.sessionUlid],
+    );
+    const lost = await waits();
+    const { told, sweep } = listener();
+    await sweep();
+    await sweep();
+    expect(told).toContain(lost);
+    expect(told).toHaveLength(601);
+  });
+});
+
+describe("a run that takes no more Signals", () => {
+  const details = "exceeded workflow execution limit for signal events";
+  const refused = new ServiceError("Failed to signal Workflow", { cause: Object.assign(new Error(details), { code: 3, details, metadata: {} }) });
+  const cancelled: string[] = [];
+  const getHandle = (workflowId: string) => ({ signal: () => Promise.reject(refused), cancel: async () => void cancelled.push(workflowId) });
+  const client = { ...temporal, workflow: { getHandle } } as never;
+  const { signal } = createStarter({ client, getStore: async () => store, options: { instance: "t", hostBeatTimeoutMs: 1, turnAttempts: 1 } });
+
+  test("is closed by a cancel", async () => {
+    expect(await signal("full", "close", { reason: "enough" })).toBe(true);
+    expect(cancelled).toEqual(["full"]);
+  });
+
+  test("refuses anything else with what to do", async () => {
+    const refusal = { code: "LIMIT_EXCEEDED", message: expect.stringMatching(/exceeded workflow execution limit for signal events.*Close the session/) };
+    for (const name of ["abort", "input"] as const) await expect(signal("full", name, {})).rejects.toMatchObject(refusal);
+  });
 });

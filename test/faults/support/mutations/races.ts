@@ -293,4 +293,28 @@ export const mutations: Mutation[] = [
     test: "test/client/sweeper.test.ts",
     title: "the reviewer can still be opened",
   },
+  {
+    protection: "an input that waits uses up no Signals",
+    file: "client/input.ts",
+    find: "await store.inputs.signalled(inputId, generation);",
+    replace: "return;",
+    test: "test/client/sweeper.test.ts",
+    title: "is told to its workflow once",
+  },
+  {
+    protection: "an input whose Signal was lost is found behind those that were told",
+    file: "store/inputs.ts",
+    find: "and i.signalled_to is distinct from s.generation",
+    replace: "",
+    test: "test/client/sweeper.test.ts",
+    title: "is found behind any number of others",
+  },
+  {
+    protection: "a run that takes no more Signals can still be closed",
+    file: "client/start-workflow.ts",
+    find: "await callTemporal(a.client, () => handle.cancel(), say);",
+    replace: "",
+    test: "test/client/sweeper.test.ts",
+    title: "is closed by a cancel",
+  },
 ];
