@@ -4,6 +4,7 @@ import { ulid } from "ulid";
 import { BatonError } from "../contracts/failures.ts";
 import { type Database, txRow, txRows } from "./database.ts";
 import { appendEvents } from "./events.ts";
+import { askedByChain, failAskedByChain } from "./fail-inputs.ts";
 import { storable } from "./storable.ts";
 import type { ChainRow, VerdictRow } from "./rows.ts";
 import type { KeyedEvent, Tx } from "./store.ts";
@@ -22,7 +23,7 @@ export interface ChainStore {
   startedAndOpen(a: { after: string; limit: number }): Promise<ChainRow[]>;
   setRound(chainId: string, round: number, candidate?: Candidate): Promise<void>;
   setGates(chainId: string, gates: GateView[]): Promise<void>;
-  /** ends the chain; approved: the task becomes `verified`. Idempotent. */
+  /** ends the chain, with what it asked and no turn has taken; approved: the task becomes `verified`. Idempotent. */
   finish(chainId: string, reason: ChainReason, why: string): Promise<void>;
   /** stored once per (session, turn), with `verdict.recorded` */
   recordVerdict(v: Omit<VerdictRow, "verdictId" | "createdAt">): Promise<VerdictRow>;
@@ -110,6 +111,12 @@ export function chainStore(db: Database): ChainStore {
           "update approval set state = 'expired', reason = 'chain_ended' where chain_id = $1 and state = 'open' returning approval_id",
           [chainId],
         );
+        const asked = await txRows<{ sessionUlid: string }>(
+          tx,
+          `select distinct i.session_ulid from input i join session s using (session_ulid) where s.chain_id = $1 and i.state = 'recorded' and ${askedByChain} order by 1`,
+          [chainId],
+        );
+        for (const { sessionUlid } of asked) await failAskedByChain(db, tx, sessionUlid);
         if (reason === "approved")
           await tx.query("update task set status = 'verified', updated_at = clock_timestamp() where task_key = $1 and status <> 'done'", [chain.taskKey]);
         return [

@@ -18,3 +18,15 @@ export async function failInputs(db: Database, tx: Tx, sessionUlid: string, inpu
       failed.map(({ inputId }) => ({ key: `input.failed:${inputId}`, event: { type: "input.failed", data: { inputId, reason } } })),
     );
 }
+
+/** Condition on `input i`: a chain's workflow asked for it. Doors give no such id. */
+export const askedByChain = "starts_with(i.request_id, 'chain:')";
+
+/** Fails what a chain asked of a session and no turn has taken: the chain is over, or the session goes on without it. */
+export async function failAskedByChain(db: Database, tx: Tx, sessionUlid: string): Promise<void> {
+  const asked = await txRows<{ inputId: string }>(tx, `select i.input_id from input i where i.session_ulid = $1 and i.state = 'recorded' and ${askedByChain}`, [
+    sessionUlid,
+  ]);
+  const inputIds = asked.map((input) => input.inputId);
+  if (inputIds.length > 0) await failInputs(db, tx, sessionUlid, inputIds, "chain_ended");
+}

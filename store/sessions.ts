@@ -5,6 +5,7 @@ import { generationId } from "../contracts/generation-id.ts";
 import { camel, type Database, txRow } from "./database.ts";
 import { appendEvents, lockHead } from "./events.ts";
 import { conversation, forgetConversation } from "./conversation.ts";
+import { askedByChain, failAskedByChain } from "./fail-inputs.ts";
 import { countLineage } from "./lineage.ts";
 import { endGeneration, endIfIdle, failNeverStarted, failUnmakeable, isBusy } from "./session-end.ts";
 import type { NewSession, SessionRow, Cursors } from "./rows.ts";
@@ -163,14 +164,15 @@ const gone = (sessionUlid: string) => new BatonError("NOT_FOUND", `There is no s
 
 /**
  * An input that was recorded after the close was asked for, and before it was done: its sender was told that it will run, and the
- * workflow that ends takes it no more. An open chain decides for itself when its sessions are over.
+ * workflow that ends takes it no more. What an open chain or one of its sessions has to say is over with the chain, which ends with this session.
  */
 async function hasLateInput(tx: Tx, sessionUlid: string, waiting: string[]): Promise<boolean> {
   const late = await txRow(
     tx,
     `select 1 as one from input i join session s using (session_ulid)
     where i.session_ulid = $1 and i.state = 'recorded' and i.input_id <> all($2)
-      and not exists (select 1 from chain c where c.chain_id = s.chain_id and c.state = 'open') limit 1`,
+      and not exists (select 1 from chain c join session m using (chain_id)
+        where c.chain_id = s.chain_id and c.state = 'open' and (${askedByChain} or i.source = 'session:' || m.session_ulid)) limit 1`,
     [sessionUlid, waiting],
   );
   return late !== null;
@@ -201,6 +203,8 @@ async function wake(db: Database, tx: Tx, sessionUlid: string): Promise<SessionR
     throw await workTaken(tx, sessionUlid);
   }
   await tx.query("insert into generation (session_ulid, generation, workflow_id) values ($1, $2, $3)", [sessionUlid, generation, workflowId]);
+  // The chain is its first generation's.
+  await failAskedByChain(db, tx, sessionUlid);
   await appendEvents(db, tx, sessionUlid, [{ key: `session.woken:${generation}`, event: { type: "session.woken", data: { generation } } }]);
   return camel((await tx.query<Record<string, unknown>>(`${sessionSelect} where s.session_ulid = $1`, [sessionUlid])).rows[0]!) as unknown as SessionRow;
 }

@@ -317,4 +317,28 @@ export const mutations: Mutation[] = [
     test: "test/client/sweeper.test.ts",
     title: "is closed by a cancel",
   },
+  {
+    protection: "a message that a chain's executor took while it was closing runs",
+    file: "store/sessions.ts",
+    find: "and (${askedByChain} or i.source = 'session:' || m.session_ulid)",
+    replace: "",
+    test: "test/store/session-end.test.ts",
+    title: "goes on for a message that came meanwhile",
+  },
+  {
+    protection: "a woken session does nothing that its chain had asked",
+    file: "store/sessions.ts",
+    find: "await failAskedByChain(db, tx, sessionUlid);",
+    replace: "",
+    test: "test/store/session-end.test.ts",
+    title: "goes on for a message that came meanwhile",
+  },
+  {
+    protection: "what a chain asked ends with it",
+    file: "store/chains.ts",
+    find: "for (const { sessionUlid } of asked) await failAskedByChain(db, tx, sessionUlid);",
+    replace: "void asked;",
+    test: "test/store/session-end.test.ts",
+    title: "is not woken by its chain",
+  },
 ];
