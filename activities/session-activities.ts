@@ -21,19 +21,30 @@ export function createSessionActivities({
   /** starts the session's current generation; may be repeated */
   startSession(row: SessionRow): Promise<void>;
 }): SessionActivities {
+  /** Starts the generation that an input has woken. Read, not returned by whoever woke it: the repeat of an activity that died in between starts it too. */
+  async function startWoken(sessionUlid: string): Promise<void> {
+    const row = await store.sessions.get(sessionUlid);
+    if (row && row.generation > 1 && row.closedAt === null && row.startedAt === null) await startSession(row);
+  }
   return {
     recordOperatorInput: ({ sessionUlid, requestId, prompt, delivery }) =>
       effect(async () => {
-        if ((await store.sessions.get(sessionUlid)) === null) return null;
+        const found = await store.sessions.get(sessionUlid);
+        // Of a purged one nobody reads a notice.
+        if (found === null || found.purge !== null) return null;
         const key = `${sessionUlid}/${requestId}`;
         const fingerprint = `operator-input.1:${createHash("sha256")
           .update(JSON.stringify([prompt, delivery]))
           .digest("hex")}`;
+        let recorded: { inputId: string };
         try {
           const { ids } = await store.recordRequest(
             { principal: operator, scope: "input", key, fingerprint },
             { principal: operator, actor: operator, action: "session.input", target: sessionUlid, detail: { requestId } },
             async (tx) => {
+              // The workflow that took the Signal may have just written its session's end.
+              const woken = await store.sessions.wake(tx, sessionUlid);
+              if (woken?.workspace === "failed") throw new BatonError("CONFLICT_STATE", "The session's workspace could not be made, it cannot go on.");
               const { row } = await store.inputs.insert(tx, {
                 inputId: ulid(),
                 sessionUlid,
@@ -46,7 +57,7 @@ export function createSessionActivities({
               return { inputId: row.inputId };
             },
           );
-          return ids;
+          recorded = ids;
         } catch (error) {
           if (!(error instanceof BatonError) || error.detail.retryable === true || error.code === "INTERNAL") throw error;
           // Nobody waits for an answer to a Signal: the refusal is a fact of the session.
@@ -58,6 +69,8 @@ export function createSessionActivities({
           ]);
           return null;
         }
+        await startWoken(sessionUlid);
+        return recorded;
       }),
     failInputs: ({ sessionUlid, inputIds, reason }) => effect(() => store.inputs.fail(sessionUlid, inputIds, reason)),
     closeIfIdle: (a) =>
@@ -70,9 +83,7 @@ export function createSessionActivities({
     endSession: (a) =>
       effect(async () => {
         await store.sessions.end(a);
-        // Woken by an input that came while it was closing. Read, not returned: the repeat of an activity that died here starts it too.
-        const row = await store.sessions.get(a.sessionUlid);
-        if (row && row.generation > a.generation && row.closedAt === null && row.startedAt === null) await startSession(row);
+        await startWoken(a.sessionUlid);
       }),
   };
 }

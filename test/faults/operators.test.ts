@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import pg from "pg";
 import { launchScripted } from "./support/launch.ts";
 import { kill, onStack } from "./support/on-stack.ts";
 import { signalByHand, temporalCli } from "./support/temporal-cli.ts";
@@ -123,6 +124,29 @@ test("a closed session is woken by an input: same ULID, worktree and conversatio
     [session, data["inputId"]],
   );
   expect(output.map((row) => row.output?.trim())).toContain("kept");
+}, 90_000);
+
+test("an operator's input that comes while the end of its session is being written wakes it", async () => {
+  const session = await launch("late-hand", [[{ say: "one" }], [{ say: "two" }]]);
+  await on.baton.turnsEnded(session, 1, 20_000);
+  const lock = new pg.Client({ connectionString: on.stack.databaseUrl });
+  await lock.connect();
+  try {
+    await lock.query("begin");
+    await lock.query("select 1 from head where session_ulid = $1 for update", [session]);
+    await signalByHand(key("late-hand"), "close", "{}");
+    const waiting = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    await on.baton.eventually("the end waits for the lock", async () => (await on.baton.query(waiting)).length > 0, 10_000);
+    await signalByHand(key("late-hand"), "input", '{"prompt":"from the operator"}');
+    await lock.query("commit");
+    await on.baton.turnsEnded(session, 2, 30_000);
+  } finally {
+    await lock.end();
+  }
+  expect(await said(session)).toEqual(["one", "two"]);
+  expect(await on.baton.query("select generation, state from input where session_ulid = $1 and source = 'operator'", [session])).toEqual([
+    { generation: expect.any(Number), state: "consumed" },
+  ]);
 }, 90_000);
 
 describe("a permission request", () => {

@@ -341,4 +341,12 @@ export const mutations: Mutation[] = [
     test: "test/store/session-end.test.ts",
     title: "is not woken by its chain",
   },
+  {
+    protection: "an operator's input that is recorded behind the end of its session wakes it",
+    file: "activities/session-activities.ts",
+    find: "const woken = await store.sessions.wake(tx, sessionUlid);",
+    replace: "const woken = null as { workspace: string } | null;",
+    test: "test/activities/operator-input.test.ts",
+    title: "wakes it, and its generation is started",
+  },
 ];
