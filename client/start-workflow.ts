@@ -101,12 +101,21 @@ export function createStarter(a: { client: Client; getStore: () => Promise<Store
       // Our own start whose answer was lost, or another door that saw the same row: success. Anybody else's workflow is not.
       const found = await callTemporal(a.client, () => a.client.workflow.getHandle(s.workflowId).describe());
       if (found.memo?.["sessionUlid"] !== s.row.sessionUlid) {
+        await giveUp(s.row, s.chainId);
         throw new BatonError("CONFLICT_STATE", `A workflow "${s.workflowId}" that is not this session's exists in Temporal: use another clientRequestId.`, {
           field: "clientRequestId",
         });
       }
       return found.runId;
     }
+  }
+
+  /** Kept, the rows would hold the task's place, and what is sent to them would reach the workflow that has their name. */
+  async function giveUp({ sessionUlid, generation }: SessionRow, chainId: string | undefined): Promise<void> {
+    const store = await a.getStore();
+    const reason = "workflow_id_taken";
+    await store.sessions.failUnstarted({ sessionUlid, generation, reason });
+    if (chainId !== undefined) await store.chains.finish(chainId, "failed", reason);
   }
 
   const tell: Starter["signal"] = async (workflowId, name, body) => {

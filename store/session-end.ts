@@ -71,27 +71,24 @@ export async function failNeverStarted(db: Database, olderThanMs: number): Promi
     [olderThanMs],
   );
   const failed: string[] = [];
-  for (const { sessionUlid, generation } of old) {
-    const ended = await db.transaction(async (tx) => {
-      await lockHead(tx, sessionUlid);
-      // looked at again under the lock: a starter may have been faster
-      if (await txRow(tx, "select 1 as one from session where session_ulid = $1 and started_at is not null for update", [sessionUlid])) return false;
-      if (!(await endGeneration(db, tx, { sessionUlid, generation, state: "failed", reason: "never_started" }))) return false;
-      const waiting = await txRows<{ inputId: string }>(tx, "select input_id from input where session_ulid = $1 and state in ('recorded', 'accepted')", [
-        sessionUlid,
-      ]);
-      await failInputs(
-        db,
-        tx,
-        sessionUlid,
-        waiting.map((w) => w.inputId),
-        "never_started",
-      );
-      return true;
-    });
-    if (ended) failed.push(sessionUlid);
-  }
+  for (const row of old) if (await failUnstarted(db, { ...row, reason: "never_started" })) failed.push(row.sessionUlid);
   return failed;
+}
+
+/** Ends a generation that has not begun, with its inputs. False: it has, or is over. */
+export function failUnstarted(db: Database, a: { sessionUlid: string; generation: number; reason: string }): Promise<boolean> {
+  return db.transaction(async (tx) => {
+    await lockHead(tx, a.sessionUlid);
+    // looked at again under the lock: a starter may have been faster
+    if (await txRow(tx, "select 1 as one from session where session_ulid = $1 and started_at is not null for update", [a.sessionUlid])) return false;
+    if (!(await endGeneration(db, tx, { ...a, state: "failed" }))) return false;
+    const waiting = await txRows<{ inputId: string }>(tx, "select input_id from input where session_ulid = $1 and state in ('recorded', 'accepted')", [
+      a.sessionUlid,
+    ]);
+    const inputIds = waiting.map((input) => input.inputId);
+    await failInputs(db, tx, a.sessionUlid, inputIds, a.reason);
+    return true;
+  });
 }
 
 /** Without a workspace there is no next generation: what came too late for the workflow to fail it waits for nobody. */

@@ -7,7 +7,7 @@ import { appendEvents, lockHead } from "./events.ts";
 import { conversation, forgetConversation } from "./conversation.ts";
 import { askedByChain, failAskedByChain } from "./fail-inputs.ts";
 import { countLineage } from "./lineage.ts";
-import { endGeneration, endIfIdle, failNeverStarted, failUnmakeable, isBusy } from "./session-end.ts";
+import { endGeneration, endIfIdle, failNeverStarted, failUnmakeable, failUnstarted, isBusy } from "./session-end.ts";
 import type { NewSession, SessionRow, Cursors } from "./rows.ts";
 import { insertSession, sessionSelect } from "./session-row.ts";
 import type { Tx } from "./store.ts";
@@ -37,6 +37,8 @@ export interface SessionStore {
   /** `started_at` null and created between minAge and maxAge ms ago, newest generation */
   unstarted(minAgeMs: number, maxAgeMs: number): Promise<SessionRow[]>;
   failNeverStarted(olderThanMs: number): Promise<string[]>;
+  /** ends a generation that has not begun, with its inputs; false: it has, or is over */
+  failUnstarted(a: { sessionUlid: string; generation: number; reason: string }): Promise<boolean>;
   /** started and not closed, by ULID, behind `after` ("": from the first) */
   startedAndOpen(a: { after: string; limit: number }): Promise<SessionRow[]>;
   /** workspace result with its event (keyed) */
@@ -109,6 +111,7 @@ export function sessionStore(db: Database): SessionStore {
         [minAgeMs, maxAgeMs],
       ),
     failNeverStarted: (olderThanMs) => failNeverStarted(db, olderThanMs),
+    failUnstarted: (a) => failUnstarted(db, a),
     startedAndOpen: ({ after, limit }) =>
       db.rows<SessionRow>(`${sessionSelect} where s.started_at is not null and s.closed_at is null and s.session_ulid > $1 order by s.session_ulid limit $2`, [
         after,

@@ -349,4 +349,12 @@ export const mutations: Mutation[] = [
     test: "test/activities/operator-input.test.ts",
     title: "wakes it, and its generation is started",
   },
+  {
+    protection: "a launch whose workflow id another Baton has is over at once",
+    file: "client/start-workflow.ts",
+    find: "await giveUp(s.row, s.chainId);",
+    replace: "",
+    test: "test/client/shared-temporal.test.ts",
+    title: "a session whose workflow id another has",
+  },
 ];
