@@ -11,13 +11,15 @@ export function settledText(found: SessionWithFacts, chain: ChainRow | null): st
   const { state, reason } = sessionState(facts);
   const last = row.lastDone;
   const { usage } = row.turns;
+  // What the chain ended with was judged; its executor may have gone on since.
+  const candidate = chain ? chain.candidate : row.candidate;
   const lines = [
     `Session ${row.sessionUlid} (${row.name}), which you launched, has settled: ${state} (${reason}).`,
     ...(chain ? [`- chain ${chain.chainId}: ${chain.state === "ended" ? `ended, ${chain.reason}: ${chain.why}` : `open, round ${chain.round}`}`] : []),
     ...(last?.result
       ? [`- outcome of its last turn: ${last.result.outcome}${last.result.failure ? ` (${last.result.failure.message.slice(0, 500)})` : ""}`]
       : []),
-    ...(row.candidate ? [`- candidate: commit ${row.candidate.commit}, tree ${row.candidate.tree}, ${row.candidate.files} files`] : []),
+    ...(candidate ? [`- candidate: commit ${candidate.commit}, tree ${candidate.tree}, ${candidate.files} files`] : []),
     `- used: ${usage.costMicros} costMicros, ${usage.inputTokens + usage.outputTokens} tokens, ${row.turns.completed} turns`,
     ...sessionAttention(row.sessionUlid, facts).map(
       ({ kind, say, approvalId }) => `- needs somebody: ${kind}${approvalId ? ` ${approvalId}` : ""}: ${say.slice(0, 500)}`,
