@@ -192,6 +192,6 @@ export interface HostActivities {
   prepareWorkspace(a: { sessionUlid: string }): Promise<{ path: string; head: string }>;
   /** Completed by the keeper with the task token, never by the function itself. */
   runTurn(a: RunTurnArgs): Promise<TurnResult>;
-  /** Captures the executor's tree again: has it changed since `tree`? */
-  verifyCandidate(a: { sessionUlid: string; tree: string }): Promise<{ unchanged: boolean; tree: string }>;
+  /** Captures the executor's tree again: has it changed since `tree`? `busy`: something runs or waits in the session that may change it yet. `candidate`: what a turn of the session has made of it since. */
+  verifyCandidate(a: { sessionUlid: string; tree: string }): Promise<{ unchanged: boolean; tree: string; busy?: boolean; candidate?: Candidate }>;
 }

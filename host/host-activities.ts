@@ -8,12 +8,21 @@ import type { Keeper } from "./keeper.ts";
 import type { WorkspaceMaker } from "./make-workspace.ts";
 import { workspacePlan } from "./workspace-plan.ts";
 
+/** Most characters of a candidate's statistics that Temporal gets. */
+const longestStat = 2_000;
+
 /** The effects that run on this host's own queue. */
 export function createHostActivities(deps: HostDeps, keeper: Keeper, workspaces: WorkspaceMaker): HostActivities {
   async function sessionRow(sessionUlid: string): Promise<SessionRow> {
     const row = await deps.store.sessions.get(sessionUlid);
     if (row && !row.purge) return row;
     throw ApplicationFailure.nonRetryable(`Session ${sessionUlid} has no row any more.`, failureTypes.sessionGone);
+  }
+
+  /** Does anything run or wait there that may change the tree? */
+  async function isAtWork(sessionUlid: string): Promise<boolean> {
+    const facts = await deps.store.facts.get(sessionUlid);
+    return facts !== null && (facts.pending.length > 0 || (facts.newest !== null && facts.newest.state !== "done"));
   }
 
   /** While Postgres is away the attempt waits here: failing would use up all attempts of the turn in seconds. */
@@ -64,9 +73,16 @@ export function createHostActivities(deps: HostDeps, keeper: Keeper, workspaces:
 
     async verifyCandidate({ sessionUlid, tree }) {
       const session = await sessionRow(sessionUlid);
+      if (await isAtWork(sessionUlid)) return { unchanged: false, tree, busy: true };
       const base = session.headAtStart ?? session.baseRef;
       const captured = await deps.workspaces.capture({ plan: workspacePlan(session), base, turnId: "verify", attempt: 1, at: session.createdAt });
-      return { unchanged: captured.stable && captured.tree === tree, tree: captured.tree };
+      // Behind the capture again: what began meanwhile has a tree of its own to leave.
+      if (await isAtWork(sessionUlid)) return { unchanged: false, tree, busy: true };
+      if (captured.stable && captured.tree === tree) return { unchanged: true, tree };
+      const { candidate } = await sessionRow(sessionUlid);
+      const made =
+        captured.stable && candidate?.tree === captured.tree ? { candidate: { ...candidate, diffStat: candidate.diffStat.slice(0, longestStat) } } : {};
+      return { unchanged: false, tree: captured.tree, ...made };
     },
   };
 }

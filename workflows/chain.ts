@@ -11,10 +11,10 @@ import {
   workflowInfo,
 } from "@temporalio/workflow";
 import { queryNames, signalNames } from "../contracts/messages.ts";
-import type { ChainArgs, GateView } from "../contracts/messages.ts";
+import type { ChainArgs, GateView, HostActivities } from "../contracts/messages.ts";
 import type { Candidate } from "../contracts/event.ts";
 import { records, verifierOn } from "./chain-activities.ts";
-import { ChainStop, closeMembers, send, startMember, stopIfAsked, turnKey } from "./chain-members.ts";
+import { ChainStop, closeMembers, send, sessionOver, startMember, stopIfAsked, turnKey, turnsOf } from "./chain-members.ts";
 import type { ChainState, Member } from "./chain-members.ts";
 import { show } from "./chain-details.ts";
 import { finishedTurn, roundsAfter } from "./chain-questions.ts";
@@ -112,12 +112,18 @@ async function rounds(state: ChainState): Promise<ChainEnd> {
     if (end !== null) {
       state.maxRounds = await roundsAfter(state, round, end, executor);
     }
-    candidate = await fix(state, executor, round, candidate);
+    candidate = judged.made ?? (await fix(state, executor, round, candidate));
   }
 }
 
-/** Reviews, gates, audit, gates, last look at the tree. `failed`: the gates whose findings go back to the executor. */
-async function judge(state: ChainState, executor: Member, round: number, candidate: Candidate): Promise<ChainEnd | { failed: GateView[] }> {
+/** What did not pass: the gates whose findings go back to the executor. `made`: it has a newer candidate already, which is judged without asking for one. */
+interface Refused {
+  failed: GateView[];
+  made?: Candidate;
+}
+
+/** Reviews, gates, audit, gates, last look at the tree. */
+async function judge(state: ChainState, executor: Member, round: number, candidate: Candidate): Promise<ChainEnd | Refused> {
   const { chainId, reviewers, auditor } = state.args;
   show(state, `round ${round}: review`);
   // All are waited for: no reviewer may be left at work behind the chain's back when another one fails. The end of one is the end of all.
@@ -145,10 +151,13 @@ async function judge(state: ChainState, executor: Member, round: number, candida
   }
   const finalGates = await records.evaluateGates({ chainId, round, tree: candidate.tree, stage: "final" });
   if (!allPassed(finalGates)) return { failed: finalGates };
-  show(state, `round ${round}: last look at the tree`);
+  const seen = await lastLook(state, executor, round, candidate);
   // A later change voids what was approved: another round on the new tree.
-  if (!(await isUnchanged(state, executor, candidate)))
-    return { failed: [{ name: "candidate", passed: false, why: "the tree changed after it was approved" }] };
+  if (!seen.unchanged) {
+    const made = seen.candidate !== undefined && patched("chain-judges-what-was-made") ? { made: seen.candidate } : {};
+    const why = seen.busy === true ? "the executor is still at work" : "the tree changed after it was approved";
+    return { failed: [{ name: "candidate", passed: false, why }], ...made };
+  }
   return { reason: "approved", why: `Round ${round}: ${finalGates.map((g) => g.name).join(", ")} passed` };
 }
 
@@ -178,14 +187,33 @@ async function candidateOf(state: ChainState, executor: Member, inputId: string,
   return candidate;
 }
 
-async function isUnchanged(state: ChainState, executor: Member, candidate: Candidate): Promise<boolean> {
+/** The tree when the executor's agent is at nothing any more: people may have written to it during the review. */
+async function lastLook(state: ChainState, executor: Member, round: number, candidate: Candidate): Promise<Seen> {
+  for (;;) {
+    const told = turnsOf(state, executor).length;
+    show(state, `round ${round}: last look at the tree`);
+    const seen = await look(state, executor, candidate);
+    if (seen.busy !== true || !patched("chain-waits-for-its-executor")) return seen;
+    show(state, `round ${round}: waits for the executor to end what it is at`);
+    const isDone = () => turnsOf(state, executor).length > told;
+    const inTime = await condition(() => isDone() || executor.ended !== null || state.stopped !== null, state.args.turnDeadlineSeconds * 1_000);
+    stopIfAsked(state);
+    if (executor.ended !== null) throw sessionOver(executor);
+    // It is asked then, behind what it is at, and with that its turn has a deadline, too.
+    if (!inTime) return seen;
+  }
+}
+
+type Seen = Awaited<ReturnType<HostActivities["verifyCandidate"]>>;
+
+async function look(state: ChainState, executor: Member, candidate: Candidate): Promise<Seen> {
   const scope = new CancellationScope({ cancellable: true });
   // The host may be away: a stop must not wait for it.
   void condition(() => state.stopped !== null).then(() => scope.cancel());
   try {
     const seen = await scope.run(() => verifierOn(state.args.hostQueue).verifyCandidate({ sessionUlid: executor.sessionUlid, tree: candidate.tree }));
     stopIfAsked(state);
-    return seen.unchanged;
+    return seen;
   } catch (error) {
     if (isCancellation(error)) stopIfAsked(state);
     throw error;

@@ -10,8 +10,8 @@ export interface Play {
   trees: string[];
   /** what each `<role>-<n>` answers, in order; the last one repeats. `null`: nothing readable */
   answers: Record<string, (Answer | null)[]>;
-  /** is the tree still the one that was approved? in order; the last one repeats */
-  unchanged?: boolean[];
+  /** is the tree still the one that was approved? `busy`: its agent is at work; a tree: what a turn of its own has made since. In order; the last one repeats */
+  unchanged?: (boolean | "busy" | { made: string })[];
   /** instead of an immediate end of the turn, by `<role>[-<n>]` */
   turn?: (who: string, a: RunTurnArgs) => Promise<TurnResult | undefined>;
   /** what people answer when the chain asks, now; null: nothing yet. Without it: that it may end */
@@ -114,8 +114,10 @@ function chainWorld(plays: Map<string, Play>, queue: () => string): ChainActivit
         return { name: role, passed: verdicts.every((v) => v.decision === "approved"), why: `${verdicts.length} verdicts` };
       }),
     verifyCandidate: async ({ sessionUlid, tree }) => {
-      const unchanged = next(`verify ${sessionUlid}`, play(sessionUlid.replace(/-executor$/, "")).unchanged ?? [true]) ?? true;
-      return { unchanged, tree: unchanged ? tree : "another" };
+      const seen = next(`verify ${sessionUlid}`, play(sessionUlid.replace(/-executor$/, "")).unchanged ?? [true]) ?? true;
+      if (seen === "busy") return { unchanged: false, tree, busy: true };
+      if (typeof seen === "object") return { unchanged: false, tree: seen.made, candidate: candidate(seen.made) };
+      return { unchanged: seen, tree: seen ? tree : "another" };
     },
     runTurn: async (a) => {
       const chainId = [...plays.keys()].find((id) => a.sessionUlid.startsWith(`${id}-`)) ?? "";

@@ -113,6 +113,50 @@ describe("chain", () => {
     expect(callsOf("verifyCandidate", handle.workflowId).map((a) => a["tree"])).toEqual(["a", "b"]);
   });
 
+  /** People write to the executor during the review; its agent is at it until the last look has been there. */
+  const spokenTo = async (play: Pick<Play, "trees" | "unchanged">, more = {}) => {
+    const handle = await begin(
+      {
+        ...play,
+        answers: approved,
+        turn: async (who, { turnId }) => {
+          if (who === "reviewer-1") await until("the late turn", () => turnsOf(handle.workflowId).includes("executor:late"));
+          if (turnId === "late") await until("the last look", () => callsOf("verifyCandidate", handle.workflowId).length > 0);
+          return undefined;
+        },
+      },
+      more,
+    );
+    await until("the first turn", () => turnsOf(handle.workflowId).length > 0);
+    await on.trial.client.workflow.getHandle(`${handle.workflowId}/executor`).signal("input", { inputId: "late" });
+    return handle;
+  };
+
+  test("the last look waits for the executor's agent: a turn that changed nothing costs no round", async () => {
+    const handle = await spokenTo({ trees: ["a"], unchanged: ["busy", true] }, { maxRounds: 1 });
+    expect(await handle.result()).toMatchObject({ reason: "approved", why: expect.stringContaining("Round 1") });
+    expect(callsOf("verifyCandidate", handle.workflowId)).toHaveLength(2);
+    expect(turnsOf(handle.workflowId)).toHaveLength(4);
+  });
+
+  test("what a turn of the executor made during the review is judged in the next round, without asking for it", async () => {
+    const handle = await spokenTo({ trees: ["a", "b"], unchanged: ["busy", { made: "b" }, true] });
+    expect(await handle.result()).toMatchObject({ reason: "approved", why: expect.stringContaining("Round 2") });
+    expect(turnsOf(handle.workflowId).filter((turn) => turn.startsWith("executor"))).toHaveLength(2);
+    expect(callsOf("startRound", handle.workflowId)).toContainEqual({ chainId: handle.workflowId, round: 2, candidate: candidate("b") });
+    expect(callsOf("verifyCandidate", handle.workflowId).map((a) => a["tree"])).toEqual(["a", "a", "b"]);
+  });
+
+  test("a chain that waits for its executor's agent is closed at once; after the turn's deadline the executor is asked", async () => {
+    const play: Play = { trees: ["a", "b"], answers: approved, unchanged: ["busy", true] };
+    const [closed, late] = await Promise.all([begin(play), begin(play, { turnDeadlineSeconds: 1 })]);
+    await until("it waits", async () => ((await closed.query("state")) as { phase: string }).phase.includes("waits for the executor"));
+    await closed.signal("close", { reason: "enough" });
+    expect(await closed.result()).toMatchObject({ reason: "aborted", why: "enough" });
+    expect(await late.result()).toMatchObject({ reason: "approved", why: expect.stringContaining("Round 2") });
+    expect(turnsOf(late.workflowId)).toContain("executor:findings_1");
+  });
+
   test.each([
     ["failed", "failed"],
     ["limit", "failed"],

@@ -214,6 +214,14 @@ export const mutations: Mutation[] = [
     title: "the workflow of the executor while its work is reviewed is terminated",
   },
   {
+    protection: "the last look at a chain's tree waits for what its executor is at",
+    file: "host/host-activities.ts",
+    find: 'facts.pending.length > 0 || (facts.newest !== null && facts.newest.state !== "done")',
+    replace: "facts.pending.length < 0",
+    test: `${races}/last-look.test.ts`,
+    title: "what the executor makes while its work is judged is judged, too",
+  },
+  {
     protection: "an answer to a chain whose Signal was lost is told again",
     file: "client/sweeper.ts",
     find: 'if (await start.signal(workflowId, "answered", { approvalId })) await store.approvals.delivered(approvalId);',
