@@ -1,5 +1,5 @@
 import { SearchAttributeType, TypedSearchAttributes, defineSearchAttributeKey } from "@temporalio/common";
-import { ParentClosePolicy, condition, getExternalWorkflowHandle, log, patched, startChild, workflowInfo } from "@temporalio/workflow";
+import { CancellationScope, ParentClosePolicy, condition, getExternalWorkflowHandle, log, patched, startChild, workflowInfo } from "@temporalio/workflow";
 import { signalNames } from "../contracts/messages.ts";
 import type { ChainArgs, SessionArgs, TurnEnded } from "../contracts/messages.ts";
 import { small } from "./message-size.ts";
@@ -101,6 +101,22 @@ export function turnsOf(state: ChainState, member: Member): TurnEnded[] {
 /** Error: ChainStop when somebody asked the chain to end. */
 export function stopIfAsked(state: ChainState): void {
   if (state.stopped !== null) throw new ChainStop(state.stopped);
+}
+
+/** The result of an effect that may take for ever: a stop cancels it, and is what counts then, whatever comes of it. `heeds`: asked only then. */
+export function untilStopped<T>(state: ChainState, effect: () => Promise<T>, heeds = () => true): Promise<T> {
+  const scope = new CancellationScope({ cancellable: true });
+  let isOver = false;
+  const over = (): void => {
+    isOver = true;
+  };
+  // Its own promise is given, not the scope's: with one more in between, and the histories of older chains replay in another order.
+  let result!: Promise<T>;
+  void scope.run(() => (result = effect())).then(over, over);
+  void condition(() => isOver || state.stopped !== null).then(() => {
+    if (!isOver && heeds()) scope.cancel();
+  });
+  return result;
 }
 
 /** Asks every session to close and waits up to 60 s: a host that is away must not hold the chain's end for ever. */

@@ -1,6 +1,6 @@
 import { condition, patched } from "@temporalio/workflow";
 import type { ChainAnswer, ChainQuestion, TurnEnded } from "../contracts/messages.ts";
-import { records } from "./chain-activities.ts";
+import { recordInput, records } from "./chain-activities.ts";
 import { show } from "./chain-details.ts";
 import { ChainStop, send, sessionOver, stopIfAsked, turnWhere, turnsOf } from "./chain-members.ts";
 import type { ChainState, Member } from "./chain-members.ts";
@@ -91,11 +91,9 @@ function stopAll(state: ChainState, end: ChainEnd): ChainStop {
 }
 
 async function recordAgain(state: ChainState, member: Member, a: { asked: string; stopped: string; round: number }): Promise<string> {
-  const { chainId } = state.args;
   const { sessionUlid } = member;
   state.asked += 1;
-  const { inputId } = await records.recordChainInput({
-    chainId,
+  const { inputId } = await recordInput(state, {
     sessionUlid,
     key: `again/${sessionUlid}/${a.stopped}/${state.asked}`,
     kind: "again",

@@ -1,6 +1,6 @@
 import type { Candidate } from "../contracts/event.ts";
 import type { VerdictView } from "../contracts/messages.ts";
-import { records } from "./chain-activities.ts";
+import { recordInput, records } from "./chain-activities.ts";
 import { ChainStop, send, startMember } from "./chain-members.ts";
 import type { ChainState, Member } from "./chain-members.ts";
 import { finishedTurn } from "./chain-questions.ts";
@@ -10,12 +10,11 @@ export async function askVerdict(state: ChainState, role: "reviewer" | "auditor"
   const kind = role === "reviewer" ? "review" : "audit";
   const key = `${kind}/${round}/${role}-${n}`;
   const { workflowId, args } = await records.openRoleSession({ chainId: state.args.chainId, role, n });
-  const { inputId } = await records.recordChainInput({ chainId: state.args.chainId, sessionUlid: args.sessionUlid, key, kind, round, candidate });
+  const { inputId } = await recordInput(state, { sessionUlid: args.sessionUlid, key, kind, round, candidate });
   const member = await deliver(state, role, workflowId, args, inputId);
   const first = await verdictOf(state, member, role, inputId, round, candidate);
   if (first !== null) return first;
-  const repair = await records.recordChainInput({
-    chainId: state.args.chainId,
+  const repair = await recordInput(state, {
     sessionUlid: args.sessionUlid,
     key: `repair/${key}`,
     kind: "repair",

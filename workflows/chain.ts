@@ -1,20 +1,9 @@
-import {
-  CancellationScope,
-  allHandlersFinished,
-  condition,
-  defineQuery,
-  defineSignal,
-  isCancellation,
-  log,
-  patched,
-  setHandler,
-  workflowInfo,
-} from "@temporalio/workflow";
+import { CancellationScope, allHandlersFinished, condition, defineQuery, defineSignal, log, patched, setHandler, workflowInfo } from "@temporalio/workflow";
 import { queryNames, signalNames } from "../contracts/messages.ts";
 import type { ChainArgs, GateView, HostActivities } from "../contracts/messages.ts";
 import type { Candidate } from "../contracts/event.ts";
-import { records, verifierOn } from "./chain-activities.ts";
-import { ChainStop, closeMembers, send, sessionOver, startMember, stopIfAsked, turnKey, turnsOf } from "./chain-members.ts";
+import { recordInput, records, verifierOn } from "./chain-activities.ts";
+import { ChainStop, closeMembers, send, sessionOver, startMember, stopIfAsked, turnKey, turnsOf, untilStopped } from "./chain-members.ts";
 import type { ChainState, Member } from "./chain-members.ts";
 import { show } from "./chain-details.ts";
 import { finishedTurn, roundsAfter } from "./chain-questions.ts";
@@ -90,6 +79,8 @@ async function decide(state: ChainState): Promise<ChainEnd> {
     return await rounds(state);
   } catch (error) {
     if (error instanceof ChainStop) return error.end;
+    // Whatever became of the effect that it cancelled.
+    if (state.stopped !== null) return state.stopped;
     log.error("The chain failed", { error: String(error) });
     const cause = (error as { cause?: unknown }).cause;
     return { reason: "failed", why: (cause instanceof Error ? cause.message : String(error)).slice(0, 500) };
@@ -163,10 +154,8 @@ async function judge(state: ChainState, executor: Member, round: number, candida
 
 /** Gives the findings to the same executor session; the candidate of that turn. Error: ChainStop on the refused tree again. */
 async function fix(state: ChainState, executor: Member, round: number, before: Candidate): Promise<Candidate> {
-  const { chainId } = state.args;
   show(state, `round ${round + 1}: executor`);
-  const { inputId } = await records.recordChainInput({
-    chainId,
+  const { inputId } = await recordInput(state, {
     sessionUlid: executor.sessionUlid,
     key: `findings/${round}`,
     kind: "findings",
@@ -207,15 +196,8 @@ async function lastLook(state: ChainState, executor: Member, round: number, cand
 type Seen = Awaited<ReturnType<HostActivities["verifyCandidate"]>>;
 
 async function look(state: ChainState, executor: Member, candidate: Candidate): Promise<Seen> {
-  const scope = new CancellationScope({ cancellable: true });
-  // The host may be away: a stop must not wait for it.
-  void condition(() => state.stopped !== null).then(() => scope.cancel());
-  try {
-    const seen = await scope.run(() => verifierOn(state.args.hostQueue).verifyCandidate({ sessionUlid: executor.sessionUlid, tree: candidate.tree }));
-    stopIfAsked(state);
-    return seen;
-  } catch (error) {
-    if (isCancellation(error)) stopIfAsked(state);
-    throw error;
-  }
+  // The host may be away: a stop does not wait for it.
+  const seen = await untilStopped(state, () => verifierOn(state.args.hostQueue).verifyCandidate({ sessionUlid: executor.sessionUlid, tree: candidate.tree }));
+  stopIfAsked(state);
+  return seen;
 }

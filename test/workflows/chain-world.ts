@@ -12,6 +12,8 @@ export interface Play {
   answers: Record<string, (Answer | null)[]>;
   /** is the tree still the one that was approved? `busy`: its agent is at work; a tree: what a turn of its own has made since. In order; the last one repeats */
   unchanged?: (boolean | "busy" | { made: string })[];
+  /** no room in the session's queue for this input, now */
+  full?: (key: string) => boolean;
   /** instead of an immediate end of the turn, by `<role>[-<n>]` */
   turn?: (who: string, a: RunTurnArgs) => Promise<TurnResult | undefined>;
   /** what people answer when the chain asks, now; null: nothing yet. Without it: that it may end */
@@ -94,7 +96,10 @@ function chainWorld(plays: Map<string, Play>, queue: () => string): ChainActivit
     startRound: async () => undefined,
     finishChain: async () => undefined,
     openRoleSession: async ({ chainId, role, n }) => ({ workflowId: `${chainId}/${role}/${n}`, args: sessionArgs(chainId, `${role}-${n}`, queue()) }),
-    recordChainInput: async ({ key }) => ({ inputId: key.replaceAll("/", "_").slice(-60) }),
+    recordChainInput: async ({ chainId, key }) => {
+      if (play(chainId).full?.(key)) throw new Error("QUEUE_FULL");
+      return { inputId: key.replaceAll("/", "_").slice(-60) };
+    },
     // The chain's own ids are made of their keys; all others are as the play says.
     readOrigin: async ({ inputId }) => ({
       from: /(review|audit|findings)_\d|^(first|continue)$/.test(inputId) ? "chain" : agents.has(inputId) ? "agent" : "people",

@@ -158,6 +158,22 @@ describe("chain", () => {
   });
 
   test.each([
+    ["findings/1", { trees: ["a"], answers: { "reviewer-1": ["changes_requested"] } }],
+    ["review/1/reviewer-1", { trees: ["a"], answers: approved }],
+  ] satisfies [string, Play][])(
+    "a close does not wait until a full queue has room for %s",
+    async (of, play) => {
+      let asked = 0;
+      const handle = await begin({ ...play, full: (key) => key === of && (asked += 1) > 0 });
+      await until("it is asked", () => asked > 0);
+      await handle.signal("close", { reason: "enough" });
+      await until("it is over", async () => (await handle.describe()).status.name === "COMPLETED");
+      expect(await handle.result()).toEqual({ reason: "aborted", why: "enough" });
+    },
+    15_000,
+  );
+
+  test.each([
     ["failed", "failed"],
     ["limit", "failed"],
     ["unknown", "needs_human"],

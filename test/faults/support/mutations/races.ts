@@ -222,6 +222,14 @@ export const mutations: Mutation[] = [
     title: "what the executor makes while its work is judged is judged, too",
   },
   {
+    protection: "a chain stops also while what it asks waits for room in a queue",
+    file: "workflows/chain-activities.ts",
+    find: '() => patched("chain-stops-before-a-full-queue")',
+    replace: "() => patched.length < 0",
+    test: "test/workflows/chain.test.ts",
+    title: "a close does not wait until a full queue",
+  },
+  {
     protection: "an answer to a chain whose Signal was lost is told again",
     file: "client/sweeper.ts",
     find: 'if (await start.signal(workflowId, "answered", { approvalId })) await store.approvals.delivered(approvalId);',
