@@ -20,6 +20,8 @@ export interface SessionState {
   covered: readonly string[];
   /** inputs that an abort named, while the session was closing or just before: a close leaves them recorded, and no next generation may run them */
   aborted: string[];
+  /** how long it waits idle before it asks again whether it may close; null: as its arguments say */
+  idleWaitMs: number | null;
 }
 
 /** The state at the start of a run: from arguments, or from what the run before carried over. */
@@ -34,6 +36,7 @@ export function openState(args: SessionArgs): SessionState {
     lastOutcome: null,
     covered: [],
     aborted: [],
+    idleWaitMs: null,
   };
   if (args.inputId !== undefined) enqueue(state.queue, args.inputId, "queue");
   return state;

@@ -29,6 +29,9 @@ import type { TurnEnding } from "./session-turn.ts";
 /** Events after which a run hands over to the next; replays stay short. */
 const historyLimit = 2_000;
 
+/** Between two looks whether an idle session may close. */
+const longestIdleWaitMs = 3_600_000;
+
 export interface SessionEnd {
   state: "closed" | "failed" | "gone";
   reason: string;
@@ -73,9 +76,15 @@ const isWoken = (state: SessionState): boolean => state.queue.waiting.length > 0
 /** Until there is something to do. When nothing has come for so long, and nobody is asked either, that is the session's end. */
 async function closeWhenIdle(state: SessionState, idleCloseMs: number): Promise<void> {
   const { sessionUlid, generation } = state.args;
-  if (await condition(() => isWoken(state), idleCloseMs)) return;
+  const waitMs = state.idleWaitMs ?? idleCloseMs;
+  state.idleWaitMs = null;
+  if (await condition(() => isWoken(state), waitMs)) return;
   const reason = `idle for ${Math.round(idleCloseMs / 1_000)} s`;
-  if (await engine.closeIfIdle({ sessionUlid, generation, reason })) close(state, reason);
+  if (await engine.closeIfIdle({ sessionUlid, generation, reason })) return close(state, reason);
+  if (!patched("idle-looks-less-often")) return;
+  await rollOver(state);
+  // Somebody may be asked for days, and each look costs a dozen events.
+  if (!isWoken(state)) state.idleWaitMs = Math.min(waitMs * 2, Math.max(idleCloseMs, longestIdleWaitMs));
 }
 
 /** For sessions that began when the workspace was not yet made in the first turn. */

@@ -149,6 +149,29 @@ describe("session", () => {
     await history(on.trial.client, handle.workflowId, "session-carried");
   });
 
+  test("an idle session that may not close yet is looked at less and less often, and from the start again after a turn", async () => {
+    let looks = 0;
+    const other = await on.openAnother({ closeIfIdle: async () => (looks += 1) > 4 });
+    await other.startHost();
+    const handle = await other.startSession(other.args({ idleCloseMs: 250 }));
+    const timers = async () => (await history(other.client, handle.workflowId)).timers;
+    await until("it waits after three looks", async () => (await timers()).length === 4);
+    await handle.signal("input", { inputId: ulid() });
+    expect(await handle.result()).toMatchObject({ state: "closed", reason: "idle for 0 s", turns: 1 });
+    expect(await timers()).toEqual([250, 500, 1_000, 2_000, 250, 500]);
+  });
+
+  test("an idle session that may not close yet hands over to the next run when its history is long", async () => {
+    const other = await on.openAnother({ closeIfIdle: async () => false });
+    const handle = await other.startSession(other.args({ idleCloseMs: 1_000 }));
+    // They do nothing. From 4 MB on Temporal suggests another run.
+    const late = { turnId: "over", reason: "x".repeat(200_000) };
+    await Promise.all(Array.from({ length: 25 }, () => handle.signal("abort", late)));
+    const latest = other.client.workflow.getHandle(handle.workflowId);
+    await until("another run", async () => (await latest.describe()).runId !== handle.firstExecutionRunId);
+    await latest.terminate();
+  });
+
   test("continue-as-new carries the queue: every input runs once, in order", async () => {
     const args = on.trial.args();
     const handle = await on.trial.startSession(args);

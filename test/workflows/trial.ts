@@ -113,6 +113,11 @@ export async function history(client: Client, workflowId: string, recordAs?: str
   return {
     events: fetched.events?.length ?? 0,
     bytes: JSON.stringify(json).length,
+    /** in ms, in the order in which they were set */
+    timers: (fetched.events ?? []).flatMap((e) => {
+      const timeout = e.timerStartedEventAttributes?.startToFireTimeout;
+      return timeout ? [Number(timeout.seconds ?? 0) * 1_000 + (timeout.nanos ?? 0) / 1_000_000] : [];
+    }),
     activities: (fetched.events ?? []).flatMap((e, at) => {
       const name = e.activityTaskScheduledEventAttributes?.activityType?.name;
       return name ? [{ name, at }] : [];

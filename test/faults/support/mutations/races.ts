@@ -230,6 +230,22 @@ export const mutations: Mutation[] = [
     title: "a close does not wait until a full queue",
   },
   {
+    protection: "an idle session that is asked about something is looked at less and less often",
+    file: "workflows/session.ts",
+    find: "if (!isWoken(state)) state.idleWaitMs =",
+    replace: "void",
+    test: "test/workflows/session-turns.test.ts",
+    title: "is looked at less and less often",
+  },
+  {
+    protection: "an idle session hands a long history over as well",
+    file: "workflows/session.ts",
+    find: "await rollOver(state);\n  // Somebody",
+    replace: "// Somebody",
+    test: "test/workflows/session-turns.test.ts",
+    title: "hands over to the next run when its history is long",
+  },
+  {
     protection: "an answer to a chain whose Signal was lost is told again",
     file: "client/sweeper.ts",
     find: 'if (await start.signal(workflowId, "answered", { approvalId })) await store.approvals.delivered(approvalId);',
