@@ -59,6 +59,9 @@ export interface TurnResult {
   consumedInputIds: string[];
 }
 
+/** What a chain needs to know of a turn's result. */
+export type TurnEnd = Pick<TurnResult, "turnId" | "outcome" | "candidate" | "failure">;
+
 export interface TurnEnded {
   sessionUlid: string;
   turnId: string;
@@ -118,8 +121,8 @@ export interface EndOfSession {
 export interface SessionActivities {
   /** Stores an operator's own prompt; `requestId` dedupes. Null: refused (said in a notice event). */
   recordOperatorInput(a: { sessionUlid: string; requestId: string; prompt: string; delivery: Delivery }): Promise<{ inputId: string } | null>;
-  /** Marks inputs failed with a reason, with their events. */
-  failInputs(a: { sessionUlid: string; inputIds: string[]; reason: string }): Promise<void>;
+  /** Marks inputs failed with a reason, with their events. How those of their turns stand that are over: one may have a result that nobody could tell of. Undefined: of an older engine. */
+  failInputs(a: { sessionUlid: string; inputIds: string[]; reason: string }): Promise<TurnEnd[] | undefined>;
   /** Ends the generation if nothing runs, waits or is asked in it; false: something does. */
   closeIfIdle(a: { sessionUlid: string; generation: number; reason: string }): Promise<boolean>;
   /** Ends the generation: event, `closed_at`, and the host is told to end the runner. */

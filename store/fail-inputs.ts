@@ -1,5 +1,7 @@
+import type { TurnEnd } from "../contracts/messages.ts";
 import { type Database, txRows } from "./database.ts";
 import { appendEvents, lockHead } from "./events.ts";
+import type { StoredResult } from "./rows.ts";
 import type { Tx } from "./store.ts";
 
 /** Fails those of the inputs that no agent has yet, with their events. A repeat changes nothing. */
@@ -29,4 +31,19 @@ export async function failAskedByChain(db: Database, tx: Tx, sessionUlid: string
   ]);
   const inputIds = asked.map((input) => input.inputId);
   if (inputIds.length > 0) await failInputs(db, tx, sessionUlid, inputIds, "chain_ended");
+}
+
+/** The ends of those of the turns that are over. */
+export async function endedTurns(tx: Tx, sessionUlid: string, turnIds: string[]): Promise<TurnEnd[]> {
+  const ended = await txRows<{ turnId: string; result: StoredResult }>(
+    tx,
+    "select turn_id, result from turn where session_ulid = $1 and turn_id = any($2) and state = 'done' and result is not null",
+    [sessionUlid, turnIds],
+  );
+  return ended.map(({ turnId, result: { outcome, failure, candidate, stable } }) => ({
+    turnId,
+    outcome,
+    ...(failure && { failure: { ...failure, message: failure.message.slice(0, 500) } }),
+    ...(candidate && stable !== false && { candidate }),
+  }));
 }

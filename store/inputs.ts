@@ -1,9 +1,10 @@
 import type { Candidate, Delivery } from "../contracts/event.ts";
 import { BatonError } from "../contracts/failures.ts";
+import type { TurnEnd } from "../contracts/messages.ts";
 import { abandonTurns } from "./abandon-turns.ts";
 import { type Database, txRow, txRows } from "./database.ts";
 import { appendEvents, lockHead } from "./events.ts";
-import { failInputs } from "./fail-inputs.ts";
+import { endedTurns, failInputs } from "./fail-inputs.ts";
 import { storableText } from "./storable.ts";
 import type { InputRow, TurnConfiguration } from "./rows.ts";
 import type { Tx } from "./store.ts";
@@ -34,8 +35,8 @@ export interface InputStore {
   unsignalled(minAgeMs: number): Promise<InputRow[]>;
   /** notes that Temporal took the generation's Signal */
   signalled(inputId: string, generation: number): Promise<void>;
-  /** fails those that no agent has yet; a turn that one of them opened and that has no result is given up */
-  fail(sessionUlid: string, inputIds: string[], reason: string): Promise<void>;
+  /** fails those that no agent has yet; a turn that one of them opened and that has no result is given up. How their turns ended */
+  fail(sessionUlid: string, inputIds: string[], reason: string): Promise<TurnEnd[]>;
 }
 
 export const inputColumns =
@@ -122,6 +123,7 @@ export function inputStore(db: Database): InputStore {
         await failInputs(db, tx, sessionUlid, inputIds, reason);
         // Whoever fails an input gives up on its turn: attempts that were lost may have left one open.
         await abandonTurns(db, tx, { sessionUlid, turnIds: inputIds, reason });
+        return endedTurns(tx, sessionUlid, inputIds);
       }),
   };
 }

@@ -15,7 +15,7 @@ import type { ExternalWorkflowHandle } from "@temporalio/workflow";
 import { failureTypes } from "../contracts/failures.ts";
 import { generationId } from "../contracts/generation-id.ts";
 import { signalNames } from "../contracts/messages.ts";
-import type { SessionArgs, TurnEnded } from "../contracts/messages.ts";
+import type { SessionArgs, TurnEnd, TurnEnded } from "../contracts/messages.ts";
 import { dequeue, removeFrom } from "./input-queue.ts";
 import { small } from "./message-size.ts";
 import { engine, workspaceOn } from "./session-activities.ts";
@@ -117,20 +117,25 @@ async function workspaceFailed(state: SessionState, inputIds: string[], why: str
 async function settle(state: SessionState, turnId: string, ending: Exclude<TurnEnding, { kind: "gone" | "workspace_failed" }>): Promise<void> {
   const { sessionUlid } = state.args;
   if (ending.kind === "result") {
-    const { outcome, candidate, failure, consumedInputIds } = ending.result;
-    state.lastOutcome = outcome;
     // A steer that reached the agent in this turn opens none of its own.
-    removeFrom(state.queue, consumedInputIds);
-    return tellChain(state, { sessionUlid, turnId, outcome, ...(candidate && { candidate }), ...(failure && { failure }), ...goesOn(state, outcome) });
+    removeFrom(state.queue, ending.result.consumedInputIds);
+    return tellEnd(state, ending.result);
   }
   state.lastOutcome = ending.kind === "cancelled" ? "interrupted" : "failed";
   if (ending.kind === "exhausted") {
     await engine.failInputs({ sessionUlid, inputIds: [turnId], reason: "attempts_exhausted" });
     return tellChain(state, { sessionUlid, turnId, outcome: "failed", failure: { class: "attempts_exhausted", message: ending.why, retryable: true } });
   }
-  // No keeper had the turn. A close leaves its input recorded, for a next generation.
-  if (state.closing === null) await engine.failInputs({ sessionUlid, inputIds: [turnId], reason: "aborted" });
-  await tellChain(state, { sessionUlid, turnId, outcome: "interrupted", ...goesOn(state, "interrupted") });
+  // No keeper has the turn. A close leaves its input recorded, for a next generation.
+  const ended = state.closing === null ? await engine.failInputs({ sessionUlid, inputIds: [turnId], reason: "aborted" }) : undefined;
+  // Its host may have died between its result and the word of it: a result beats the cancel.
+  await tellEnd(state, ended?.find((turn) => turn.turnId === turnId) ?? { turnId, outcome: "interrupted" });
+}
+
+function tellEnd(state: SessionState, { turnId, outcome, candidate, failure }: TurnEnd): Promise<void> {
+  const { sessionUlid } = state.args;
+  state.lastOutcome = outcome;
+  return tellChain(state, { sessionUlid, turnId, outcome, ...(candidate && { candidate }), ...(failure && { failure }), ...goesOn(state, outcome) });
 }
 
 /** What an interrupted turn was interrupted for, or what waits behind it. */

@@ -53,6 +53,32 @@ describe("session", () => {
     await handle.terminate();
   });
 
+  test("a result beats the cancel also when its host died before it could tell of it", async () => {
+    const first = ulid();
+    const candidate = { commit: "c", tree: "t", ref: "r", base: "b", diffStat: "", files: 1 };
+    const other = await on.openAnother({
+      // It comes too late: the host is silent for longer than it may.
+      runTurn: async () => {
+        await new Promise((resolve) => setTimeout(resolve, 2_500));
+        return done(first);
+      },
+      failInputs: async () => [{ turnId: first, outcome: "completed", candidate }],
+    });
+    await other.startHost();
+    const chain = await other.startSession(other.args());
+    const args = other.args({ inputId: first, beatTimeoutMs: 1_000, chainWorkflowId: chain.workflowId });
+    const handle = await other.startSession(args);
+    await until("first turn", () => other.of("runTurn").length === 1);
+    await handle.signal("abort", { turnId: first });
+    const told = async () =>
+      (await chain.fetchHistory()).events?.flatMap((event) => event.workflowExecutionSignaledEventAttributes?.input?.payloads ?? []) ?? [];
+    await until("the chain is told", async () => (await told()).length > 0);
+    expect((await told()).map((payload) => JSON.parse(Buffer.from(payload.data ?? []).toString()) as unknown)).toEqual([
+      { sessionUlid: args.sessionUlid, turnId: first, outcome: "completed", candidate },
+    ]);
+    await Promise.all([handle.terminate(), chain.terminate()]);
+  });
+
   test("a close does not wait for a host that is away", async () => {
     const other = await on.openAnother({});
     const args = other.args({ inputId: ulid() });

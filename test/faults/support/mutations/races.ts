@@ -246,6 +246,14 @@ export const mutations: Mutation[] = [
     title: "hands over to the next run when its history is long",
   },
   {
+    protection: "a result that its host could not tell of any more beats the cancel",
+    file: "workflows/session.ts",
+    find: "ended?.find((turn) => turn.turnId === turnId) ?? ",
+    replace: "",
+    test: "test/workflows/session-abort-and-close.test.ts",
+    title: "a result beats the cancel also when its host died",
+  },
+  {
     protection: "an answer to a chain whose Signal was lost is told again",
     file: "client/sweeper.ts",
     find: 'if (await start.signal(workflowId, "answered", { approvalId })) await store.approvals.delivered(approvalId);',
