@@ -149,7 +149,7 @@ describe("chain", () => {
 
   test("a chain that waits for its executor's agent is closed at once; after the turn's deadline the executor is asked", async () => {
     const play: Play = { trees: ["a", "b"], answers: approved, unchanged: ["busy", true] };
-    const [closed, late] = await Promise.all([begin(play), begin(play, { turnDeadlineSeconds: 1 })]);
+    const [closed, late] = await Promise.all([begin(play), begin(play, { turnDeadlineSeconds: 8 })]);
     await until("it waits", async () => ((await closed.query("state")) as { phase: string }).phase.includes("waits for the executor"));
     await closed.signal("close", { reason: "enough" });
     expect(await closed.result()).toMatchObject({ reason: "aborted", why: "enough" });
