@@ -178,7 +178,7 @@ describe("session", () => {
     const ids = Array.from({ length: 400 }, (_, n) => `input-${n}`);
     // One after the other, so that there is an order; turns run meanwhile.
     for (const inputId of ids) await handle.signal("input", { inputId });
-    await until("all turns", () => on.turnsOf(args.sessionUlid).length >= ids.length, 55_000);
+    await until("all turns", () => on.turnsOf(args.sessionUlid).length >= ids.length, 150_000);
     await idle(on.trial.client.workflow.getHandle(handle.workflowId) as never);
     const ran = on.turnsOf(args.sessionUlid).map((a) => a.turnId);
     expect(ran).toEqual(ids);
@@ -188,5 +188,5 @@ describe("session", () => {
     await latest.signal("input", { inputId: ids.at(-1) });
     await latest.signal("close", {});
     expect(await latest.result()).toMatchObject({ state: "closed", turns: ids.length });
-  });
+  }, 180_000);
 });
