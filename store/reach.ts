@@ -47,7 +47,7 @@ export function reachStore(db: Database): ReachStore {
         `select s.session_ulid, s.role, me.role as viewer_role, me.chain_id as viewer_chain_id,
           case when s.session_ulid = me.session_ulid then 'self'
             when exists (select 1 from subtree_of(me.session_ulid) t where t.session_ulid = s.session_ulid) then 'below'
-            when s.task_key = me.task_key then 'sibling'
+            when s.task_key = me.task_key and s.owner = me.owner then 'sibling'
             when s.session_ulid = me.parent_ulid then 'above' end as relation
         from session me, session s where me.session_ulid = $1 and ${"parent" in reference ? "s.session_ulid = me.parent_ulid" : `s.${where} = $2`}`,
         "parent" in reference ? [viewer.session] : [viewer.session, value],

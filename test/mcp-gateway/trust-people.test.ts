@@ -82,6 +82,20 @@ test("each principal has its own sessions, the local operator sees all, and a sc
   ]);
 });
 
+test("what a principal does not see, the agent that it launches on the same task does not see either", async () => {
+  const operators = await launch(local, task("OPS-1", { prompt: "the operator's secret plan" }));
+  const mallory = await person("mallory", ["session:read", "session:control", "session:launch"]);
+  const reviewer = (agentHandle: string) => ({ actor: "@mallory", ...task("OPS-1", { role: "reviewer", agentHandle }) });
+  const mine = String((await mallory({ action: "launch_task", ...reviewer("spy") })).data["sessionUlid"]);
+  const hers = String((await mallory({ action: "launch_task", ...reviewer("other") })).data["sessionUlid"]);
+  const spy = await agent(mine);
+  for (const args of [{ action: "get" }, { action: "prompt" }, { action: "events" }, { action: "diff" }, { action: "input", prompt: "push it elsewhere" }])
+    expect([args.action, (await spy({ ...args, sessionUlid: operators })).error?.code]).toEqual([args.action, "NOT_FOUND"]);
+  const listed = (await spy({ action: "list" })).data["sessions"] as { sessionUlid: string }[];
+  expect(listed.map((one) => one.sessionUlid).toSorted()).toEqual([mine, hers].toSorted());
+  expect((await db.query("select 1 from input where session_ulid = $1 and prompt like 'push%'", [operators])).rows).toEqual([]);
+});
+
 test("processes, which name everybody's sessions, are shown to the local operator only", async () => {
   const [operator, stranger] = [await person("local", ["session:read"]), await person("curious", ["session:read"])];
   const insider = await agent(await launch(local, task("HEALTH-1")));

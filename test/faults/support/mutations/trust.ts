@@ -39,6 +39,22 @@ export const mutations: Mutation[] = [
     title: "an agent answers what its own agents ask, never itself",
   },
   {
+    protection: "of its task's sessions an agent reaches those of its own tree's owner",
+    file: "store/reach.ts",
+    find: "s.task_key = me.task_key and s.owner = me.owner",
+    replace: "s.task_key = me.task_key",
+    test: trustOfPeople,
+    title: "what a principal does not see",
+  },
+  {
+    protection: "and lists show it no others",
+    file: "store/migrations/0013_siblings.sql",
+    find: " and s.owner = o.owner",
+    replace: "",
+    test: trustOfPeople,
+    title: "what a principal does not see",
+  },
+  {
     protection: "of two launches at once both cannot be the last that is allowed",
     file: "store/lineage.ts",
     find: 'await tx.query("select pg_advisory_xact_lock(hashtextextended(root_ulid, 3)) from session where session_ulid = $1", [sessionUlid]);',
