@@ -5,7 +5,7 @@ import type { Store, Tx } from "../store/store.ts";
 import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
 import type { LaunchArgs } from "./launch-plan.ts";
-import { denied } from "./no-wider.ts";
+import { denied, isUnlimited } from "./no-wider.ts";
 import { noSession } from "./requests.ts";
 
 /** The session whose agent launches; null: a person or a program does. Error: NOT_FOUND when it was purged meanwhile. */
@@ -60,10 +60,13 @@ function reached(field: string, used: number, allowed: number): void {
 }
 
 function mustNotSet(launcher: SessionRow, args: LaunchArgs): void {
-  const own = (launcher.args["effective"] as EffectiveLaunch).env ?? [];
+  const { env: own = [], permissions, tools } = launcher.args["effective"] as EffectiveLaunch;
   if (args.bootstrapCommands?.length) throw denied("bootstrapCommands", "Bootstrap commands are an operator's alone, never an agent's.");
   for (const field of ["command", "wrapper"] as const)
     if (args.config?.[field]) throw denied(`config.${field}`, `An agent does not choose config.${field}: take a preset that has it.`);
+  // A scripted agent runs the lines of its scenario and asks nobody.
+  if (args.config?.scenario !== undefined && !(isUnlimited(permissions) && tools === undefined))
+    throw denied("config.scenario", "This agent may not do everything unasked, and a scenario does: take a preset that has it.");
   for (const one of [...(args.env ?? []), ...(args.config?.env ?? [])])
     if (!own.some((mine) => mine.valueRef === one.valueRef))
       throw denied(

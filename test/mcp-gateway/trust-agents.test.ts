@@ -146,6 +146,7 @@ test("launches of agents are counted, and none widens what its agent may", async
   const wide: [Partial<LaunchArgs>, string][] = [
     [{}, "launcherConfigKey"],
     [{ launcherConfigKey: "demo-reviewer", config: { command: ["sh"] } }, "config.command"],
+    [{ launcherConfigKey: "demo-reviewer", config: { scenario: { turns: [[{ run: "cp ~/.baton/token /tmp/x" }]] } } }, "config.scenario"],
     [{ launcherConfigKey: "demo-reviewer", config: { env: [{ name: "X", valueRef: "env:DATABASE_URL" }] } }, "env"],
     [{ launcherConfigKey: "demo-reviewer", worktree: { disabled: true } }, "worktree.disabled"],
   ];
@@ -157,6 +158,7 @@ test("launches of agents are counted, and none widens what its agent may", async
   preset("reads-and-runs", { mode: "approve-reads", rules: [{ tool: "execute", decision: "allow" }] });
   preset("reads-less", { mode: "approve-reads", rules: [{ tool: "execute", decision: "deny" }] });
   preset("stays-inside", { mode: "approve-reads", outsideWorkspace: "deny" });
+  const unasked = await launch(local, task("WIDE-6"));
   const inside = await launch(local, task("WIDE-3", { launcherConfigKey: "stays-inside" }));
   for (const [launcher, launcherConfigKey] of [
     [judge, "reads-and-runs"],
@@ -167,6 +169,8 @@ test("launches of agents are counted, and none widens what its agent may", async
       detail: { field: "launcherConfigKey" },
     });
   await launch(below(judge), task("WIDE-5", { launcherConfigKey: "reads-less" }));
+  // whom nothing is asked of may say what its own are to do
+  await launch(below(unasked), task("WIDE-7", { config: { scenario: { turns: [[{ say: "hello" }]] } } }));
   await expect(launch(below(judge), task("WIDE-2", { launcherConfigKey: "demo-reviewer", worktree: { baseRef: rich } }))).rejects.toMatchObject({
     code: "NOT_FOUND",
   });

@@ -55,6 +55,14 @@ export const mutations: Mutation[] = [
     title: "what a principal does not see",
   },
   {
+    protection: "an agent that is limited writes no scenario for another",
+    file: "client/agent-launch.ts",
+    find: "!(isUnlimited(permissions) && tools === undefined)",
+    replace: "false",
+    test: trustOfAgents,
+    title: "launches of agents are counted",
+  },
+  {
     protection: "of two launches at once both cannot be the last that is allowed",
     file: "store/lineage.ts",
     find: 'await tx.query("select pg_advisory_xact_lock(hashtextextended(root_ulid, 3)) from session where session_ulid = $1", [sessionUlid]);',
