@@ -9,7 +9,7 @@ import type { Caller } from "./caller.ts";
 import { type ComposedPrompt, composePrompt } from "./compose-prompt.ts";
 import type { Deps } from "./deps.ts";
 import { effectiveLaunch, type LaunchOverrides, smaller } from "./effective-launch.ts";
-import { mustBeOperator } from "./launch-authority.ts";
+import { mustBeAllowed } from "./launch-authority.ts";
 import { overridesOf } from "./launch-overrides.ts";
 import { checkTools } from "./launch-tools.ts";
 import { type PlannedWorkspace, planWorkspace, type WorktreeArgs } from "./launch-workspace.ts";
@@ -101,8 +101,8 @@ export async function planLaunch(deps: Deps, store: Store, caller: Caller, args:
   if (args.contextRef === undefined && !taskKeyPattern.test(args.taskKey))
     throw invalid("taskKey", `"${args.taskKey}" is no task key: letters, digits, ".", "_" and "-", at most 64, beginning with a letter or digit.`);
   checkLabels(args.labels ?? {});
-  if (args.bootstrapCommands?.length) mustBeOperator(caller, "bootstrapCommands");
   const preset = await findPreset(deps, args.launcherConfigKey);
+  mustBeAllowed(caller, preset, args);
   if (args.provider !== undefined && args.provider !== preset.providerType)
     throw invalid("provider", `Preset "${preset.key}" is for ${preset.providerType}, not ${args.provider}: leave provider out or take another preset.`, [
       preset.providerType,

@@ -1,8 +1,10 @@
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { ulid } from "ulid";
+import type { LaunchArgs } from "../../client/launch-plan.ts";
+import type { Caller } from "../../client/open-baton.ts";
 import type { Scope } from "../../contracts/scopes.ts";
 import { agent, audited, clients, connected, db, env, home, launch, local, person, repositoryPath, root, sdk, status, task } from "./trust-world.ts";
 
@@ -94,6 +96,25 @@ test("what a principal does not see, the agent that it launches on the same task
   const listed = (await spy({ action: "list" })).data["sessions"] as { sessionUlid: string }[];
   expect(listed.map((one) => one.sessionUlid).toSorted()).toEqual([mine, hers].toSorted());
   expect((await db.query("select 1 from input where session_ulid = $1 and prompt like 'push%'", [operators])).rows).toEqual([]);
+});
+
+test("without the scope operator nobody gives commands that run as Baton's user, nor the host's variables", async () => {
+  const narrow: Caller = { principal: "narrow", scopes: ["session:read", "session:launch"] };
+  mkdirSync(join(home, "presets"), { recursive: true });
+  const config = { scenario: { turns: [[]] }, env: [{ name: "KEY", valueRef: "env:OLD" }] };
+  writeFileSync(join(home, "presets", "with-key.json"), JSON.stringify({ providerType: "scripted", config }));
+  const given = (more: Partial<LaunchArgs>) => sdk.sessions.launch(narrow, task("NARROW-1", { launcherConfigKey: "with-key", dryRun: true, ...more }));
+  for (const [field, more] of [
+    ["config.command", { config: { command: ["sh", "-c", "env > /tmp/all"] } }],
+    ["config.wrapper", { config: { wrapper: ["env"] } }],
+    ["config.scenario", { config: { scenario: { turns: [[{ run: "id" }]] } } }],
+    ["config.env", { config: { env: [{ name: "K", valueRef: "env:AWS_SECRET_ACCESS_KEY" }] } }],
+    ["env", { env: [{ name: "KEY", valueRef: "env:AWS_SECRET_ACCESS_KEY" }] }],
+    ["bootstrapCommands", { bootstrapCommands: ["id"] }],
+  ] as const)
+    await expect(given(more as Partial<LaunchArgs>)).rejects.toMatchObject({ code: "PERMISSION_DENIED", detail: { field } });
+  // Those that the preset gives its agent anyway, under whatever name.
+  await given({ env: [{ name: "AGAIN", valueRef: "env:OLD" }], config: { model: "small" } });
 });
 
 test("processes, which name everybody's sessions, are shown to the local operator only", async () => {

@@ -63,6 +63,14 @@ export const mutations: Mutation[] = [
     title: "launches of agents are counted",
   },
   {
+    protection: "programs and secrets of the host are given with the scope operator",
+    file: "client/launch-plan.ts",
+    find: "mustBeAllowed(caller, preset, args);",
+    replace: "void mustBeAllowed;",
+    test: trustOfPeople,
+    title: "without the scope operator",
+  },
+  {
     protection: "of two launches at once both cannot be the last that is allowed",
     file: "store/lineage.ts",
     find: 'await tx.query("select pg_advisory_xact_lock(hashtextextended(root_ulid, 3)) from session where session_ulid = $1", [sessionUlid]);',
