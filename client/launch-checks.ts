@@ -1,5 +1,6 @@
 import { BatonError } from "../contracts/failures.ts";
 import type { EffectiveLaunch } from "../contracts/preset.ts";
+import { isSessionPrincipal } from "../contracts/scopes.ts";
 import type { SessionRow } from "../store/rows.ts";
 import type { Store, Tx } from "../store/store.ts";
 import { agentsArgs, launcherOf } from "./agent-launch.ts";
@@ -51,11 +52,33 @@ function everyRole(roles: Awaited<ReturnType<typeof planChain>>): { effective: E
 
 /** The next one goes on where the former one stopped, unless the caller says where to start; an agent's launch at the tree it named. */
 export function baseFor(plan: LaunchPlan, superseded: SessionRow | null, baseOf: SessionRow | null): string {
-  const former = plan.workspace.baseAsked ? null : superseded?.candidate?.commit;
-  return former ?? baseOf?.candidate?.commit ?? baseOf?.headAtStart ?? plan.workspace.baseRef;
+  return formerTree(plan, superseded) ?? baseOf?.candidate?.commit ?? baseOf?.headAtStart ?? plan.workspace.baseRef;
 }
 
-/** Closes an idle session in the way. Error: CONFLICT_STATE when it works, or another one works in the same repository itself. */
+/** What the superseded session came to; of no use in another repository. */
+function formerTree({ workspace }: LaunchPlan, superseded: SessionRow | null): string | undefined {
+  if (workspace.baseAsked || superseded?.repositoryPath !== workspace.repositoryPath) return undefined;
+  return superseded.candidate?.commit;
+}
+
+/** Nobody begins unasked with what an agent that is not below them, or somebody else, came to. Error: CONFLICT_STATE. */
+function mustBeOwnWork(caller: Caller, { sessionUlid, name, owner, principal, contextRef }: SessionRow): void {
+  // An agent takes the places of those below it only.
+  if (caller.session !== undefined) return;
+  const byAgent = isSessionPrincipal(principal);
+  if (!byAgent && owner === caller.principal) return;
+  throw new BatonError(
+    "CONFLICT_STATE",
+    `Session ${sessionUlid} (${name}) has this place on ${contextRef}, and was launched by ${byAgent ? "an agent" : `"${principal}"`}: launch with worktree.baseRef to say where to begin (its ULID: with its work), or close it first.`,
+    {
+      field: "worktree.baseRef",
+      currentState: "IDLE",
+      next: [{ tool: "pm_session", args: { action: "close", sessionUlid }, why: "end it, then launch again" }],
+    },
+  );
+}
+
+/** Closes an idle session in the way. Error: CONFLICT_STATE when it works, its work is not the caller's to go on with unasked, or another one works in the same repository itself. */
 export async function makeRoom(store: Store, tx: Tx, plan: LaunchPlan, caller: Caller): Promise<SessionRow | null> {
   const viewer = viewerOf(caller);
   const open = viewer && (await store.sessions.openFor(tx, plan));
@@ -66,6 +89,7 @@ export async function makeRoom(store: Store, tx: Tx, plan: LaunchPlan, caller: C
       currentState: "open",
     });
   const superseded = await supersedeIdle(store, tx, plan);
+  if (superseded && formerTree(plan, superseded)) mustBeOwnWork(caller, superseded);
   const other = plan.workspace.branch === null ? await store.launches.inRepository(tx, plan.workspace.repositoryPath) : null;
   if (!other) return superseded;
   if (viewer && !(await store.reach.rules(tx, viewer, other.sessionUlid)))

@@ -9,3 +9,6 @@ export const agentScopes = ["session:read", "session:control", "session:launch"]
 export function sessionPrincipal(sessionUlid: string): string {
   return `session:${sessionUlid}`;
 }
+
+/** Is it a session's agent? */
+export const isSessionPrincipal = (principal: string): boolean => principal.startsWith(sessionPrincipal(""));

@@ -2,6 +2,7 @@ import type { Mutation } from "./mutation.ts";
 
 const trustOfPeople = "test/mcp-gateway/trust-people.test.ts";
 const trustOfAgents = "test/mcp-gateway/trust-agents.test.ts";
+const planted = "test/mcp-gateway/planted.test.ts";
 const agents = "test/faults/agents.test.ts";
 
 /** What keeps callers to what is theirs, each switched off once. */
@@ -69,6 +70,14 @@ export const mutations: Mutation[] = [
     replace: "void mustBeAllowed;",
     test: trustOfPeople,
     title: "without the scope operator",
+  },
+  {
+    protection: "nobody goes on unasked with what an agent or somebody else came to",
+    file: "client/launch-checks.ts",
+    find: "mustBeOwnWork(caller, superseded);",
+    replace: "void mustBeOwnWork;",
+    test: planted,
+    title: "what an agent left under a coming task's context",
   },
   {
     protection: "of two launches at once both cannot be the last that is allowed",
