@@ -17,7 +17,7 @@ export async function launcherOf(store: Store, caller: Caller): Promise<SessionR
 }
 
 /**
- * An agent's arguments with what it may leave out: the repository of a new task is its own; the base is its own tree unless it names another
+ * An agent's arguments with what it may leave out: what is no task is in its own repository; the base is its own tree unless it names another
  * (`self`, `parent`, a session's ULID). `baseOf`: the session whose tree, as it is when the workspace is made, is the base.
  * Errors: PERMISSION_DENIED for what no agent sets, NOT_FOUND for a session that it does not reach.
  */
@@ -90,11 +90,6 @@ async function sessionOfBase(store: Store, launcher: SessionRow, baseRef: string
 }
 
 async function withRepository(store: Store, launcher: SessionRow, args: LaunchArgs): Promise<LaunchArgs> {
-  const { taskKey, task } = args;
-  if (args.contextRef !== undefined && args.repositoryPath === undefined && !(await store.tasks.get(taskKey)))
-    return { ...args, repositoryPath: launcher.repositoryPath };
-  if (!task || task.repositoryPath !== undefined) return args;
-  const projectKey = task.projectKey ?? (taskKey.includes("-") ? taskKey.slice(0, taskKey.lastIndexOf("-")) : taskKey);
-  if (await store.tasks.project(projectKey)) return args;
-  return { ...args, task: { ...task, repositoryPath: launcher.repositoryPath } };
+  if (args.contextRef === undefined || args.repositoryPath !== undefined || (await store.tasks.get(args.taskKey))) return args;
+  return { ...args, repositoryPath: launcher.repositoryPath };
 }

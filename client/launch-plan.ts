@@ -11,6 +11,7 @@ import type { Deps } from "./deps.ts";
 import { effectiveLaunch, type LaunchOverrides, smaller } from "./effective-launch.ts";
 import { mustBeAllowed } from "./launch-authority.ts";
 import { overridesOf } from "./launch-overrides.ts";
+import { taskOf } from "./launch-task.ts";
 import { checkTools } from "./launch-tools.ts";
 import { type PlannedWorkspace, planWorkspace, type WorktreeArgs } from "./launch-workspace.ts";
 import { loadPresets } from "./presets.ts";
@@ -111,7 +112,7 @@ export async function planLaunch(deps: Deps, store: Store, caller: Caller, args:
   const over = launchOverrides(args);
   const overrides = overridesOf(preset, over, actorOf(caller, { ...args }));
 
-  const { task, newTask, warnings } = await taskOf(store, args);
+  const { task, newTask, warnings } = await taskOf(store, caller, args);
   const audited = args.sessionUlidToAudit === undefined ? null : await findSession(store, args.sessionUlidToAudit);
   const parent = args.parentUlid === undefined ? null : await findSession(store, args.parentUlid);
   // A bare contextRef that is a task's key means the task.
@@ -173,17 +174,6 @@ function launchOverrides(args: LaunchArgs): LaunchOverrides {
   return { ...args.config, ...(env.length > 0 ? { env } : {}), ...(args.tools ? { tools: args.tools } : {}), limits };
 }
 
-/** The task a launch is about, or the one to make with it. Errors: NOT_FOUND, INVALID_ARGUMENT. */
-async function taskOf(store: Store, args: LaunchArgs): Promise<Pick<LaunchPlan, "task" | "newTask" | "warnings">> {
-  const task = await store.tasks.get(args.taskKey);
-  const projectKey = args.worktree?.projectKey;
-  if (task && projectKey !== undefined && projectKey !== task.projectKey)
-    throw invalid("worktree.projectKey", `Task ${task.taskKey} belongs to project ${task.projectKey}: leave projectKey out.`, [task.projectKey]);
-  const made = args.task && projectKey !== undefined ? { projectKey, ...args.task } : args.task;
-  const newTask = task ? null : await taskToMake(store, { ...args, ...(made ? { task: made } : {}) });
-  return { task, newTask, warnings: task && args.task ? [`Task ${task.taskKey} exists: "task" was ignored.`] : [] };
-}
-
 function promptWarnings(args: LaunchArgs, capabilities: Capability[]): string[] {
   if (args.prompt === undefined && args.systemPrompt === undefined)
     return capabilities
@@ -224,38 +214,6 @@ export async function findPreset(deps: Deps, key: string): Promise<Preset> {
   const near = nearest(key, keys);
   const unknown = `There is no preset "${key}".${near ? ` Did you mean "${near}"?` : ""} Presets: ${keys.join(", ")}.`;
   throw new BatonError(own ? "INVALID_ARGUMENT" : "NOT_FOUND", own ?? unknown, { field: "launcherConfigKey", allowed: keys });
-}
-
-/** Turns a task as sent into the row to insert. Error: NOT_FOUND without one, INVALID_ARGUMENT without a repository. */
-async function taskToMake(store: Store, args: LaunchArgs): Promise<LaunchPlan["newTask"]> {
-  if (args.contextRef !== undefined) return null;
-  if (!args.task) {
-    const example = { tool: "pm_task", args: { action: "create", taskKey: args.taskKey, title: "…", repositoryPath: "/absolute/path" } };
-    throw new BatonError("NOT_FOUND", `There is no task ${args.taskKey}: create it with pm_task create, or send "task" with title and repositoryPath here.`, {
-      field: "taskKey",
-      example,
-    });
-  }
-  return newTaskRow(store, args.taskKey, args.task);
-}
-
-/** A task as sent, as the row to insert; its project is the key's part before the last "-". */
-export async function newTaskRow(store: Store, taskKey: string, task: NewTask): Promise<NonNullable<LaunchPlan["newTask"]>> {
-  const projectKey = task.projectKey ?? (taskKey.includes("-") ? taskKey.slice(0, taskKey.lastIndexOf("-")) : taskKey);
-  const project = await store.tasks.project(projectKey);
-  return {
-    taskKey,
-    projectKey,
-    title: task.title ?? taskKey,
-    description: task.description ?? "",
-    acceptanceCriteria: task.acceptanceCriteria ?? [],
-    requirements: task.requirements ?? [],
-    baseRef: task.baseRef ?? null,
-    assigneeHandle: task.assigneeHandle?.replace(/^@/, "") ?? null,
-    reviewerHandles: (task.reviewerHandles ?? []).map((h) => h.replace(/^@/, "")),
-    metadata: {},
-    repositoryPath: task.repositoryPath ?? project?.repositoryPath ?? null,
-  };
 }
 
 function invalid(field: string, message: string, allowed?: unknown): BatonError {

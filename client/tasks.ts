@@ -5,7 +5,8 @@ import type { TaskRow } from "../store/rows.ts";
 import { cutParts, defaultBytes, fitting } from "./bounded.ts";
 import type { Caller } from "./caller.ts";
 import type { Deps } from "./deps.ts";
-import { type NewTask, newTaskRow } from "./launch-plan.ts";
+import type { NewTask } from "./launch-plan.ts";
+import { newTaskRow } from "./launch-task.ts";
 import { record, requestKey, storedAnswer } from "./requests.ts";
 
 export interface CreateTaskArgs extends NewTask {
@@ -50,7 +51,7 @@ export async function createTask(deps: Deps, caller: Caller, args: CreateTaskArg
     );
   const earlier = await storedAnswer<{ taskKey: string }>(store, requestKey(caller, "task.create", { ...args }));
   if (earlier) return { task: await shown(deps, earlier.taskKey), replayed: true };
-  const row = await newTaskRow(store, args.taskKey, args);
+  const row = await newTaskRow(store, caller, args.taskKey, args);
   if (!row.repositoryPath)
     throw new BatonError("INVALID_ARGUMENT", "Give repositoryPath: the absolute path of an existing git repository.", { field: "repositoryPath" });
   const repository = await deps.options.inspectRepository(row.repositoryPath, row.baseRef ?? undefined);

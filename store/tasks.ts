@@ -10,6 +10,8 @@ export interface TaskStore {
   /** sets projectKey → repository at the first task; another path: BatonError CONFLICT_STATE. `principal` (default: the local operator): whose task it is */
   insert(tx: Tx, task: Omit<TaskRow, "createdAt" | "updatedAt" | "status"> & { repositoryPath: string | null }, principal?: string): Promise<TaskRow>;
   get(taskKey: string): Promise<TaskRow | null>;
+  /** whose it is; null: no such task */
+  madeBy(taskKey: string): Promise<string | null>;
   list(filter: { projectKey?: string; status?: string; assigneeHandle?: string; limit: number; after?: string; reach?: Viewer }): Promise<TaskRow[]>;
   /** null: no such task; nobody else changes it until the transaction ends */
   lockedStatus(tx: Tx, taskKey: string): Promise<string | null>;
@@ -25,6 +27,7 @@ export function taskStore(db: Database): TaskStore {
     project: (projectKey) => db.row<ProjectRow>("select project_key, repository_path from project where project_key = $1", [projectKey]),
     insert: insertTask,
     get: (taskKey) => db.row<TaskRow>(`select ${columns} from task where task_key = $1`, [taskKey]),
+    madeBy: async (taskKey) => (await db.row<{ principal: string }>("select principal from task where task_key = $1", [taskKey]))?.principal ?? null,
     list: (f) =>
       db.rows<TaskRow>(
         `select ${columns} from task where ($1::text is null or project_key = $1) and ($2::text is null or status = $2) and ($3::text is null or assignee_handle = $3) and ($4::text is null or task_key > $4)

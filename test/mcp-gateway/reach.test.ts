@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { ulid } from "ulid";
 import type { LaunchArgs } from "../../client/launch-plan.ts";
 import { repository } from "../client/support.ts";
-import { agent, below, db, home, launch, local, person, repositoryPath, task } from "./trust-world.ts";
+import { agent, below, db, home, launch, local, person, repositoryPath, sdk, task } from "./trust-world.ts";
 
 // What a call reaches by a way round: through its context, a chain of its own, a preset, a subtree.
 
@@ -104,8 +104,14 @@ test("an agent launches nobody with more scopes, past its bounds, with commands 
   const launchers: Record<string, string> = {};
   for (const [at, key] of [all, scoped, inside, boxed, ruled, asks].entries())
     launchers[key] = await launch(local, task(`WIDER-${at}`, { launcherConfigKey: key }));
+  // A project of each repository, which no agent makes.
+  for (const [projectKey, path] of [
+    ["HERE", repositoryPath],
+    ["THERE", other],
+  ] as const)
+    await sdk.tasks.create(local, { taskKey: `${projectKey}-0`, title: "x", repositoryPath: path });
   let n = 0;
-  const given = (key: string, args: Partial<LaunchArgs>) => launch(below(launchers[key] ?? ""), task(`GIVEN${(n += 1)}-1`, args));
+  const given = (key: string, args: Partial<LaunchArgs>) => launch(below(launchers[key] ?? ""), task(`${args.task ? "THERE" : "HERE"}-${(n += 1)}`, args));
   const outcomes = await Promise.all(refused.map(([key, args]) => given(key, args).catch((error: unknown) => error)));
   expect(outcomes).toEqual(refused.map(([, , detail]) => expect.objectContaining({ code: "PERMISSION_DENIED", detail: expect.objectContaining(detail) })));
   await given(all, { launcherConfigKey: boots, ...elsewhere });

@@ -80,6 +80,22 @@ export const mutations: Mutation[] = [
     title: "what an agent left under a coming task's context",
   },
   {
+    protection: "what somebody else wrote under a task's key is not run as what was sent",
+    file: "client/launch-task.ts",
+    find: "if (task && made) await mustBeAsAsked(store, caller, task, made);",
+    replace: "void mustBeAsAsked;",
+    test: planted,
+    title: "what an agent left under a task's name",
+  },
+  {
+    protection: "agents make no projects",
+    file: "client/launch-task.ts",
+    find: "if (!project && caller.session !== undefined)",
+    replace: "if (caller.session === null)",
+    test: planted,
+    title: "agents make tasks in their own project",
+  },
+  {
     protection: "of two launches at once both cannot be the last that is allowed",
     file: "store/lineage.ts",
     find: 'await tx.query("select pg_advisory_xact_lock(hashtextextended(root_ulid, 3)) from session where session_ulid = $1", [sessionUlid]);',
