@@ -1,5 +1,6 @@
 import { BatonError } from "../contracts/failures.ts";
 import type { EffectiveLaunch } from "../contracts/preset.ts";
+import type { Lineage } from "../store/lineage.ts";
 import type { SessionRow } from "../store/rows.ts";
 import type { Store, Tx } from "../store/store.ts";
 import type { Caller } from "./caller.ts";
@@ -35,8 +36,26 @@ export async function countLaunch(deps: Deps, store: Store, tx: Tx, launcher: Se
   if (!used) throw noSession(launcher.sessionUlid);
   const { agentDepth = 3, agentChildren = 8, agentLaunches = 50 } = deps.options;
   exceeds("depth", used.depth + 1, agentDepth, "levels of launches below the session at the top: do the work yourself");
-  exceeds("children", used.openChildren + 1, agentChildren, "sessions open at once: close one that is done");
+  exceeds("children", used.openChildren + 1, agentChildren, openAtOnce);
   exceeds("launches", used.launches + 1, agentLaunches, "launches by one session: give more to do to those that are there, with input");
+  withinBudget(used);
+}
+
+/** What an agent asks of a session that is there takes from the tree's budget as a launch does. Error: LIMIT_EXCEEDED. */
+export async function countWork(store: Store, tx: Tx, caller: Caller, sessionUlid: string): Promise<void> {
+  const used = caller.session === undefined ? null : await store.sessions.lineage(tx, sessionUlid);
+  if (used) withinBudget(used);
+}
+
+/** A session that an agent has woken is open as a launched one is. Error: LIMIT_EXCEEDED. */
+export async function countWoken(deps: Deps, store: Store, tx: Tx, caller: Caller, woken: SessionRow): Promise<void> {
+  const used = caller.session === undefined || woken.parentUlid === null ? null : await store.sessions.lineage(tx, woken.parentUlid);
+  if (used) exceeds("children", used.openChildren, deps.options.agentChildren ?? 8, openAtOnce);
+}
+
+const openAtOnce = "sessions open at once: close one that is done";
+
+function withinBudget(used: Lineage): void {
   if (used.costLimit !== null) reached("costMicros", used.costMicros, used.costLimit);
   if (used.tokenLimit !== null) reached("tokens", used.tokens, used.tokenLimit);
 }
@@ -50,7 +69,7 @@ function reached(field: string, used: number, allowed: number): void {
   if (used < allowed) return;
   throw new BatonError(
     "LIMIT_EXCEEDED",
-    `The budget of the session at the top is used up (${field}: ${used} of ${allowed}): nothing more is launched below it.`,
+    `The budget of the session at the top is used up (${field}: ${used} of ${allowed}): nothing more is launched or asked for below it.`,
     {
       field,
       used,

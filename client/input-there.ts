@@ -1,7 +1,10 @@
 import { BatonError } from "../contracts/failures.ts";
+import type { SessionRow } from "../store/rows.ts";
 import type { Store, Tx } from "../store/store.ts";
 import { WorkTaken } from "../store/work-taken.ts";
+import { countWoken, countWork } from "./agent-launch.ts";
 import { type Caller, viewerOf } from "./caller.ts";
+import type { Deps } from "./deps.ts";
 
 /** Longest prompt that a refusal repeats. Characters. */
 const longest = 4_000;
@@ -10,8 +13,15 @@ const longest = 4_000;
 export const inputThere = (sessionUlid: string, prompt: string, why: string): { tool: string; args: Record<string, unknown>; why: string }[] =>
   prompt.length > longest || prompt.trim() === "" ? [] : [{ tool: "pm_session", args: { action: "input", sessionUlid, prompt }, why }];
 
-/** Wakes a closed session for a prompt. Error: CONFLICT_STATE when another one has its work, with that one's name and a ready `input` if it is the caller's own. */
-export async function wakeFor(store: Store, tx: Tx, caller: Caller, sessionUlid: string, prompt: string): ReturnType<Store["sessions"]["wake"]> {
+/** Wakes a closed session for a prompt; of an agent's prompt the tree's budget and the open sessions are counted. Errors: LIMIT_EXCEEDED; CONFLICT_STATE when another one has its work, with that one's name and a ready `input` if it is the caller's own. */
+export async function wakeFor(deps: Deps, store: Store, tx: Tx, caller: Caller, sessionUlid: string, prompt: string): Promise<SessionRow | null> {
+  await countWork(store, tx, caller, sessionUlid);
+  const woken = await wake(store, tx, caller, sessionUlid, prompt);
+  if (woken) await countWoken(deps, store, tx, caller, woken);
+  return woken;
+}
+
+async function wake(store: Store, tx: Tx, caller: Caller, sessionUlid: string, prompt: string): Promise<SessionRow | null> {
   try {
     return await store.sessions.wake(tx, sessionUlid);
   } catch (error) {

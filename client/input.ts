@@ -82,7 +82,7 @@ export async function input(
     // Only now: the key of an earlier call is answered as it was.
     if (refused !== null) throw refused;
     // Also when it was open a moment ago: only under the session's lock one knows.
-    await wakeFor(store, tx, caller, row.sessionUlid, args.prompt);
+    await wakeFor(deps, store, tx, caller, row.sessionUlid, args.prompt);
     const inserted = await store.inputs.insert(tx, {
       inputId: ulid(),
       sessionUlid: row.sessionUlid,

@@ -6,6 +6,7 @@ import type { Store, Tx } from "../store/store.ts";
 import { agentsArgs, launcherOf } from "./agent-launch.ts";
 import { type Caller, viewerOf } from "./caller.ts";
 import type { Deps } from "./deps.ts";
+import { smaller } from "./effective-launch.ts";
 import { inputThere } from "./input-there.ts";
 import { planChain } from "./launch-chain.ts";
 import { type LaunchArgs, type LaunchPlan, planLaunch } from "./launch-plan.ts";
@@ -26,10 +27,12 @@ export interface Checked {
 export async function planChecked(deps: Deps, store: Store, caller: Caller, args: LaunchArgs, action: "launch_task" | "start"): Promise<Checked> {
   const launcher = await launcherOf(store, caller);
   const agents = launcher && (await agentsArgs(store, launcher, args));
-  const plan = await planLaunch(deps, store, caller, agents?.args ?? args);
+  const limited = await limitsOf(store, launcher);
+  const plan = limited(await planLaunch(deps, store, caller, agents?.args ?? args));
   if (args.chain && (action === "start" || args.run === false))
     throw new BatonError("INVALID_ARGUMENT", "A chain runs at once: leave run out.", { field: "run" });
-  const roles = args.chain ? await planChain(deps, args.chain) : null;
+  const planned = args.chain ? await planChain(deps, args.chain) : null;
+  const roles = planned && { ...planned, reviewers: planned.reviewers.map(limited), auditor: planned.auditor && limited(planned.auditor) };
   if (launcher) mustNotWiden(launcher, [{ ...plan, field: "launcherConfigKey" }, ...(roles ? everyRole(roles) : [])], plan.workspace.repositoryPath);
   const base = agents?.baseOf ? await store.sessions.get(agents.baseOf) : null;
   const parent = launcher ?? plan.parent;
@@ -43,6 +46,12 @@ export async function planChecked(deps: Deps, store: Store, caller: Caller, args
     launcher,
     baseOf: base?.repositoryPath === plan.workspace.repositoryPath ? base : null,
   };
+}
+
+/** What an agent launches may use no more than itself, with what people have added since; what a person launches is as it is. */
+async function limitsOf(store: Store, launcher: SessionRow | null): Promise<<T extends { effective: EffectiveLaunch }>(launched: T) => T> {
+  const own = launcher && (await store.facts.get(launcher.sessionUlid))?.limits;
+  return (launched) => (own ? { ...launched, effective: { ...launched.effective, limits: smaller(launched.effective.limits ?? {}, own) } } : launched);
 }
 
 function everyRole(roles: Awaited<ReturnType<typeof planChain>>): { effective: EffectiveLaunch; field: string }[] {

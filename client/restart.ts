@@ -44,7 +44,7 @@ export async function restart(deps: Deps, caller: Caller, args: RestartArgs): Pr
   }
   const { ids, replayed } = await record<RestartIds>(store, caller, { action: "restart", args: { ...args }, target: row.sessionUlid }, async (tx) => {
     const cursors = await store.sessions.cursors(tx, row.sessionUlid);
-    const woken = await wakeFor(store, tx, caller, row.sessionUlid, prompt);
+    const woken = await wakeFor(deps, store, tx, caller, row.sessionUlid, prompt);
     // Under the session's lock: another restart, or an input, may have been faster.
     if (!woken && (await store.sessions.isBusy(tx, row.sessionUlid))) throw busy(row, before, prompt);
     const inputId = args.run === false ? null : ulid();

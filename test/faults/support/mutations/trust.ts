@@ -2,6 +2,7 @@ import type { Mutation } from "./mutation.ts";
 
 const trustOfPeople = "test/mcp-gateway/trust-people.test.ts";
 const trustOfAgents = "test/mcp-gateway/trust-agents.test.ts";
+const counts = "test/mcp-gateway/trust-counts.test.ts";
 const planted = "test/mcp-gateway/planted.test.ts";
 const agents = "test/faults/agents.test.ts";
 
@@ -94,6 +95,30 @@ export const mutations: Mutation[] = [
     replace: "if (caller.session === null)",
     test: planted,
     title: "agents make tasks in their own project",
+  },
+  {
+    protection: "a tree whose budget is used up is given no more work by its agents",
+    file: "client/input-there.ts",
+    find: "await countWork(store, tx, caller, sessionUlid);",
+    replace: "void countWork;",
+    test: counts,
+    title: "a tree whose budget is used up",
+  },
+  {
+    protection: "sessions that an agent wakes are counted as those that it launches",
+    file: "client/input-there.ts",
+    find: "if (woken) await countWoken(deps, store, tx, caller, woken);",
+    replace: "void [deps, countWoken];",
+    test: counts,
+    title: "at most so many are open at once",
+  },
+  {
+    protection: "what an agent launches is limited as it is itself",
+    file: "client/launch-checks.ts",
+    find: "(own ? { ...launched,",
+    replace: "(own === undefined ? { ...launched,",
+    test: counts,
+    title: "what an agent launches is limited",
   },
   {
     protection: "of two launches at once both cannot be the last that is allowed",
