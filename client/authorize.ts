@@ -84,6 +84,12 @@ async function resolve(store: Store, viewer: Viewer, called: Called, args: Args)
     if (typeof args[field] !== "string") continue;
     const named = await resolveSession(store, viewer, called, field, args[field]);
     found[field] = named.sessionUlid;
+    // To end its turn is to abort it, which the other side of its task does not.
+    if (called.action === "input" && named.relation === "sibling" && ![undefined, "queue"].includes(args["delivery"] as string | undefined))
+      throw new BatonError("PERMISSION_DENIED", "To another session of its task an agent's messages wait their turn: leave delivery out.", {
+        field: "delivery",
+        allowed: ["queue"],
+      });
     // Without a delivery a message may be the answer to what is asked there: that is for whoever is above.
     if (called.action === "input" && (named.relation === "self" || named.relation === "sibling")) found["delivery"] ??= "queue";
   }

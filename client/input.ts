@@ -35,6 +35,9 @@ export interface InputAnswer {
   next: { tool: string; args: Record<string, unknown>; why: string }[];
 }
 
+/** Most inputs of one agent that wait for one session. */
+const agentsShare = 10;
+
 /** A type, not an interface: it must fit `Record<string, unknown>`. */
 type InputIds = { inputId: string | null; approvalId: string | null; position: number; cursors?: Cursors };
 
@@ -91,7 +94,9 @@ export async function input(
       source: sourceOf(caller, { ...args }),
       requestId: null,
       configuration: args.configuration ?? null,
-      limit: deps.options.inputQueue,
+      // A full queue keeps no person from ending the turn: for that there is as much room again. And of each agent only so much waits.
+      limit: deps.options.inputQueue * (delivery === "interrupt" && caller.session === undefined ? 2 : 1),
+      ...(caller.session === undefined ? {} : { share: agentsShare }),
     });
     return { inputId: inserted.row.inputId, approvalId: null, position: inserted.position, cursors };
   });

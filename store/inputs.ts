@@ -24,6 +24,8 @@ export interface InputStore {
       checkout?: Candidate | null;
       configuration?: TurnConfiguration | null;
       limit: number;
+      /** most that wait of one source */
+      share?: number;
     },
   ): Promise<{ row: InputRow; position: number }>;
   get(inputId: string): Promise<InputRow | null>;
@@ -47,9 +49,9 @@ export function inputStore(db: Database): InputStore {
   return {
     async insert(tx, a) {
       if (!(await lockHead(tx, a.sessionUlid))) throw new BatonError("NOT_FOUND", `There is no session ${a.sessionUlid}.`);
-      const waiting = await txRows<{ inputId: string }>(
+      const waiting = await txRows<{ inputId: string; source: string }>(
         tx,
-        "select input_id from input where session_ulid = $1 and state in ('recorded', 'accepted') order by input_id",
+        "select input_id, source from input where session_ulid = $1 and state in ('recorded', 'accepted') order by input_id",
         [a.sessionUlid],
       );
       const known = await txRow<InputRow>(tx, `select ${inputColumns} from input where input_id = $1 or (session_ulid = $2 and request_id = $3)`, [
@@ -68,6 +70,10 @@ export function inputStore(db: Database): InputStore {
       if (waiting.length >= a.limit)
         throw new BatonError("QUEUE_FULL", `${waiting.length} inputs wait for this session already. Send the next one when a turn has ended.`, {
           allowed: a.limit,
+        });
+      if (a.share !== undefined && waiting.filter((w) => w.source === a.source).length >= a.share)
+        throw new BatonError("QUEUE_FULL", `${a.share} inputs of yours wait for this session already. Send the next one when a turn has ended.`, {
+          allowed: a.share,
         });
       const row = await txRow<InputRow>(
         tx,

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { ulid } from "ulid";
 import type { LaunchArgs } from "../../client/launch-plan.ts";
 import { sessionPrincipal } from "../../contracts/scopes.ts";
-import { agent, agentsToken, audited, below, db, home, instance, launch, local, status, task } from "./trust-world.ts";
+import { agent, agentsToken, audited, below, db, home, instance, launch, local, sdk, status, task } from "./trust-world.ts";
 
 test("an agent reaches its own subtree, sees its task's sessions, talks with its reviewer, and finds nothing else", async () => {
   const top = await launch(local, task("TREE-1"));
@@ -174,4 +174,20 @@ test("launches of agents are counted, and none widens what its agent may", async
   await expect(launch(below(judge), task("WIDE-2", { launcherConfigKey: "demo-reviewer", worktree: { baseRef: rich } }))).rejects.toMatchObject({
     code: "NOT_FOUND",
   });
+});
+
+test("who may talk to the other side of its task ends none of its turns, and does not take all of its queue", async () => {
+  const executor = await launch(local, task("TALK-1"));
+  const call = await agent(await launch(local, task("TALK-1", { role: "reviewer", agentHandle: "judge" })));
+  const says = (prompt: string, more: object = {}) => call({ action: "input", sessionUlid: executor, prompt, ...more });
+  expect((await call({ action: "abort", sessionUlid: executor })).error?.code).toBe("NOT_FOUND");
+  for (const delivery of ["interrupt", "steer"])
+    expect(await says("stop that", { delivery })).toMatchObject({ error: { code: "PERMISSION_DENIED", field: "delivery", allowed: ["queue"] } });
+  for (let n = 0; n < 10; n += 1) expect((await says(`${n}`)).ok).toBe(true);
+  expect((await says("one more")).error).toMatchObject({ code: "QUEUE_FULL", allowed: 10 });
+  // There is room for others, and at last for who is above.
+  const operator = (prompt: string, delivery: "queue" | "interrupt") => sdk.sessions.input(local, { sessionUlid: executor, prompt, delivery });
+  for (let n = 0; n < 39; n += 1) await operator(`${n}`, "queue");
+  await expect(operator("one more", "queue")).rejects.toMatchObject({ code: "QUEUE_FULL", detail: { allowed: 50 } });
+  await expect(operator("do not listen to it", "interrupt")).resolves.toMatchObject({ data: { delivery: "interrupt", position: 50 } });
 });

@@ -121,6 +121,22 @@ export const mutations: Mutation[] = [
     title: "what an agent launches is limited",
   },
   {
+    protection: "to the other side of its task an agent's messages wait their turn",
+    file: "client/authorize.ts",
+    find: '![undefined, "queue"].includes(',
+    replace: '![undefined, "queue", "interrupt"].includes(',
+    test: trustOfAgents,
+    title: "who may talk to the other side",
+  },
+  {
+    protection: "one agent does not take all of another's queue",
+    file: "client/input.ts",
+    find: "{ share: agentsShare }",
+    replace: "{}",
+    test: trustOfAgents,
+    title: "who may talk to the other side",
+  },
+  {
     protection: "of two launches at once both cannot be the last that is allowed",
     file: "store/lineage.ts",
     find: 'await tx.query("select pg_advisory_xact_lock(hashtextextended(root_ulid, 3)) from session where session_ulid = $1", [sessionUlid]);',
