@@ -23,7 +23,7 @@ export interface SessionStore {
   byChainRole(chainId: string, role: string, n: number): Promise<SessionRow | null>;
   /** what a session has launched, under the tree's lock; null: it is gone */
   lineage(tx: Tx, sessionUlid: string): Promise<Lineage | null>;
-  /** next `n` for `<context>/<role>-<n>` */
+  /** next `n` for `<context>/<role>-<n>`; the context with or without its `TASK-`, which no name has */
   nextOrdinal(tx: Tx, contextRef: string, role: string): Promise<number>;
   /** closes the generation if nothing runs, waits or is asked in it and no open chain has it; false: left as it is */
   endIfIdle(tx: Tx, a: { sessionUlid: string; generation: number; reason: string }): Promise<boolean>;
@@ -79,12 +79,13 @@ export function sessionStore(db: Database): SessionStore {
         [chainId, role, `/${role}/${n}`, n],
       ),
     async nextOrdinal(tx, contextRef, role) {
+      const bare = contextRef.replace(/^TASK-/, "");
       // until the transaction's end: two callers must not get one name
-      await tx.query("select pg_advisory_xact_lock(hashtextextended($1, 1))", [`${contextRef}/${role}`]);
+      await tx.query("select pg_advisory_xact_lock(hashtextextended($1, 1))", [`${bare}/${role}`]);
       const last = await txRow<{ n: number }>(
         tx,
-        "select coalesce(max(substring(name from '-([0-9]{1,9})$')::integer), 0) as n from session where context_ref = $1 and role = $2",
-        [contextRef, role],
+        "select coalesce(max(substring(name from '-([0-9]{1,9})$')::integer), 0) as n from session where context_ref in ($1, 'TASK-' || $1) and role = $2",
+        [bare, role],
       );
       return (last?.n ?? 0) + 1;
     },

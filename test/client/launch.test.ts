@@ -196,6 +196,13 @@ test("one open session per task, role and agent; the refusal names it, with call
   expect(await one.sessions.close(caller, close as { sessionUlid: string })).toMatchObject({ sessionUlid });
 });
 
+test("a start with a bare context leaves the task of that name launchable", async () => {
+  const bare = { contextRef: "SPIKE-1", role: "executor", provider: "scripted", systemPrompt: "x", launcherConfigKey: "demo-executor", repositoryPath };
+  const first = await one.sessions.start(caller, { clientRequestId: key(), actor: "@me", taskKey: "SPIKE-1", ...bare });
+  const second = await one.sessions.launch(caller, task("SPIKE-1"));
+  expect([first.data["name"], second.data["name"]]).toEqual(["SPIKE-1/executor-1", "SPIKE-1/executor-2"]);
+});
+
 test("an input is recorded, has a position, and is replayed by its key", async () => {
   const { data } = await one.sessions.launch(caller, task("INPUT-1"));
   const sessionUlid = String(data["sessionUlid"]);

@@ -45,6 +45,14 @@ export const mutations: Mutation[] = [
     title: "a step is judged on what the task is when it is written",
   },
   {
+    protection: "a bare context and the task of that name share their names' numbers",
+    file: "store/sessions.ts",
+    find: "context_ref in ($1, 'TASK-' || $1) and role",
+    replace: "context_ref = $1 and role",
+    test: "test/client/launch.test.ts",
+    title: "a start with a bare context leaves the task of that name launchable",
+  },
+  {
     protection: "a permission's deadline is kept",
     file: "client/deadlines.ts",
     find: "await store.transaction((tx) => store.approvals.answer(tx, answer));",
