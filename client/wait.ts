@@ -35,7 +35,7 @@ export interface WaitArgs {
 /** Sessions that one wait may be for. */
 const mostSessions = 50;
 /** Facts that no event tells of (a host's lease, a chain's new session) are looked for so often. */
-const roundMs = 1_000;
+const longestRoundMs = 1_000;
 
 /**
  * Waits until one session (`mode: all`: every one) is where the caller wants it, or its chain has ended; a chain needs `attention` when
@@ -49,6 +49,7 @@ export async function wait(deps: Deps, args: WaitArgs, signal?: AbortSignal): Pr
   const { find, known, chainId } = await targets(store, args);
   const deadline = performance.now() + Math.min(args.waitMs ?? longestWaitMs, args.reach && "session" in args.reach ? longestAgentWaitMs : longestWaitMs);
   let names = known ?? (await find()).map((row) => row.sessionUlid);
+  let roundMs = 100;
   for (;;) {
     // Before the read that decides: what happens after it rings.
     const bell = store.feed.bell(names, signal);
@@ -64,7 +65,9 @@ export async function wait(deps: Deps, args: WaitArgs, signal?: AbortSignal): Pr
       if (met || left <= 0 || signal?.aborted)
         return { met, ...answer(looked.map(shown)), ...(chain ? { chain: await chainView(store, chain, deps.options.temporalNamespace) } : {}) };
       names = rows.map((row) => row.sessionUlid);
-      await bell.within(Math.min(left, rows.length === 0 ? 200 : roundMs));
+      // No bell is a session's that is not there yet: looked for sooner at first.
+      roundMs = rows.length === 0 ? Math.min(roundMs * 2, longestRoundMs) : longestRoundMs;
+      await bell.within(Math.min(left, roundMs));
     } finally {
       bell.forget();
     }

@@ -6,6 +6,7 @@ import { closeRunner, type Obtained } from "./obtain-runner.ts";
 import { pause, resume } from "./pause.ts";
 import type { SpoolTail, TailRecord } from "./spool-tail.ts";
 import { type LimitWatch, watchLimits } from "./watch-limits.ts";
+import { seeWork } from "./work.ts";
 
 const pollMs = 250;
 type EndRecord = Extract<TailRecord, { kind: "mark"; mark: "turn.ended" }>;
@@ -37,7 +38,10 @@ export async function followTurn(deps: HostDeps, held: HeldTurn, runner: Obtaine
       const wasGone = gone;
       const { records, stopped } = await tail.advance((record) => isEndOf(record, turnId));
       if (records.length > 0) limits.heard(records);
-      for (const record of records) await notice(deps, held, runner, record);
+      for (const record of records) {
+        seeWork(held.work, record);
+        await notice(deps, held, runner, record);
+      }
       if (stopped && isEndOf(stopped, turnId)) return stopped.end;
       if (held.drop.signal.aborted) throw new Fenced("dropped");
       if (records.length > 0) continue;

@@ -4,6 +4,7 @@ import type { TurnEnd } from "../contracts/provider.ts";
 import type { RunnerConnection } from "../contracts/runner-protocol.ts";
 import type { HeadRow, InputRow, SessionRow, TurnRow } from "../store/rows.ts";
 import { Fenced } from "./deps.ts";
+import type { Work } from "./work.ts";
 
 /** A turn that this keeper owns, from its claim to its report. */
 export interface HeldTurn {
@@ -26,6 +27,8 @@ export interface HeldTurn {
   readonly waiting: Set<string>;
   /** approvals whose answer the agent has or is being told: it does not wait for them, however late their question is seen */
   readonly answered: Set<string>;
+  /** what the agent is seen to do while it says that it waits */
+  readonly work: Work;
   hasSlot: boolean;
   takingSlot: Promise<void> | null;
   slotOver: boolean;

@@ -14,6 +14,7 @@ import { endIdleRunner } from "./obtain-runner.ts";
 import { leaveSlot, pauseForAsked, takeSlot } from "./pause.ts";
 import { reportAttemptLost, reportResult, reportWorkspaceFailed, turnResult } from "./report.ts";
 import { workTurn } from "./turn.ts";
+import { noWork } from "./work.ts";
 import { workspacePlan } from "./workspace-plan.ts";
 
 /** Owns this host's running turns: claims them, lets them work, stores and reports their results. */
@@ -56,6 +57,7 @@ export function createKeeper(deps: HostDeps, workspaces: WorkspaceMaker, launche
       agentMs: turn.agentMs,
       waiting: new Set(),
       answered: new Set(),
+      work: noWork(),
       hasSlot: false,
       takingSlot: null,
       slotOver: false,

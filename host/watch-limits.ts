@@ -36,6 +36,9 @@ export async function watchLimits(deps: HostDeps, held: HeldTurn, stop: () => vo
   let reported: Partial<Usage> = {};
   let telling = false;
 
+  /** Its slot may be somebody else's still when it works on. */
+  const counts = (): boolean => held.hasSlot || (held.work.unbelieved && held.waiting.size === 0);
+
   function look(): ReachedLimit | null {
     if (held.agentMs >= turnMs) return { limit: "wallSeconds", used: Math.floor(held.agentMs / 1_000), allowed: turnMs / 1_000, turnOnly: true };
     const idle = Math.floor((performance.now() - lastHeard) / 1_000);
@@ -74,8 +77,8 @@ export async function watchLimits(deps: HostDeps, held: HeldTurn, stop: () => vo
 
   const timer = setInterval(() => {
     const now = performance.now();
-    if (held.hasSlot) held.agentMs += now - last;
-    else lastHeard = now; // it waits for people, and has nothing to say
+    if (counts()) held.agentMs += now - last;
+    else lastHeard = now; // it waits, and has nothing to say
     last = now;
     if ((limits.wallSeconds !== undefined || turnMs < Infinity) && held.agentMs - kept >= keepMs) {
       kept = held.agentMs;
@@ -95,7 +98,7 @@ export async function watchLimits(deps: HostDeps, held: HeldTurn, stop: () => vo
     },
     end() {
       clearInterval(timer);
-      if (held.hasSlot) held.agentMs += performance.now() - last;
+      if (counts()) held.agentMs += performance.now() - last;
     },
   };
 }

@@ -8,6 +8,8 @@ export interface TurnWaitRow {
   state: "waiting" | "resuming" | "resumed";
   /** the door that waits has shown itself within the last 15 s */
   fresh: boolean;
+  /** something below the session runs, waits or is asked: there is something to wait for */
+  below: boolean;
 }
 
 export interface TurnWaitStore {
@@ -22,6 +24,13 @@ export interface TurnWaitStore {
   ofHost(hostId: string): Promise<TurnWaitRow[]>;
   resumed(waitId: string): Promise<void>;
 }
+
+/** Between its steps a chain's sessions are idle, and may be closed. */
+const busyBelow = `exists (select 1 from subtree_of(w.session_ulid) b join session s using (session_ulid) where s.session_ulid <> w.session_ulid and (
+    exists (select 1 from chain c where c.chain_id = s.chain_id and c.state = 'open') or s.closed_at is null and (
+      exists (select 1 from turn t where t.session_ulid = s.session_ulid and t.state <> 'done')
+      or exists (select 1 from input i where i.session_ulid = s.session_ulid and i.state in ('recorded', 'accepted', 'delivering'))
+      or exists (select 1 from approval a where a.session_ulid = s.session_ulid and a.state = 'open'))))`;
 
 /** What doors and hosts tell each other about agents that wait. */
 export function turnWaitStore(db: Database): TurnWaitStore {
@@ -57,7 +66,8 @@ export function turnWaitStore(db: Database): TurnWaitStore {
     end: (waitId) => run("delete from turn_wait where wait_id = $1", [waitId]),
     ofHost: (hostId) =>
       db.rows<TurnWaitRow>(
-        "select wait_id, session_ulid, turn_id, state, beat_at > clock_timestamp() - interval '15 s' as fresh from turn_wait where host_id = $1 order by wait_id",
+        `select wait_id, session_ulid, turn_id, state, beat_at > clock_timestamp() - interval '15 s' as fresh, state = 'waiting' and ${busyBelow} as below
+        from turn_wait w where host_id = $1 order by wait_id`,
         [hostId],
       ),
     resumed: (waitId) => run("update turn_wait set state = 'resumed' where wait_id = $1", [waitId]),
