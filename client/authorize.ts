@@ -1,6 +1,7 @@
 import { BatonError } from "../contracts/failures.ts";
 import type { EffectiveLaunch } from "../contracts/preset.ts";
 import type { Scope } from "../contracts/scopes.ts";
+import { storableText } from "../contracts/storable-text.ts";
 import { withoutTokens } from "../contracts/token-secret.ts";
 import type { Reached, SessionReference, Viewer } from "../store/reach.ts";
 import type { Store } from "../store/store.ts";
@@ -63,7 +64,7 @@ export async function auditRefusal(deps: Deps, caller: Caller, called: Called, a
   const sent = (typeof args === "object" && args !== null ? args : {}) as Args;
   const target = ["sessionUlid", "approvalId", "chainId", "taskKey", "contextRef", "key"].map((name) => sent[name]).find((value) => typeof value === "string");
   const actor = sent["actor"] ?? sent["actorHandle"] ?? caller.actor ?? caller.principal;
-  const shown = (text: unknown) => withoutTokens(String(text)).slice(0, 200);
+  const shown = (text: unknown) => storableText(withoutTokens(String(text)).slice(0, 200));
   await (
     await deps.getStore()
   )

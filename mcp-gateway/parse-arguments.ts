@@ -2,6 +2,7 @@ import { ulid } from "ulid";
 import { z } from "zod";
 import { BatonError } from "../contracts/failures.ts";
 import { nearest } from "../contracts/did-you-mean.ts";
+import { storableText } from "../contracts/storable-text.ts";
 import type { Action } from "./registry/action.ts";
 import type { Tool } from "./registry/index.ts";
 
@@ -17,6 +18,9 @@ const meaningless: Record<string, readonly string[]> = {
 /** Providers of other versions of these tools that are models, not agents. */
 const models = ["openai", "anthropic", "ollama"];
 
+/** What is written for somebody to read: what Postgres does not store becomes U+FFFD in it, as in what agents write. */
+const prose = ["prompt", "systemPrompt", "additionalInstructions", "description", "acceptanceCriteria", "requirements", "reason", "decision", "answers"];
+
 export interface Parsed {
   action: Action;
   args: Record<string, unknown>;
@@ -30,8 +34,30 @@ export function parseArguments(tool: Tool, raw: unknown): Parsed {
   const warnings: string[] = [];
   const args = tidyObject(action, action.schema, sent, "", warnings);
   const parsed = action.schema.safeParse(args);
-  if (parsed.success) return { action, args: parsed.data, warnings };
+  if (parsed.success) return { action, args: stored(parsed.data, []) as Record<string, unknown>, warnings };
   throw wrong(action, args, parsed.error.issues[0]);
+}
+
+/** The same as Postgres can store it. Error: INVALID_ARGUMENT where another text would be another thing. */
+function stored(value: unknown, path: string[]): unknown {
+  if (typeof value === "string") {
+    const text = storableText(value);
+    if (text === value || path.some((name) => prose.includes(name))) return text;
+    throw notStored(path);
+  }
+  if (Array.isArray(value)) return value.map((one, at) => stored(one, [...path, String(at)]));
+  if (!isRecord(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, one]) => {
+      if (storableText(name) !== name) throw notStored(path);
+      return [name, stored(one, [...path, name])];
+    }),
+  );
+}
+
+function notStored(path: string[]): BatonError {
+  const field = path.join(".");
+  return new BatonError("INVALID_ARGUMENT", `"${field}" has a character that cannot be stored, NUL or half of a surrogate pair: send it without.`, { field });
 }
 
 function findAction(tool: Tool, asked: unknown): Action {

@@ -1,3 +1,7 @@
+import { storableText } from "../contracts/storable-text.ts";
+
+export { storableText };
+
 const maxDepth = 64;
 
 /**
@@ -12,11 +16,6 @@ export function storable<T>(value: T, maxBytes = 1_048_576): T {
     if (bytes(cut) <= maxBytes) return cut as T;
   }
   return { cut: `[${bytes(clean)} bytes, too many parts to keep]` } as T;
-}
-
-/** Text without NUL and lone surrogates. */
-export function storableText(text: string): string {
-  return text.replaceAll("\u0000", "\ufffd").toWellFormed();
 }
 
 function cleaned(value: unknown, depth: number, limit: number): unknown {

@@ -60,6 +60,29 @@ async function refused(tool: string, args: Record<string, unknown>): Promise<{ c
   return result.structuredContent.error;
 }
 
+const start = {
+  action: "start",
+  clientRequestId: "bad-start",
+  actor: "@test",
+  contextRef: "bad-1",
+  role: "executor",
+  provider: "scripted",
+  systemPrompt: "x",
+  repositoryPath,
+};
+
+/** What Postgres stores no text with, in each of the fields. */
+function unstored(tool: string, args: Record<string, unknown>, fields: string[]): [string, string, Record<string, unknown>, string, RegExp][] {
+  return fields.flatMap((field, n) => {
+    const [text, what] = n % 2 ? ["a\ud800b", "half a surrogate pair"] : ["a\0b", "NUL"];
+    const [name = "", ...rest] = field.split(".");
+    const below = rest.reduceRight<unknown>((value, part) => (part === "0" ? [value] : { [part]: value }), text);
+    const former = args[name];
+    const value = rest.length > 0 && typeof former === "object" ? { ...former, ...(below as object) } : below;
+    return [[`${what} in ${String(args["action"])}'s ${field}`, tool, { ...args, [name]: value }, "INVALID_ARGUMENT", new RegExp(`^${field} .*NUL`)]];
+  });
+}
+
 // each: what is wrong, tool, arguments, code, and what the message must offer
 test.each<[string, string, Record<string, unknown>, string, RegExp]>([
   ["an unknown action", "pm_session", { action: "lunch_task" }, "UNKNOWN_ACTION", /launch_task/],
@@ -107,6 +130,14 @@ test.each<[string, string, Record<string, unknown>, string, RegExp]>([
     "INVALID_ARGUMENT",
     /capabilityKeys/,
   ],
+  ...unstored("pm_session", launch, ["clientRequestId", "actor", "agentHandle", "role", "labels.pr", "task.title", "launcherConfigKey", "config.scenario.x"]),
+  ...unstored("pm_session", { ...start, launcherConfigKey: "demo-executor" }, ["contextRef", "tools.0", "worktree.branchPrefix"]),
+  ...unstored("pm_session", { action: "list" }, ["contextRef", "role", "status", "label", "cursor", "parentUlid"]),
+  ...unstored("pm_session", { action: "get" }, ["sessionUlid"]),
+  ...unstored("pm_session", { action: "respond", decision: "allow" }, ["approvalId"]),
+  ...unstored("pm_task", { action: "create", taskKey: "BAD-2", title: "x", repositoryPath }, ["title", "actorHandle", "assigneeHandle", "reviewerHandles.0"]),
+  ...unstored("pm_task", { action: "list" }, ["projectKey", "assigneeHandle"]),
+  ["NUL in a label's name", "pm_session", { ...launch, labels: { "a\0b": "x" } }, "INVALID_ARGUMENT", /^labels .*NUL/],
   ["an unknown task", "pm_task", { action: "get", taskKey: "NONE-1" }, "NOT_FOUND", /NONE-1/],
 ])("%s is refused with what to do, and nothing is half made", async (_what, tool, args, code, offers) => {
   const before = await written();
@@ -114,4 +145,24 @@ test.each<[string, string, Record<string, unknown>, string, RegExp]>([
   expect(error.code).toBe(code);
   expect(`${error.field ?? ""} ${error.message}`).toMatch(offers);
   expect(await written()).toEqual(before);
+});
+
+test("prose with what Postgres does not store is taken, with U+FFFD in its place", async () => {
+  const call = async (tool: string, args: Record<string, unknown>) =>
+    (await client.callTool({ name: tool, arguments: args })).structuredContent as unknown as { ok: boolean; error?: unknown; data: Record<string, unknown> };
+  const prose = { description: "a\0b", acceptanceCriteria: ["a\0b", "a\ud800b"], requirements: ["a\0b"] };
+  const made = await call("pm_task", { action: "create", taskKey: "PROSE-1", title: "x", repositoryPath, ...prose });
+  expect(made.data["task"]).toMatchObject({ description: "a\ufffdb", acceptanceCriteria: ["a\ufffdb", "a\ufffdb"], requirements: ["a\ufffdb"] });
+  const said = { prompt: "a\0b", additionalInstructions: "a\ud800b", run: false };
+  const launched = await call("pm_session", { ...launch, ...said, clientRequestId: "prose-1", taskKey: "PROSE-1", task: undefined });
+  expect(launched).toMatchObject({ ok: true });
+  const { sessionUlid } = launched.data;
+  expect((await call("pm_session", { action: "prompt", sessionUlid })).data["firstPrompt"]).toContain("a\ufffdb");
+  const approvalId = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+  await db.query("insert into approval (approval_id, session_ulid, kind, title, request_key) values ($1, $2, 'question', 'what', 'k')", [
+    approvalId,
+    sessionUlid,
+  ]);
+  expect(await call("pm_session", { action: "respond", approvalId, decision: "a\0b", reason: "a\0b" })).toMatchObject({ ok: true });
+  expect(await call("pm_session", { action: "close", sessionUlid, reason: "a\0b" })).toMatchObject({ ok: true });
 });

@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ulid } from "ulid";
 import type { LaunchArgs } from "../../client/launch-plan.ts";
+import { BatonError } from "../../contracts/failures.ts";
 import { sessionPrincipal } from "../../contracts/scopes.ts";
 import { agent, agentsToken, audited, below, db, home, instance, launch, local, sdk, status, task } from "./trust-world.ts";
 
@@ -190,4 +191,19 @@ test("who may talk to the other side of its task ends none of its turns, and doe
   for (let n = 0; n < 39; n += 1) await operator(`${n}`, "queue");
   await expect(operator("one more", "queue")).rejects.toMatchObject({ code: "QUEUE_FULL", detail: { allowed: 50 } });
   await expect(operator("do not listen to it", "interrupt")).resolves.toMatchObject({ data: { delivery: "interrupt", position: 50 } });
+});
+
+test("a refusal is in the audit, whatever is in the words of the call", async () => {
+  const [own, stranger] = [await launch(local, task("AUDIT-1")), await launch(local, task("AUDIT-2"))];
+  const call = await agent(own);
+  expect((await call({ action: "abort", sessionUlid: stranger, actor: "\0" })).error).toMatchObject({ code: "INVALID_ARGUMENT", field: "actor" });
+  expect((await call({ action: "abort", sessionUlid: stranger, reason: "\0" })).error?.code).toBe("NOT_FOUND");
+  // By the SDK, which has no door in front of it.
+  const refusal = new BatonError("NOT_FOUND", "There is no session.");
+  const called = { tool: "pm_session", action: "close", scope: "session:control" } as const;
+  await sdk.auditRefusal(below(own), called, { sessionUlid: `${stranger}\0`, actor: "\ud800" }, refusal);
+  expect((await audited(sessionPrincipal(own))).map(({ action, target, actor, outcome }) => [action, target, actor, outcome])).toEqual([
+    ["abort", stranger, "demo-executor", "NOT_FOUND"],
+    ["close", `${stranger}\ufffd`, "\ufffd", "NOT_FOUND"],
+  ]);
 });

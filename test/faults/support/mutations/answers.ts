@@ -77,6 +77,22 @@ export const mutations: Mutation[] = [
     title: "while it calls tools",
   },
   {
+    protection: "what Postgres does not store is refused at the door",
+    file: "mcp-gateway/parse-arguments.ts",
+    find: "args: stored(parsed.data, []) as Record<string, unknown>, warnings",
+    replace: "args: (void stored, parsed.data), warnings",
+    test: "test/mcp-gateway/bad-input.test.ts",
+    title: "NUL in get's sessionUlid",
+  },
+  {
+    protection: "no word of a call keeps its refusal out of the audit",
+    file: "client/authorize.ts",
+    find: "storableText(withoutTokens(String(text)).slice(0, 200))",
+    replace: "withoutTokens(String(text)).slice(0, 200)",
+    test: "test/mcp-gateway/trust-agents.test.ts",
+    title: "a refusal is in the audit",
+  },
+  {
     protection: "a permission's deadline is kept",
     file: "client/deadlines.ts",
     find: "await store.transaction((tx) => store.approvals.answer(tx, answer));",
