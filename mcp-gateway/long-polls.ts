@@ -1,4 +1,5 @@
 import type { ProgressToken } from "@modelcontextprotocol/server";
+import type { Caller } from "../client/caller.ts";
 import { BatonError } from "../contracts/failures.ts";
 import type { Action } from "./registry/action.ts";
 
@@ -59,24 +60,36 @@ export function standing(data: Record<string, unknown>): string {
 
 export interface WaitLimit {
   /** Error: RATE_LIMITED. Returns what gives the place back. */
-  enter(principal: string): () => void;
+  enter(caller: Caller): () => void;
 }
 
-/** How many calls may wait for news at once, of one principal and in all: a client that drops its connection does not end its wait. */
+/** An agent may wait for an hour at a time, and for all that it launched in one call. */
+const mostOfAgent = 8;
+
+/**
+ * How many calls may wait for news at once, of one principal and in all: a client that drops its connection does not end its wait. Half of
+ * the places is never agents': each of them is a principal of its own.
+ */
 export function waitLimit(mostOfOne: number, most: number): WaitLimit {
   const waiting = new Map<string, number>();
   let all = 0;
+  let agents = 0;
   return {
-    enter(principal) {
+    enter({ principal, session }) {
+      const isAgent = session === undefined ? 0 : 1;
       const own = waiting.get(principal) ?? 0;
-      if (own >= mostOfOne || all >= most) {
-        const whose = own >= mostOfOne ? `${own} calls of yours wait` : `${all} calls wait`;
+      const mine = isAgent ? Math.min(mostOfAgent, mostOfOne) : mostOfOne;
+      const full = all >= most || (isAgent && agents >= Math.ceil(most / 2));
+      if (own >= mine || full) {
+        const whose = own >= mine ? `${own} calls of yours wait` : `${isAgent ? `${agents} calls of agents` : `${all} calls`} wait`;
         throw new BatonError("RATE_LIMITED", `${whose} for news already: wait for several sessions in one call, or call again later.`, { retryAfterMs: 5_000 });
       }
       waiting.set(principal, own + 1);
       all += 1;
+      agents += isAgent;
       return () => {
         all -= 1;
+        agents -= isAgent;
         const left = (waiting.get(principal) ?? 1) - 1;
         if (left === 0) waiting.delete(principal);
         else waiting.set(principal, left);

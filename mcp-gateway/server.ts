@@ -79,7 +79,7 @@ export const offered = (parts: ServerParts): readonly Tool[] => (parts.readOnly 
 
 /** News of sessions' resources for the caller of `parts`. */
 export function subscribe(parts: ServerParts): Subscribe {
-  return sessionNews(reader(parts), () => parts.waits.enter(parts.caller.principal));
+  return sessionNews(reader(parts), () => parts.waits.enter(parts.caller));
 }
 
 /** One call, from raw arguments to the envelope. Never throws. */
@@ -119,7 +119,7 @@ async function act(parts: ServerParts, action: Action, args: Record<string, unkn
 }
 
 async function longPoll(parts: ServerParts, action: Action, args: Record<string, unknown>, context: CallContext): Promise<Answer> {
-  const leave = parts.waits.enter(parts.caller.principal);
+  const leave = parts.waits.enter(parts.caller);
   const targets = Object.fromEntries(Object.entries(args).filter(([name]) => ["sessionUlid", "sessionUlids", "chainId", "taskKey", "rootUlid"].includes(name)));
   const look = async () => standing((await reader(parts)({ action: "wait", ...targets, waitMs: 0 })).data);
   const end = sayProgress(context, look, parts.progressMs);

@@ -159,7 +159,7 @@ describe.each<[string, Era]>([
     await until("four places", () => {
       const taken: (() => void)[] = [];
       try {
-        while (taken.length < 4) taken.push(waits.enter(caller.principal));
+        while (taken.length < 4) taken.push(waits.enter(caller));
         return true;
       } catch {
         return false;

@@ -93,6 +93,22 @@ export const mutations: Mutation[] = [
     title: "a refusal is in the audit",
   },
   {
+    protection: "agents leave half of the waiting places to others",
+    file: "mcp-gateway/long-polls.ts",
+    find: "(isAgent && agents >= Math.ceil(most / 2))",
+    replace: "false",
+    test: "test/mcp-gateway/wait-limit.test.ts",
+    title: "leave half to others",
+  },
+  {
+    protection: "one agent has few waiting places",
+    file: "mcp-gateway/long-polls.ts",
+    find: "isAgent ? Math.min(mostOfAgent, mostOfOne) : mostOfOne",
+    replace: "mostOfOne",
+    test: "test/mcp-gateway/wait-limit.test.ts",
+    title: "leave half to others",
+  },
+  {
     protection: "a permission's deadline is kept",
     file: "client/deadlines.ts",
     find: "await store.transaction((tx) => store.approvals.answer(tx, answer));",
