@@ -55,12 +55,13 @@ export async function createTask(deps: Deps, caller: Caller, args: CreateTaskArg
   if (!row.repositoryPath)
     throw new BatonError("INVALID_ARGUMENT", "Give repositoryPath: the absolute path of an existing git repository.", { field: "repositoryPath" });
   const repository = await deps.options.inspectRepository(row.repositoryPath, row.baseRef ?? undefined);
-  if (await store.tasks.get(args.taskKey))
-    throw new BatonError("CONFLICT_STATE", `Task ${args.taskKey} exists.`, {
-      field: "taskKey",
-      next: [{ tool: "pm_task", args: { action: "get", taskKey: args.taskKey }, why: "the task that is there" }],
-    });
   const { replayed } = await record(store, caller, { action: "task.create", args: { ...args }, target: args.taskKey }, async (tx) => {
+    // Not before: it may be the same call's, which was faster.
+    if ((await store.tasks.lockedStatus(tx, args.taskKey)) !== null)
+      throw new BatonError("CONFLICT_STATE", `Task ${args.taskKey} exists.`, {
+        field: "taskKey",
+        next: [{ tool: "pm_task", args: { action: "get", taskKey: args.taskKey }, why: "the task that is there" }],
+      });
     await store.tasks.insert(tx, { ...row, repositoryPath: repository.path }, caller.principal);
     return { taskKey: args.taskKey };
   });

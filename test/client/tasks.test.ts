@@ -1,5 +1,7 @@
 import { until } from "../support/until.ts";
+import { openBaton } from "../../client/open-baton.ts";
 import { onBaton } from "./on-baton.ts";
+import { batonOptions } from "./support.ts";
 
 const caller = { principal: "local" };
 const on = onBaton();
@@ -25,6 +27,32 @@ test("a step is judged on what the task is when it is written, and the audit row
   expect(await statusOf("STEP-1")).toBe("in_progress");
   const { rows } = await on.sql.query("select actor, detail from audit where action = 'task.change_status' and target = 'STEP-1'");
   expect(rows).toEqual([{ actor: "nora", detail: { from: "verified", to: "in_progress", reason: "the build broke" } }]);
+});
+
+test("two creates with one key at once are one; another one of a task that is there is refused, with the call that shows it", async () => {
+  const options = batonOptions({ home: on.home, databaseUrl: on.databaseUrl, instance: "test" });
+  const first = Promise.withResolvers<void>();
+  let inspections = 0;
+  const slow = await openBaton({
+    ...options,
+    inspectRepository: async (...args) => {
+      inspections += 1;
+      if (inspections === 1) await first.promise;
+      return options.inspectRepository(...args);
+    },
+  });
+  try {
+    const args = { clientRequestId: "twice", taskKey: "TWICE-1", title: "x", repositoryPath: on.repositoryPath };
+    const held = slow.tasks.create(caller, args);
+    await until("it looks at the repository", () => inspections === 1);
+    const { task } = await slow.tasks.create(caller, args);
+    first.resolve();
+    expect(await held).toEqual({ task, replayed: true });
+    const next = [expect.objectContaining({ args: { action: "get", taskKey: "TWICE-1" } })];
+    await expect(make("TWICE-1")).rejects.toMatchObject({ code: "CONFLICT_STATE", detail: { field: "taskKey", next } });
+  } finally {
+    await slow.close();
+  }
 });
 
 test("a list is bounded and paged, with the beginning of each description; one task is cut to what was asked for, and says so", async () => {
