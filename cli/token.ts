@@ -30,8 +30,9 @@ export async function token(argv: string[], env: Environment): Promise<number> {
     else {
       // Whether they are scopes, `create` says.
       const scopes = (values.scopes ?? "").split(",").map((scope) => scope.trim()) as Scope[];
+      // Also whether "", a variable that is not set, is a number of seconds: it must not mean for ever.
       const args = { principal: subject ?? "", scopes };
-      const more = { ...(values.name ? { name: values.name } : {}), ...(values.expires ? { expiresInSeconds: Number(values.expires) } : {}) };
+      const more = { ...(values.name ? { name: values.name } : {}), ...(values.expires === undefined ? {} : { expiresInSeconds: Number(values.expires) }) };
       show(await tokens.create(operator, { ...args, ...more }), values.json, (made) => `${made.secret}\n${line(made.token)}\nThe secret is shown this once.`);
     }
     return exitCodes.done;
