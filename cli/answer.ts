@@ -36,7 +36,7 @@ export async function answer(argv: string[], env: Environment): Promise<number> 
     const more = { ...(values.reason === undefined ? {} : { reason: values.reason }), ...(values.add === undefined ? {} : { add: sums(values.add) }) };
     const result = await pm.send("pm_session", { action: "respond", approvalId, decision, ...more, clientRequestId: ulid() });
     if (values.json) console.log(printableJson(result));
-    else tell(result, reference);
+    else tell(result, reference, found[0]?.title ?? "");
     return codeOf(result);
   });
 }
@@ -75,7 +75,8 @@ function tellWhich(found: Approval[], reference: string, json: boolean): number 
   return exitCodes.refused;
 }
 
-function tell({ data, error }: Envelope, reference: string): void {
+/** `title`: of what was open, or "". A session may have come to ask another thing than its person has read. */
+function tell({ data, error }: Envelope, reference: string, title: string): void {
   if (error?.code === "NOT_FOUND")
     return console.error(`NOT_FOUND: there is neither an approval nor a session "${reference}". What waits for somebody: baton status.`);
   if (error) {
@@ -83,5 +84,7 @@ function tell({ data, error }: Envelope, reference: string): void {
     return console.error(printable(`${error.code}: ${error.message}${allowed}`));
   }
   const decision = (data?.["answer"] as { decision?: string } | undefined)?.decision ?? "";
-  console.log(printable(data?.["applied"] === false ? `Answered already: ${decision}, by ${String(data["by"])}.` : `Answered: ${decision}.`));
+  console.log(
+    printable(data?.["applied"] === false ? `Answered already: ${decision}, by ${String(data["by"])}.` : `Answered: ${decision}${title && ` to "${title}"`}.`),
+  );
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { NoBaton } from "../client/pm-client.ts";
+import { NoBaton, PmError } from "../client/pm-client.ts";
 import { exitCodes, Usage } from "./exit-codes.ts";
 import { readStatus, type Status } from "./read-status.ts";
 import { printableJson } from "./printable.ts";
@@ -19,8 +19,10 @@ export async function status(argv: string[], env: Environment, command: string):
   let last = "";
   for (;;) {
     const now = await look(env).catch((error: unknown) => {
-      if (!values.watch || !(error instanceof NoBaton)) throw error;
-      return error;
+      // Who watches sees it through that Baton, or its Postgres, starts again.
+      const passes = error instanceof NoBaton || (error instanceof PmError && error.code === "UNAVAILABLE");
+      if (values.watch && passes) return error;
+      throw error;
     });
     // Without the clock: what only grows older is no change to a program.
     const changed = now instanceof Error ? now.message : JSON.stringify(now);

@@ -1,7 +1,11 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { serve } from "@hono/node-server";
 import { readStatus, type Status } from "../../cli/read-status.ts";
 import { connectPm, type PmClient } from "../../client/pm-client.ts";
+import { BatonError } from "../../contracts/failures.ts";
+import { httpApp } from "../../mcp-gateway/http.ts";
+import { waitLimit } from "../../mcp-gateway/long-polls.ts";
 import { launchScripted } from "../faults/support/launch.ts";
 import { nodeProcess } from "../support/node-process.ts";
 import { until } from "../support/until.ts";
@@ -55,7 +59,9 @@ test("status says what waits for whom, with the call to paste; answer gives it; 
   const none = await baton(["answer", "NO-1/executor-1", "allow"]);
   expect([none.code, none.stderr]).toEqual([1, expect.stringMatching(/NOT_FOUND.*neither an approval nor a session.*baton status/)]);
   const given = await baton(["answer", "CLI-1/executor-1", "allow"]);
-  expect([given.code, given.stdout]).toEqual([0, "Answered: allow.\n"]);
+  // Which of its questions it was: its person may have read another one.
+  expect([given.code, given.stdout]).toEqual([0, expect.stringMatching(/^Answered: allow to ".*make install.*"\.\n$/)]);
+  expect(given.stdout).not.toContain("\u001b");
   const late = await baton(["answer", waiting.approvalId, "deny"]);
   expect([late.code, late.stdout]).toEqual([0, expect.stringContaining("Answered already: allow")]);
   await on.baton.turnsEnded(sessionUlid, 1, 30_000);
@@ -86,7 +92,7 @@ test("a used-up limit: status shows how much to add, and that line, pasted, lets
   });
   expect((await baton(["answer", "CLI-2/executor-1", "allow", "--add", "turns"])).code).toBe(64);
   expect(await baton(["answer", "CLI-2/executor-1", "allow"])).toMatchObject({ code: 1, stderr: expect.stringContaining("add.turns") });
-  expect(await baton(line.split(" "))).toMatchObject({ code: 0, stdout: "Answered: allow.\n" });
+  expect(await baton(line.split(" "))).toMatchObject({ code: 0, stdout: expect.stringMatching(/^Answered: allow to ".+"\.\n$/) });
   await on.baton.turnsEnded(sessionUlid, 2, 30_000);
 }, 60_000);
 
@@ -138,4 +144,36 @@ test("status --watch says the next state when something changes", async () => {
   watch.signal("SIGTERM");
   await watch.ended;
   for (const line of watch.output().trim().split("\n")) expect(json(line)).toHaveProperty("waiting");
+});
+
+test("status --watch goes on through a Postgres that is away", async () => {
+  const down = [false, true, false];
+  const seen: string[] = [];
+  // Each look is told what the next of `down` says, the last one for ever.
+  const away = () => Promise.reject(new BatonError("UNAVAILABLE", "Postgres does not answer."));
+  const parts = {
+    baton: () => (down[0] ? away() : Promise.resolve(on.baton.sdk)),
+    report: () => {},
+    waits: waitLimit(1, 1),
+    progressMs: 10_000,
+  };
+  const { app, close } = httpApp(parts, () => Promise.resolve({ principal: "local" }), "secret");
+  const server = serve({ fetch: app.fetch, hostname: "127.0.0.1", port: 0 });
+  try {
+    await until("it listens", () => server.address() !== null);
+    const { port } = server.address() as { port: number };
+    const watch = nodeProcess(main, { args: ["status", "--watch", "--json"], env: { BATON_URL: `http://127.0.0.1:${port}`, BATON_TOKEN: "t" } });
+    const lines = () => watch.output().trim().split("\n").filter(Boolean);
+    for (const expected of ["ok", "down", "ok"]) {
+      await until(`${expected} is said`, () => lines().length > seen.length, 15_000);
+      seen.push(String(json(lines().at(-1) ?? "{}")["status"]));
+      expect(seen.at(-1)).toBe(expected);
+      down.shift();
+    }
+    watch.signal("SIGTERM");
+    await watch.ended;
+  } finally {
+    await close();
+    server.close();
+  }
 });
