@@ -15,6 +15,7 @@ export interface TreeDiff {
   files: FileChange[];
 }
 
+const longestGitMs = 15_000;
 /** A binary file or a submodule that changed has no lines; a list of names longer than this is cut. Bytes. */
 const mostNames = 1_048_576;
 const plain = ["--no-ext-diff", "--no-textconv", "--no-renames", "--no-color", "-r"];
@@ -24,7 +25,7 @@ const plain = ["--no-ext-diff", "--no-textconv", "--no-renames", "--no-color", "
  */
 const hardened = ["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "core.attributesFile=/dev/null", "--no-pager", "--literal-pathspecs"];
 
-/** Compares two commits of a repository with the git of this machine. Errors: INVALID_ARGUMENT, NOT_FOUND when a commit or the repository is gone, UNAVAILABLE without git. */
+/** Compares two commits of a repository with the git of this machine. Errors: INVALID_ARGUMENT, NOT_FOUND when a commit or the repository is gone, UNAVAILABLE without git, or when it takes too long. */
 export async function diffOfCommits(a: {
   repositoryPath: string;
   from: string;
@@ -94,10 +95,14 @@ function git(a: { searchPath: string }, cwd: string, more: Record<string, string
     ...more,
   };
   return new Promise((resolve, reject) => {
-    execFile("git", [...hardened, ...args], { cwd, env, encoding: "buffer", maxBuffer: maxBytes, timeout: 15_000 }, (error, stdout, stderr) => {
+    execFile("git", [...hardened, ...args], { cwd, env, encoding: "buffer", maxBuffer: maxBytes, timeout: longestGitMs }, (error, stdout, stderr) => {
       const cut = error !== null && error.code === "ERR_CHILD_PROCESS_STDIO_MAXBUFFER";
       if (error !== null && error.code === "ENOENT" && error.path === "git")
         return reject(new BatonError("UNAVAILABLE", `git cannot be run in ${cwd}: the directory is gone, or git is not installed on this machine.`));
+      if (error !== null && !cut && error.killed)
+        return reject(
+          new BatonError("UNAVAILABLE", `git did not answer within ${longestGitMs / 1_000} s in ${cwd}: try again in a moment, or ask for one path.`),
+        );
       // Bytes that begin a character at the cut are not one.
       return resolve({ text: stdout.subarray(0, maxBytes).toString("utf8"), stderr: stderr.toString("utf8").trim(), cut, failed: error !== null && !cut });
     });
