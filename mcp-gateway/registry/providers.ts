@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Baton } from "../../client/open-baton.ts";
 import { presetFields } from "../../contracts/preset.schema.ts";
-import { action, type Action } from "./action.ts";
+import { action, type Action, type Answer } from "./action.ts";
 import { fields as f } from "./fields.ts";
 import { given } from "./session-reads.ts";
 
@@ -35,6 +35,12 @@ const content = {
     .describe("What its agent's token may: of session:read, session:control, session:launch (default all; none: no gateway)"),
 };
 const providerType = p.providerType.describe("Agent runtime");
+
+/** It is kept as it was given. */
+const ignored = ({ worktree }: { worktree?: { allowReuseExistingWorktree?: boolean | undefined } | undefined }): Pick<Answer, "warnings"> =>
+  worktree?.allowReuseExistingWorktree === undefined
+    ? {}
+    : { warnings: ['"worktree.allowReuseExistingWorktree" means nothing here and was ignored: every session has a worktree of its own.'] };
 
 /** Launcher presets, and the agents of this machine. */
 export const providers: Action[] = [
@@ -72,7 +78,7 @@ export const providers: Action[] = [
     description: "make a preset",
     example: { action: "create_preset", key: "my-agent", providerType: "acp", config: { command: ["my-agent", "--acp"] }, permissions: { mode: "ask" } },
     schema: z.strictObject({ key, providerType, ...content, ...request }),
-    handle: async (baton, caller, args) => ({ data: await baton.presets.create(caller, given(args) as PresetArgs) }),
+    handle: async (baton, caller, args) => ({ data: await baton.presets.create(caller, given(args) as PresetArgs), ...ignored(args) }),
   }),
   action({
     tool,
@@ -87,7 +93,7 @@ export const providers: Action[] = [
       revision: z.number().int().min(1).optional().describe("Only if it is still at this revision"),
       ...request,
     }),
-    handle: async (baton, caller, args) => ({ data: await baton.presets.update(caller, given(args) as PresetArgs) }),
+    handle: async (baton, caller, args) => ({ data: await baton.presets.update(caller, given(args) as PresetArgs), ...ignored(args) }),
   }),
   action({
     tool,

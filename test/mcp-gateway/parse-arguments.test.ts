@@ -1,3 +1,4 @@
+import type { Baton } from "../../client/open-baton.ts";
 import { BatonError } from "../../contracts/failures.ts";
 import { parseArguments } from "../../mcp-gateway/parse-arguments.ts";
 import { failure, success } from "../../mcp-gateway/envelope.ts";
@@ -107,6 +108,17 @@ describe("arguments", () => {
       [{ gates: { human: { handles: [] } } }, "chain.gates.human"],
     ] as const)
       expect(refusal({ ...launch, chain: more })).toMatchObject({ detail: { field: expect.stringContaining(field) } });
+  });
+  test("a part of a preset that means nothing here is named in the answer", async () => {
+    const presets = { create: () => Promise.resolve({}), update: () => Promise.resolve({}) };
+    for (const action of ["create_preset", "update_preset"]) {
+      const warned = async (worktree: object) => {
+        const parsed = parse({ action, key: "k", providerType: "scripted", worktree }, "pm_provider");
+        return (await parsed.action.handle({ presets } as unknown as Baton, { principal: "local" }, parsed.args)).warnings;
+      };
+      expect(await warned({ shouldCreateWorktree: true })).toBeUndefined();
+      expect(await warned({ allowReuseExistingWorktree: true })).toEqual([expect.stringContaining("allowReuseExistingWorktree")]);
+    }
   });
   test("a model is no agent, and the answer says which there are", () => {
     for (const provider of ["openai", "anthropic", "ollama"])
