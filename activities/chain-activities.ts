@@ -11,11 +11,12 @@ import { effect, present } from "./failure.ts";
 import { evaluate } from "./gates.ts";
 import { effectiveDecision, parseVerdict } from "./parse-verdict.ts";
 import { openRoleSession } from "./role-session.ts";
+import { startWoken, type Waker } from "./start-woken.ts";
 
 const prompts = { review: reviewPrompt, audit: auditPrompt, findings: findingsPrompt, repair: repairPrompt } as const;
 
 /** Effects of the chain workflow. Each may run twice or at the same time as its twin: the rows decide. */
-export function createChainActivities(deps: { store: Store; config: Config }): ChainActivities {
+export function createChainActivities(deps: Waker & { config: Config }): ChainActivities {
   const { store, config } = deps;
   const chainOf = async (chainId: string): Promise<ChainRow> => present(await store.chains.get(chainId), `Chain ${chainId}`);
   return {
@@ -90,7 +91,11 @@ export function createChainActivities(deps: { store: Store; config: Config }): C
         return { from: originOf(input), interrupts: input?.delivery === "interrupt" };
       }),
     readAnswer: ({ approvalId, withdraw }) => effect(() => (withdraw ? store.chainQuestions.withdraw(approvalId) : store.chainQuestions.answer(approvalId))),
-    finishChain: ({ chainId, reason, why }) => effect(() => store.chains.finish(chainId, reason, why)),
+    finishChain: ({ chainId, reason, why }) =>
+      effect(async () => {
+        await store.chains.finish(chainId, reason, why);
+        for (const { sessionUlid } of await store.facts.list({ chainId, open: true, limit: 100 })) await startWoken(deps, sessionUlid);
+      }),
   };
 }
 

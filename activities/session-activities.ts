@@ -3,29 +3,15 @@ import { ulid } from "ulid";
 import type { Config } from "../contracts/config.schema.ts";
 import { BatonError } from "../contracts/failures.ts";
 import type { SessionActivities } from "../contracts/messages.ts";
-import type { SessionRow } from "../store/rows.ts";
-import type { Store } from "../store/store.ts";
 import { effect } from "./failure.ts";
+import { startWoken, type Waker } from "./start-woken.ts";
 
 /** Who an input is from when it came by a Signal from Temporal's own UI or CLI. */
 const operator = "operator";
 
 /** Effects of the session workflow. Each may run twice or at the same time as its twin: the rows decide. */
-export function createSessionActivities({
-  store,
-  config,
-  startSession,
-}: {
-  store: Store;
-  config: Config;
-  /** starts the session's current generation; may be repeated */
-  startSession(row: SessionRow): Promise<void>;
-}): SessionActivities {
-  /** Starts the generation that an input has woken. Read, not returned by whoever woke it: the repeat of an activity that died in between starts it too. */
-  async function startWoken(sessionUlid: string): Promise<void> {
-    const row = await store.sessions.get(sessionUlid);
-    if (row && row.generation > 1 && row.closedAt === null && row.startedAt === null) await startSession(row);
-  }
+export function createSessionActivities(deps: Waker & { config: Config }): SessionActivities {
+  const { store, config } = deps;
   return {
     recordOperatorInput: ({ sessionUlid, requestId, prompt, delivery }) =>
       effect(async () => {
@@ -69,7 +55,7 @@ export function createSessionActivities({
           ]);
           return null;
         }
-        await startWoken(sessionUlid);
+        await startWoken(deps, sessionUlid);
         return recorded;
       }),
     failInputs: ({ sessionUlid, inputIds, reason }) => effect(() => store.inputs.fail(sessionUlid, inputIds, reason)),
@@ -83,7 +69,7 @@ export function createSessionActivities({
     endSession: (a) =>
       effect(async () => {
         await store.sessions.end(a);
-        await startWoken(a.sessionUlid);
+        await startWoken(deps, a.sessionUlid);
       }),
   };
 }

@@ -9,6 +9,7 @@ import { freshStore, newSession } from "../store/rows.ts";
 let opened: Awaited<ReturnType<typeof freshStore>>;
 let store: Store;
 let activities: ReturnType<typeof createEngineActivities>;
+const started: string[] = [];
 
 beforeAll(async () => {
   opened = await freshStore();
@@ -16,7 +17,7 @@ beforeAll(async () => {
   activities = createEngineActivities({
     store,
     config: readConfig({ BATON_HOME: "/nowhere", BATON_INSTANCE: "test", BATON_HOST_ID: "h" }),
-    startSession: async () => undefined,
+    startSession: async (row) => void started.push(row.workflowId),
   });
 });
 afterAll(() => opened.end());
@@ -90,6 +91,18 @@ describe("effects of a chain, on rows", () => {
       { chainId, round: 1 },
       { chainId, round: 2 },
     ]);
+  });
+
+  test("a session that a message has woken is started when its chain is over: the chain's close is not meant for it", async () => {
+    const { chainId, executor } = await newChain();
+    const { sessionUlid, workflowId } = executor;
+    const input = { inputId: ulid(), sessionUlid, prompt: "x", delivery: "queue", source: "test", requestId: null, limit: 50 } as const;
+    await store.transaction((tx) => store.inputs.insert(tx, input));
+    for (const _repeat of [1, 2]) await activities.endSession({ sessionUlid, generation: 1, state: "closed", reason: "by hand", waiting: [] });
+    expect(await store.sessions.get(sessionUlid)).toMatchObject({ generation: 2, closedAt: null });
+    expect(started).toEqual([]);
+    await activities.finishChain({ chainId, reason: "aborted", why: "x" });
+    expect(started).toEqual([`${workflowId}~2`]);
   });
 
   test("a role's session is made once, even when two tries run at once", async () => {

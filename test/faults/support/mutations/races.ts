@@ -397,4 +397,12 @@ export const mutations: Mutation[] = [
     test: "test/client/shared-temporal.test.ts",
     title: "a session whose workflow id another has",
   },
+  {
+    protection: "the close that a chain sends to its sessions is not handed on to one that a message has woken",
+    file: "activities/start-woken.ts",
+    find: 'if (row.chainId !== null && (await store.chains.get(row.chainId))?.state === "open") return;',
+    replace: "",
+    test: "test/activities/chain-activities.test.ts",
+    title: "is started when its chain is over",
+  },
 ];
