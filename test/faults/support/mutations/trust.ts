@@ -147,7 +147,7 @@ export const mutations: Mutation[] = [
   {
     protection: "an agent that waits for its own agents gives its slot to them",
     file: "host/waits.ts",
-    find: "pause(deps, held, row.waitId);",
+    find: "pause(deps, held, waitId);",
     replace: "void pause;",
     test: agents,
     title: "agents three deep",
