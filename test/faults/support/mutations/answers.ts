@@ -48,7 +48,7 @@ export const mutations: Mutation[] = [
     protection: "a bare context and the task of that name share their names' numbers",
     file: "store/sessions.ts",
     find: "context_ref in ($1, 'TASK-' || $1) and role",
-    replace: "context_ref = $1 and role",
+    replace: "context_ref = 'TASK-' || $1 and role",
     test: "test/client/launch.test.ts",
     title: "a start with a bare context leaves the task of that name launchable",
   },
