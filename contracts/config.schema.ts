@@ -29,7 +29,7 @@ const variables = {
   BATON_HOST_LEASE_MS: ms(10_000),
   BATON_HOST_LEASE_RENEW_MS: ms(2_000),
   // A workflow's queue takes no more, and is told of each input once.
-  BATON_INPUT_QUEUE: z.coerce.number().int().min(1).max(1_000).default(50),
+  BATON_INPUT_QUEUE: z.coerce.number().int().min(1).max(500).default(50),
   BATON_MAX_EVENT_BYTES: z.coerce.number().int().min(1_024).default(1_048_576),
   BATON_MAX_SPOOL_BYTES: z.coerce.number().int().min(65_536).default(1_073_741_824),
   BATON_TOKEN_GRACE_MS: ms(60_000),

@@ -19,9 +19,9 @@ export function openQueue(carried?: { queue: string[]; seen: string[] }): InputQ
 }
 
 /**
- * Adds an input, at the front when it interrupts. False: it is or was here, or the queue is full (its row stays
- * `recorded`, the sweeper signals again). A door's Signal and the sweeper's second one may both arrive, in either
- * order and in different runs.
+ * Adds an input, at the front when it interrupts. False: it is or was here, or the queue is full, which no door lets it
+ * become (BATON_INPUT_QUEUE, twice that with interrupts). A door's Signal and the sweeper's second one may both arrive,
+ * in either order and in different runs.
  */
 export function enqueue(queue: InputQueue, inputId: string, delivery: Delivery): boolean {
   if (queue.waiting.includes(inputId) || queue.seen.includes(inputId) || queue.waiting.length >= maxWaiting) return false;
