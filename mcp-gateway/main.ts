@@ -6,7 +6,7 @@ import { pino } from "pino";
 import { repositoryInspector } from "../client/inspect-repository.ts";
 import { openBaton } from "../client/open-baton.ts";
 import { readConfig } from "../contracts/config.schema.ts";
-import { testFixtures } from "./fixtures.ts";
+import { testAuthenticate, testFixtures } from "./fixtures.ts";
 import { httpApp } from "./http.ts";
 import { waitLimit } from "./long-polls.ts";
 import { authenticator, tokenFromFile } from "./token.ts";
@@ -26,6 +26,7 @@ async function main(): Promise<void> {
     inspectRepository: repositoryInspector(process.env),
     searchPath: process.env["PATH"] ?? "",
   });
+  const fixtures = await testFixtures(process.env);
   const door = httpApp(
     {
       baton: () => Promise.resolve(baton),
@@ -33,9 +34,12 @@ async function main(): Promise<void> {
       report: ({ action, error }, message) => log.error({ action, err: error }, message),
       waits: waitLimit(config.waits, 16 * config.waits),
       progressMs: config.progressMs,
-      fixtures: await testFixtures(process.env),
+      fixtures,
     },
-    authenticator(token, () => Promise.resolve(baton)),
+    testAuthenticate(
+      fixtures,
+      authenticator(token, () => Promise.resolve(baton)),
+    ),
     token,
   );
   const server = serve({ fetch: door.app.fetch, hostname: config.listen, port: config.port }, (address) => {

@@ -33,6 +33,8 @@ export interface Fixtures {
   bus: ServerEventBus;
   /** before the first tool */
   register(server: McpServer): void;
+  /** who calls without a token; left out: nobody, as in the product */
+  anonymous?: Caller;
 }
 
 const identity = { name: "baton", title: "Baton", version: "0.1.0" };

@@ -15,7 +15,7 @@ const root = join(import.meta.dirname, "../..");
 
 /**
  * `npm run test:conformance`: a Baton of its own, with the fixtures that the official scenarios call, against the official suite
- * (what both revisions require, and everything it has), through the token check; and the product as it is shipped against the inspector
+ * (what both revisions require, and everything it has), once without and once through the token check; and the product as it is shipped against the inspector
  * and the official clients. No failure is expected.
  */
 process.exitCode = await main();
@@ -50,20 +50,23 @@ async function legs(baton: RunFile, output: string): Promise<Tally[]> {
   const token = readFileSync(baton.tokenFile, "utf8").trim();
   const proxy = await tokenProxy(new URL(baton.mcpUrl), token);
   const home = join(baton.tokenFile, "..");
-  // The product as it is shipped: a second gateway of the same Baton, without fixtures.
   const env = { ...process.env, BATON_HOME: home, BATON_PORT: "0", DATABASE_URL: baton.databaseUrl, TEMPORAL_ADDRESS: baton.temporalAddress };
-  const shipped = await startPart({ script: join(root, "mcp-gateway/main.ts"), env, log: join(home, "logs", "shipped.log") });
+  const gateway = (name: string, more: Record<string, string> = {}) =>
+    startPart({ script: join(root, "mcp-gateway/main.ts"), env: { ...env, ...more }, log: join(home, "logs", `${name}.log`) });
+  // More gateways of the same Baton: the product as it is shipped, and one with fixtures that asks for no token.
+  const [shipped, open] = await Promise.all([gateway("shipped"), gateway("open", { BATON_MCP_FIXTURES: join(import.meta.dirname, "fixtures-open.ts") })]);
   const doors = { url: String(shipped.ready["url"]), token, home };
+  const sets = {
+    "what 2025-11-25 requires": ["--requirements", "2025-11-25"],
+    "what 2026-07-28 requires": ["--requirements", "2026-07-28"],
+    "every official scenario": ["--suite", "all"],
+  };
+  const ways = { "": String(open.ready["url"]), ", through the token check": proxy.url };
+  const runs = Object.entries(ways).flatMap(([way, url]) => Object.entries(sets).map(([set, args]) => ({ name: `${set}${way}`, url, args })));
   try {
-    return await Promise.all([
-      official("what 2025-11-25 requires", ["--requirements", "2025-11-25"], proxy.url, join(output, "2025-11-25")),
-      official("what 2026-07-28 requires", ["--requirements", "2026-07-28"], proxy.url, join(output, "2026-07-28")),
-      official("every official scenario", ["--suite", "all"], proxy.url, join(output, "all")),
-      inspector(doors),
-      clients(doors),
-    ]);
+    return await Promise.all([...runs.map(({ name, url, args }, n) => official(name, args, url, join(output, String(n)))), inspector(doors), clients(doors)]);
   } finally {
-    await shipped.stop(5_000);
+    await Promise.all([shipped.stop(5_000), open.stop(5_000)]);
     proxy.close();
   }
 }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { sweepOnce } from "../../client/sweeper.ts";
 import { openStore } from "../../store/open-store.ts";
 import { agentStarts } from "./support/agent-words.ts";
+import { launchChain } from "./support/launch.ts";
 import { kill, onStack } from "./support/on-stack.ts";
 
 const caller = { principal: "local", actor: "@test" };
@@ -34,19 +35,7 @@ async function launch(
 ): Promise<{ chainId: string; sessionUlid: string; taskKey: string }> {
   launched += 1;
   const taskKey = `ASKS-${launched}`;
-  const { data } = await on.baton.sdk.sessions.launch(caller, {
-    clientRequestId: `${on.stack.env["BATON_INSTANCE"]}-asks-${launched}`,
-    actor: "@test",
-    taskKey,
-    launcherConfigKey: "demo-executor",
-    agentHandle: "executor",
-    prompt: "go",
-    config: { scenario: { turns } },
-    task: { title: taskKey, repositoryPath: on.stack.repository, projectKey: "ASKS" },
-    chain,
-    ...more,
-  });
-  return { chainId: String(data["chainId"]), sessionUlid: String(data["sessionUlid"]), taskKey };
+  return { ...(await launchChain(on.baton, on.stack, { taskKey, turns, chain, more })), taskKey };
 }
 const sdk = () => on.baton.sdk;
 const approvals = async (of: { chainId?: string; sessionUlid?: string }): Promise<Asked[]> =>

@@ -1,5 +1,6 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { launchChain } from "../support/launch.ts";
 import { onStack } from "../support/on-stack.ts";
 
 const caller = { principal: "local", actor: "@test" };
@@ -16,20 +17,8 @@ const on = onStack({
   },
 });
 
-async function launchChain(taskKey: string, turns: unknown[], reviewers: { launcherConfigKey: string }[]): Promise<{ session: string; chainId: string }> {
-  const { data } = await on.baton.sdk.sessions.launch(caller, {
-    clientRequestId: `${on.stack.env["BATON_INSTANCE"]}-${taskKey}`,
-    actor: "@test",
-    taskKey,
-    launcherConfigKey: "demo-executor",
-    agentHandle: "executor",
-    prompt: "go",
-    config: { scenario: { turns } },
-    task: { title: taskKey, repositoryPath: on.stack.repository, projectKey: "CHAINS" },
-    chain: { reviewers, maxRounds: 3 },
-  });
-  return { session: String(data["sessionUlid"]), chainId: String(data["chainId"]) };
-}
+const launch = (taskKey: string, turns: unknown[], reviewers: { launcherConfigKey: string }[]) =>
+  launchChain(on.baton, on.stack, { taskKey, turns, chain: { reviewers, maxRounds: 3 } });
 const say = (sessionUlid: string, prompt: string) => on.baton.sdk.sessions.input(caller, { sessionUlid, prompt });
 const found = async (sql: string, value: string): Promise<boolean> => (await on.baton.query(sql, [value])).length > 0;
 const ended = (chainId: string) =>
@@ -41,7 +30,7 @@ const turns = (session: string) =>
   );
 
 test("a message that a chain's executor took while it was closing runs, without the chain", async () => {
-  const { session, chainId } = await launchChain("LATE", [[{ say: "x" }, "ignoreSignals", "hang"], [{ say: "two" }]], []);
+  const { sessionUlid: session, chainId } = await launch("LATE", [[{ say: "x" }, "ignoreSignals", "hang"], [{ say: "two" }]], []);
   await on.baton.eventually("it is at work", () => found("select 1 from input where session_ulid = $1 and state = 'delivered'", session), 60_000);
   await on.baton.sdk.sessions.close(caller, { sessionUlid: session });
   const { data } = await say(session, "do this instead");
@@ -56,7 +45,11 @@ test("a message that a chain's executor took while it was closing runs, without 
 }, 120_000);
 
 test("what a chain had asked for that is over is not the first thing that its woken executor does", async () => {
-  const { session, chainId } = await launchChain("STALE", [works, [{ say: "x" }, "hang"], [{ say: "three" }]], [{ launcherConfigKey: "judge-refuses" }]);
+  const { sessionUlid: session, chainId } = await launch(
+    "STALE",
+    [works, [{ say: "x" }, "hang"], [{ say: "three" }]],
+    [{ launcherConfigKey: "judge-refuses" }],
+  );
   await on.baton.turnsEnded(session, 1, 60_000);
   await say(session, "also this");
   await on.baton.eventually("the findings wait", () => found("select 1 from input where session_ulid = $1 and source = 'chain'", session), 60_000);

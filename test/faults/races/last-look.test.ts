@@ -1,5 +1,6 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { launchChain } from "../support/launch.ts";
 import { onStack } from "../support/on-stack.ts";
 
 const caller = { principal: "local", actor: "@test" };
@@ -22,18 +23,11 @@ async function spokenTo(taskKey: string, doing: string, maxRounds: number) {
     [{ edit: { path: "work.txt", content: "judged\n" } }, { say: "done" }],
     [{ run: `until [ -e ${go} ]; do sleep 0.05; done; ${doing}` }, { say: "that, too" }],
   ];
-  const { data } = await on.baton.sdk.sessions.launch(caller, {
-    clientRequestId: `${on.stack.env["BATON_INSTANCE"]}-${taskKey}`,
-    actor: "@test",
+  const { sessionUlid, chainId } = await launchChain(on.baton, on.stack, {
     taskKey,
-    launcherConfigKey: "demo-executor",
-    agentHandle: "executor",
-    prompt: "go",
-    config: { scenario: { turns } },
-    task: { title: taskKey, repositoryPath: on.stack.repository, projectKey: "LOOKS" },
+    turns,
     chain: { reviewers: [{ launcherConfigKey: "slow-judge" }], maxRounds },
   });
-  const [sessionUlid, chainId] = [String(data["sessionUlid"]), String(data["chainId"])];
   await on.baton.turnsEnded(sessionUlid, 1, 60_000);
   await on.baton.sdk.sessions.input(caller, { sessionUlid, prompt: "also do this" });
   await on.baton.eventually("all approved", async () => (await on.baton.query("select 1 from verdict where chain_id = $1", [chainId])).length > 0, 60_000);

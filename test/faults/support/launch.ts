@@ -73,6 +73,27 @@ export async function openTestBaton(stack: Stack): Promise<TestBaton> {
   };
 }
 
+/** Launches a chain whose executor plays these turns. */
+export async function launchChain(
+  baton: TestBaton,
+  stack: Stack,
+  a: { taskKey: string; turns: unknown[]; chain: Record<string, unknown>; more?: Record<string, unknown> },
+): Promise<{ sessionUlid: string; chainId: string }> {
+  const { data } = await baton.sdk.sessions.launch(caller, {
+    clientRequestId: `${stack.env["BATON_INSTANCE"]}-${a.taskKey}`,
+    actor: "@test",
+    taskKey: a.taskKey,
+    launcherConfigKey: "demo-executor",
+    agentHandle: "executor",
+    prompt: "go",
+    config: { scenario: { turns: a.turns } },
+    task: { title: a.taskKey, repositoryPath: stack.repository, projectKey: "CHAINS" },
+    chain: a.chain,
+    ...a.more,
+  });
+  return { sessionUlid: String(data["sessionUlid"]), chainId: String(data["chainId"]) };
+}
+
 /** Launches a scripted agent with any steps in one turn after the other. */
 export async function launchScripted(
   baton: TestBaton,
